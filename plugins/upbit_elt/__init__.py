@@ -1,0 +1,1 @@
+"""Upbit candles end to end: exchange, collection, lake, warehouse, forecasts."""

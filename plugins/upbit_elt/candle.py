@@ -1,0 +1,121 @@
+"""The candle: its schema, its keys, and the KST day it belongs to.
+
+Times are UTC-aware datetimes at minute precision in code. On the wire and in storage they are Upbit's own
+strings without zone, `YYYY-MM-DDTHH:MM:SS`, in UTC (`candle_date_time_utc`) and KST (`candle_date_time_kst`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from datetime import UTC, datetime, timedelta, timezone
+
+import pyarrow as pa
+
+KST = timezone(timedelta(hours=9), "KST")
+MINUTE = timedelta(minutes=1)
+WIRE_FORMAT = "%Y-%m-%dT%H:%M:%S"
+
+SCHEMA = pa.schema(
+    [
+        ("market", pa.string()),
+        ("candle_date_time_utc", pa.string()),
+        ("candle_date_time_kst", pa.string()),
+        ("opening_price", pa.float64()),
+        ("high_price", pa.float64()),
+        ("low_price", pa.float64()),
+        ("trade_price", pa.float64()),
+        ("timestamp", pa.int64()),
+        ("candle_acc_trade_price", pa.float64()),
+        ("candle_acc_trade_volume", pa.float64()),
+        ("unit", pa.int32()),
+    ]
+)
+KEY = ["market", "candle_date_time_utc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candle:
+    """One minute candle, fields in Upbit's wire order.
+
+    Prices are in the quote currency, `candle_acc_trade_price` is the quote sum, `candle_acc_trade_volume` the
+    base sum, `timestamp` the last tick in ms since the epoch (it may pass the candle's end), `unit` in minutes.
+    """
+
+    market: str
+    candle_date_time_utc: str
+    candle_date_time_kst: str
+    opening_price: float
+    high_price: float
+    low_price: float
+    trade_price: float
+    timestamp: int
+    candle_acc_trade_price: float
+    candle_acc_trade_volume: float
+    unit: int
+
+    @property
+    def start(self) -> datetime:
+        """Start of the candle, UTC."""
+        return parse_wire(self.candle_date_time_utc)
+
+
+FIELDS = tuple(field.name for field in fields(Candle))
+
+
+def parse_wire(text: str) -> datetime:
+    """UTC datetime of a wire string `YYYY-MM-DDTHH:MM:SS` in UTC. Raises ValueError on any other form."""
+    return datetime.strptime(text, WIRE_FORMAT).replace(tzinfo=UTC)
+
+
+def wire(moment: datetime) -> str:
+    """Wire string (UTC, no zone suffix) of an aware datetime."""
+    return moment.astimezone(UTC).strftime(WIRE_FORMAT)
+
+
+def wire_kst(moment: datetime) -> str:
+    """Wire string (KST, no zone suffix) of an aware datetime."""
+    return moment.astimezone(KST).strftime(WIRE_FORMAT)
+
+
+def floor_minute(moment: datetime) -> datetime:
+    """The UTC minute that contains an aware datetime."""
+    return moment.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+def kst_day(moment: datetime) -> str:
+    """KST day of an aware datetime, as `yyMMdd`."""
+    return moment.astimezone(KST).strftime("%y%m%d")
+
+
+def day_start(day: str) -> datetime:
+    """First minute (UTC) of a KST day `yyMMdd`. Raises ValueError on any other form."""
+    return datetime.strptime(day, "%y%m%d").replace(tzinfo=KST).astimezone(UTC)
+
+
+def day_end(day: str) -> datetime:
+    """End (UTC, exclusive) of a KST day `yyMMdd`: KST has no daylight saving."""
+    return day_start(day) + timedelta(days=1)
+
+
+def days_between(start: datetime, end: datetime) -> Iterator[str]:
+    """KST days that the half-open span [start, end) touches, oldest first."""
+    moment = start
+    while moment < end:
+        day = kst_day(moment)
+        yield day
+        moment = day_end(day)
+
+
+def to_table(candles: Iterable[Candle]) -> pa.Table:
+    """Arrow table of SCHEMA, sorted by market and time."""
+    rows = sorted(candles, key=lambda c: (c.market, c.candle_date_time_utc))
+    columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(FIELDS)
+    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def from_table(table: pa.Table) -> list[Candle]:
+    """Candles of an Arrow table with the columns of SCHEMA."""
+    columns = [table.column(name).to_pylist() for name in FIELDS]
+    return [Candle(*row) for row in zip(*columns, strict=True)]

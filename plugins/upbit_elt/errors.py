@@ -1,0 +1,133 @@
+"""Every exception this project raises on purpose.
+
+Terminal errors will fail again when tried again; transient ones may pass.
+
+    UpbitEltError
+    ├── ConfigError              a setting or option is wrong (terminal)
+    ├── ExchangeError
+    │   ├── ExchangeTerminal
+    │   │   ├── InvalidRequest   refused before sending, or 400
+    │   │   ├── UnknownMarket    404: never listed, or delisted
+    │   │   └── BadAnswer        200 with a body that is not what was asked for
+    │   └── ExchangeTransient
+    │       ├── RateLimited      429
+    │       ├── Banned           418, or a ban another process was told of; carries its end
+    │       ├── ServerTrouble    5xx
+    │       └── Unreachable      no connection, or no answer in time
+    ├── LakeError
+    │   ├── LakeUnavailable      WebHDFS does not answer (transient)
+    │   ├── LakeConflict         a file of this name holds other rows (terminal)
+    │   ├── LakeCorrupt          a file cannot be read as what its name says (terminal)
+    │   └── LeaseHeld            another writer has the day (transient)
+    ├── WarehouseError
+    │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
+    │   └── QueryFailed          Hive refused the statement (terminal)
+    ├── ForecastError
+    │   ├── NoModel              nothing has been trained yet
+    │   └── NotEnoughHistory     too few closed minutes to train or to predict
+    └── StackError               a service of the local stack cannot be started, reached or stopped
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class UpbitEltError(Exception):
+    """Base of all errors of this project."""
+
+
+class ConfigError(UpbitEltError):
+    """A setting or an option is wrong; the message names it and says what is allowed."""
+
+
+class ExchangeError(UpbitEltError):
+    """The exchange did not give a usable answer."""
+
+
+class ExchangeTerminal(ExchangeError):
+    """Asking again gives the same error."""
+
+
+class InvalidRequest(ExchangeTerminal):
+    """A parameter is wrong: refused before sending, or answered with 400."""
+
+
+class UnknownMarket(ExchangeTerminal):
+    """404: the market was never listed, or is delisted (its history is gone too)."""
+
+
+class BadAnswer(ExchangeTerminal):
+    """Status 200, but the body is not JSON or not of the documented form."""
+
+
+class ExchangeTransient(ExchangeError):
+    """Asking again later may work."""
+
+
+class RateLimited(ExchangeTransient):
+    """429: too many requests in this second."""
+
+
+class Banned(ExchangeTransient):
+    """418: this address is blocked. Nothing may be sent before `until` (UTC)."""
+
+    def __init__(self, message: str, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
+
+
+class ServerTrouble(ExchangeTransient):
+    """5xx: the exchange is in trouble or in maintenance."""
+
+
+class Unreachable(ExchangeTransient):
+    """No connection, a cut one, or no answer within the timeout."""
+
+
+class LakeError(UpbitEltError):
+    """The lake (HDFS over WebHDFS) did not do what was asked."""
+
+
+class LakeUnavailable(LakeError):
+    """WebHDFS does not answer; try again later."""
+
+
+class LakeConflict(LakeError):
+    """The target exists and holds other rows; immutable files are never replaced."""
+
+
+class LakeCorrupt(LakeError):
+    """A file's content does not match its name or its footer."""
+
+
+class LeaseHeld(LakeError):
+    """Another writer has this day; try again when its lease ends."""
+
+
+class WarehouseError(UpbitEltError):
+    """Hive did not do what was asked."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """HiveServer2 does not answer within the timeout."""
+
+
+class QueryFailed(WarehouseError):
+    """Hive refused or failed a statement; the message carries Hive's own words."""
+
+
+class ForecastError(UpbitEltError):
+    """No forecast can be made."""
+
+
+class NoModel(ForecastError):
+    """No model has been trained yet; run `train_forecast`."""
+
+
+class NotEnoughHistory(ForecastError):
+    """There are too few closed minutes to train on or to predict from."""
+
+
+class StackError(UpbitEltError):
+    """A service of the local stack cannot be started, reached or stopped; the message says what to do."""

@@ -1,0 +1,83 @@
+"""All settings, typed, read from the environment (prefix `UPBIT_ELT_`). Nothing else reads the environment."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from upbit_elt.errors import ConfigError
+
+
+class Settings(BaseSettings):
+    """Settings of one deployment. Durations in seconds, sizes in minutes or days as named."""
+
+    model_config = SettingsConfigDict(env_prefix="UPBIT_ELT_", frozen=True, extra="ignore")
+
+    base_url: str = Field(
+        "https://api.upbit.com",
+        validation_alias=AliasChoices("UPBIT_BASE_URL", "base_url"),
+        description="Origin of the exchange, without /v1 (the name and form that the official SDK uses).",
+    )
+    dataset: str = Field(
+        "upbit",
+        pattern=r"^[a-z][a-z0-9_]{0,30}$",
+        description="What the data is: `upbit` for the real exchange; replicas use another name, and so another "
+        "lake root and other databases, so that their candles never mix with real ones.",
+    )
+    quotes: Annotated[tuple[str, ...], NoDecode] = Field(("KRW",), description="Quote currencies to collect.")
+    first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history the very first run brings.")
+    history_days: int = Field(7, ge=0, description="Days of history that follow behind the live runs.")
+    state_dir: Path = Field(Path(".data/state"), description="Rate limit and ban state, shared on this machine.")
+    requests_per_second: int = Field(10, ge=1, le=10, description="Per group, over all processes.")
+    request_timeout: float = Field(10.0, gt=0)
+    workers: int = Field(4, ge=1, le=16, description="Requests under way at once in one process.")
+
+    webhdfs_url: str = Field("http://localhost:9870", description="NameNode's WebHDFS address.")
+    webhdfs_user: str = Field("upbit")
+    hdfs_uri: str = Field("hdfs://localhost:8020", description="The same file system as Hive names it.")
+    hive_host: str = Field("localhost")
+    hive_port: int = Field(10000)
+    hive_user: str = Field("upbit")
+    hive_password: SecretStr = Field(SecretStr("none"), description="HiveServer2 with NONE accepts any.")
+    hive_timeout: float = Field(60.0, gt=0, description="Longest wait for one Hive call.")
+
+    flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")
+    flask_token: SecretStr = Field(SecretStr(""), description="Needed for calls that write; empty refuses all.")
+
+    @field_validator("quotes", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip().upper() for part in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def lake_root(self) -> str:
+        """Folder in HDFS under which `/candle`, `/forecast` and `/model` live; empty for the real exchange."""
+        return "" if self.dataset == "upbit" else f"/{self.dataset}"
+
+    @property
+    def database(self) -> str:
+        """Hive database of the candles and forecasts."""
+        return "upbit_lake" if self.dataset == "upbit" else f"upbit_lake_{self.dataset}"
+
+    @property
+    def bi_database(self) -> str:
+        """Hive database of the views for BI tools."""
+        return "upbit_bi" if self.dataset == "upbit" else f"upbit_bi_{self.dataset}"
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigError: a variable has a value that is not allowed.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in error.errors()]
+        raise ConfigError("wrong settings in the environment: " + "; ".join(lines)) from None
