@@ -1,0 +1,1 @@
+"""Upbit's quotation REST API: typed answers, typed errors, and never more requests than allowed."""

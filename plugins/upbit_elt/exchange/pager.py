@@ -1,0 +1,33 @@
+"""Candles of any span, in as few requests as the exchange allows."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from upbit_elt.candle import MINUTE
+from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
+from upbit_elt.exchange.models import MinuteCandle
+
+
+def minutes_between(
+    client: UpbitClient, market: str, start: datetime, end: datetime, *, overlap: int = 0
+) -> list[MinuteCandle]:
+    """All 1-minute candles of [start - overlap, end) (UTC), oldest first.
+
+    Pages run backwards: the next `to` is the oldest start received, since `count` counts rows and an interval
+    without a trade has none. `overlap` minutes before `start` come free with the first request.
+
+    Raises:
+        ExchangeError: see UpbitClient.
+    """
+    begin = start - overlap * MINUTE
+    rows: list[MinuteCandle] = []
+    to = end
+    while to > begin:
+        count = min(MAX_COUNT, int((to - begin) / MINUTE))
+        page = client.minutes(market, to=to, count=count)
+        rows.extend(row for row in page if begin <= row.start < end)
+        if len(page) < count or page[-1].start <= start:
+            break
+        to = page[-1].start
+    return rows[::-1]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.clock import ManualClock, utc
+from tests.support.exchange import Handler, HandlerAdapter, headers_at, minute_row, session_on
+from upbit_elt import errors
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.limits import AddressLimits
+
+NOW = utc(3, 0, 30)
+
+
+class Exchange:
+    """A client on a handler, with a clock that never makes anybody wait."""
+
+    def __init__(self, folder: Path, handler: Handler) -> None:
+        self.clock = ManualClock(NOW)
+        self.adapter = HandlerAdapter(handler)
+        self.limits = AddressLimits(folder, 10, self.clock)
+        self.client = UpbitClient("http://exchange", self.limits, self.clock, session=session_on(self.adapter))
+
+    @property
+    def urls(self) -> list[str]:
+        return [str(request.url) for request in self.adapter.requests]
+
+
+def candles(*rows: dict[str, object]) -> Handler:
+    return lambda path, query: (200, json.dumps(rows), headers_at(NOW))
+
+
+def test_candles_are_typed_and_the_query_is_encoded(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path, candles(minute_row("KRW-BTC", utc(2, 59), 162483000.0)))
+    rows = exchange.client.minutes("KRW-BTC", to=utc(3), count=5)
+    assert [(row.start, row.trade_price, row.unit) for row in rows] == [(utc(2, 59), 162483000.0, 1)]
+    assert exchange.urls == ["http://exchange/v1/candles/minutes/1?market=KRW-BTC&count=5&to=2026-11-24T03%3A00%3A00Z"]
+    assert "Origin" not in exchange.adapter.requests[0].headers
+    assert exchange.client.server_time == NOW
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda c: c.minutes("KRW-BTC", 7), "allowed are 1, 3, 5"),
+        (lambda c: c.minutes("KRW-BTC", count=201), "1 to 200"),
+        (lambda c: c.days("KRW-BTC", count=0), "1 to 200"),
+        (lambda c: c.weeks("BTC"), "like KRW-BTC"),
+        (lambda c: c.months("KRW-BTC,KRW-ETH"), "one pair"),
+        (lambda c: c.seconds("KRW-BTC", to=utc(1).replace(tzinfo=None)), "time zone"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: object, words: str) -> None:
+    exchange = Exchange(tmp_path, candles())
+    with pytest.raises(errors.InvalidRequest, match=words):
+        call(exchange.client)  # type: ignore[operator]
+    assert exchange.urls == []
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (400, '{"error":{"name":400,"message":"Type mismatch error."}}', errors.InvalidRequest),
+        (404, '{"error":{"name":404,"message":"Code not found"}}', errors.UnknownMarket),
+        (404, '{"error":{"name":"not_found","message":"no Route matched"}}', errors.UnknownMarket),
+        (200, "<html>maintenance</html>", errors.BadAnswer),
+        (200, '[{"market":"KRW-BTC"}]', errors.BadAnswer),
+        (200, '{"market":"KRW-BTC"}', errors.BadAnswer),
+        (302, "", errors.BadAnswer),
+    ],
+)
+def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: str, expected: type[Exception]) -> None:
+    exchange = Exchange(tmp_path, lambda path, query: (status, body, headers_at(NOW)))
+    with pytest.raises(expected):
+        exchange.client.minutes("KRW-BTC")
+    assert len(exchange.urls) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"high_price": 1.0},
+        {"low_price": 999999.0},
+        {"trade_price": 0.0},
+        {"opening_price": float("nan")},
+        {"candle_acc_trade_volume": -1.0},
+        {"candle_date_time_kst": "2026-11-24T00:00:00"},
+        {"candle_date_time_utc": "2026-11-24T02:58:30", "candle_date_time_kst": "2026-11-24T11:58:30"},
+        {"market": "KRW-ETH"},
+        {"unit": 2},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str, object]) -> None:
+    exchange = Exchange(tmp_path, candles(minute_row("KRW-BTC", utc(2, 59)) | wrong))
+    with pytest.raises(errors.BadAnswer):
+        exchange.client.minutes("KRW-BTC")
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, "Too many API requests."), (500, "oops"), (503, '{"error":{"name":"x","message":"y"}}')]
+)
+def test_what_may_pass_is_tried_again(tmp_path: Path, status: int, body: str) -> None:
+    answers = [(status, body, headers_at(NOW)), (200, "[]", headers_at(NOW))]
+    exchange = Exchange(tmp_path, lambda path, query: answers.pop(0))
+    assert exchange.client.minutes("KRW-BTC") == []
+    assert len(exchange.urls) == 2
+
+
+def test_a_connection_that_hangs_ends_as_unreachable(tmp_path: Path) -> None:
+    def hang(path: str, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+        raise requests.ReadTimeout("read timed out")
+
+    exchange = Exchange(tmp_path, hang)
+    with pytest.raises(errors.Unreachable, match="ReadTimeout"):
+        exchange.client.minutes("KRW-BTC")
+    assert len(exchange.urls) == 4
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        ('{"error":{"name":418,"message":"blocked for 90 seconds"}}', {}, 90),
+        ("IP blocked. Try again in 2 minutes", {}, 120),
+        ("", {"Retry-After": "7"}, 7),
+        ("blocked", {}, 300),
+    ],
+)
+def test_a_ban_stops_every_process_until_its_end(
+    tmp_path: Path, body: str, headers: dict[str, str], seconds: int
+) -> None:
+    first = Exchange(tmp_path, lambda path, query: (418, body, headers_at(NOW, **headers)))
+    with pytest.raises(errors.Banned) as banned:
+        first.client.minutes("KRW-BTC")
+    assert banned.value.until == NOW + timedelta(seconds=seconds)
+    assert len(first.urls) == 1
+
+    other = Exchange(tmp_path, candles())
+    with pytest.raises(errors.Banned):
+        other.client.tickers(["KRW"])
+    assert other.urls == []
+    other.clock.set(banned.value.until)
+    assert other.client.minutes("KRW-BTC") == []
+
+
+def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:
+    empty = {"Remaining-Req": "group=candles; min=600; sec=0"}
+    first = Exchange(tmp_path, lambda path, query: (200, "[]", headers_at(NOW, **empty)))
+    first.client.minutes("KRW-BTC")
+    other = Exchange(tmp_path, candles())
+    other.client.minutes("KRW-BTC")
+    assert other.clock.slept == [1.0]
+    other.client.tickers(["KRW"])
+    assert other.clock.slept == [1.0], "another group has tickets of its own"
+
+
+def test_an_answer_without_a_date_is_refused(tmp_path: Path) -> None:
+    exchange = Exchange(tmp_path, lambda path, query: (200, "[]", {}))
+    with pytest.raises(errors.BadAnswer, match="Date"):
+        exchange.client.minutes("KRW-BTC")
