@@ -1,0 +1,51 @@
+"""`python -m upbit_elt.replica`: serves the replica until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from upbit_elt.errors import ConfigError
+from upbit_elt.replica.app import create_replica, utc_now
+from upbit_elt.replica.replay import ReplaySource
+from upbit_elt.replica.roster import MOST_COINS
+from upbit_elt.replica.server import make, serve
+from upbit_elt.replica.source import Source
+from upbit_elt.replica.synthetic import SyntheticSource
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8900, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--seed", default=0, show_default=True, help="Another seed is another synthetic exchange.")
+@click.option("--markets", default=289, show_default=True, type=click.IntRange(1, MOST_COINS), help="Coins a quote.")
+@click.option("--quotes", default="KRW", show_default=True, help="Quote currencies, such as KRW,BTC,USDT.")
+@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds an answer takes.")
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of Parquet candles to replay instead; --seed, --markets and --quotes do not apply.",
+)
+def main(host: str, port: int, seed: int, markets: int, quotes: str, latency: float, replay: Path | None) -> None:
+    """A local exchange that answers like Upbit's quotation API, from synthetic or recorded candles."""
+    try:
+        source = _source(seed, markets, quotes, replay)
+        server = make(create_replica(source, latency=latency), host, port)
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}; see --port") from error
+    listed = sum(market.listed <= utc_now() for market in source.markets())
+    click.echo(f"replica of Upbit on http://{host}:{server.port} with {listed} markets")
+    serve(server)
+
+
+def _source(seed: int, markets: int, quotes: str, replay: Path | None) -> Source:
+    if replay:
+        return ReplaySource(replay)
+    return SyntheticSource(seed, markets, tuple(quote.strip().upper() for quote in quotes.split(",")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The replica as a WSGI application: Upbit's quotation endpoints below /v1."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from math import ceil
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.http import http_date
+
+from upbit_elt.replica.answers import Answers
+from upbit_elt.replica.headers import dress
+from upbit_elt.replica.limits import Clock, Gate
+from upbit_elt.replica.query import ApiError
+from upbit_elt.replica.source import Source
+
+_JSON = "application/json;charset=UTF-8"
+
+
+def utc_now() -> datetime:
+    """The clock of a replica that runs on the wall clock."""
+    return datetime.now(UTC)
+
+
+def create_replica(
+    source: Source,
+    clock: Clock = utc_now,
+    *,
+    latency: float = 0.0,
+    pause: Callable[[float], object] = time.sleep,
+) -> Flask:
+    """An exchange that shows `source` as of `clock` (aware UTC), with limits of its own.
+
+    `latency` is the time in seconds that every answer takes, spent by `pause`. The app keeps its limits and caches in
+    memory: one process serves it, with as many threads as wanted.
+    """
+    app = Flask("upbit_elt.replica", static_folder=None)
+    answers, gate = Answers(source, clock), Gate(clock)
+    for rule, answer in answers.routes().items():
+        app.add_url_rule("/v1" + rule, rule, _json(answer))
+
+    @app.before_request
+    def limit() -> Response | None:
+        if latency:
+            pause(latency)
+        return _limit(gate)
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        response.headers["Date"] = http_date(clock())
+        return dress(response, g.get("remaining"))
+
+    app.register_error_handler(ApiError, _api_error)
+    app.register_error_handler(HTTPException, _http_error)
+    return app
+
+
+def _limit(gate: Gate) -> Response | None:
+    """Takes a ticket for a request that has a route; the answer if there is none left."""
+    if request.url_rule is None:
+        return None
+    group = "origin" if "Origin" in request.headers else request.path.split("/")[2]  # market, candles or ticker
+    verdict = gate.admit(request.remote_addr or "", group)
+    if verdict.status == 418:
+        seconds = ceil(verdict.banned_for.total_seconds())
+        return _error(418, f"This IP is blocked for {seconds} seconds because it went on past 429.")
+    g.remaining = f"group={group}; min=600; sec={verdict.remaining}"
+    if verdict.status == 429:
+        return Response("Too many API requests.", 429, content_type="text/plain;charset=UTF-8")
+    return None
+
+
+def _json(answer: Callable[..., object]) -> Callable[..., Response]:
+    def view(**path: str) -> Response:
+        joined = {name: ",".join(values) for name, values in request.args.lists()}  # pyupbit repeats `markets`
+        return _body(answer(joined, **path))
+
+    return view
+
+
+def _body(value: object, status: int = 200) -> Response:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return Response(text, status, content_type=_JSON)
+
+
+def _error(status: int, message: str, name: int | str | None = None) -> Response:
+    return _body({"error": {"name": status if name is None else name, "message": message}}, status)
+
+
+def _api_error(error: ApiError) -> Response:
+    return _error(error.status, error.message)
+
+
+def _http_error(error: HTTPException) -> Response | HTTPException:
+    """What the gateway says where no service answers."""
+    if isinstance(error, NotFound | MethodNotAllowed):
+        return _error(404, "no Route matched with those values", "not_found")
+    return error

@@ -1,0 +1,44 @@
+"""What a replica asks of its data, and the plain description of a market."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from upbit_elt.replica.bars import Bars
+from upbit_elt.replica.noise import Floats, Ints
+
+QUOTES = ("KRW", "BTC", "USDT")
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """A trading pair, named as Upbit does: quote first (`KRW-BTC`). `listed` is its first minute, UTC."""
+
+    code: str
+    korean_name: str
+    english_name: str
+    listed: datetime
+
+    @property
+    def quote(self) -> str:
+        """Quote currency."""
+        return self.code.partition("-")[0]
+
+
+class Source(Protocol):
+    """Final minutes of any time: the same question always gets the same answer, whatever the clock says."""
+
+    def markets(self) -> Sequence[Market]:
+        """All markets, also those listed in the future."""
+
+    def minutes(self, market: str, start: datetime, end: datetime) -> Bars:
+        """Minutes with trades that start in [start, end) (aware), as they are once closed.
+
+        Raises UnknownMarket.
+        """
+
+    def marks(self, market: str, days: Ints) -> Floats:
+        """Prices at 00:00 UTC of days since the epoch; NaN where there is none. Raises UnknownMarket."""
