@@ -1,0 +1,1 @@
+"""The lake: immutable Parquet files in HDFS, written and read over WebHDFS."""

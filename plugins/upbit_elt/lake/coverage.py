@@ -1,0 +1,171 @@
+"""What a file accounts for: the spans asked, quiet or failed of every market, kept in the Parquet footer.
+
+A minute of an asked span without a row had no trade; a minute of no span was never asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from upbit_elt.errors import LakeCorrupt
+from upbit_elt.lake.layout import parse_stamp, stamp
+
+FOOTER_KEY = b"upbit_elt.coverage"
+State = Literal["asked", "quiet", "hole"]
+
+
+class Span(NamedTuple):
+    """A half-open span [start, end) (UTC minutes) of one market and how it is accounted for.
+
+    `asked`: the exchange answered, absent minutes had no trade. `quiet`: the ticker's last trade was older.
+    `hole`: not known, `reason` says why; the watermark stays before it, so that the next run asks again.
+    """
+
+    market: str
+    start: datetime
+    end: datetime
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Coverage of one file: its span, its spans by market, who wrote it, and the watermark after it.
+
+    `watermark[market]` is the UTC minute before which every minute of the market is accounted for (back to the
+    first minute ever asked). Markets that left the exchange keep theirs.
+    """
+
+    start: datetime
+    end: datetime
+    run: str
+    spans: tuple[Span, ...] = ()
+    watermark: Mapping[str, datetime] = field(default_factory=dict)
+
+    def holes(self) -> list[Span]:
+        """The spans that are not known."""
+        return [span for span in self.spans if span.state == "hole"]
+
+    def clipped(self, start: datetime, end: datetime) -> Coverage:
+        """The part of it within [start, end); the watermark of every market ends at `end` at the latest."""
+        spans = tuple(
+            span._replace(start=max(span.start, start), end=min(span.end, end))
+            for span in self.spans
+            if span.start < end and span.end > start
+        )
+        inside = {market: min(moment, end) for market, moment in self.watermark.items()}
+        return Coverage(max(self.start, start), min(self.end, end), self.run, spans, inside)
+
+    def to_json(self) -> bytes:
+        """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
+        names = sorted({span.market for span in self.spans} | set(self.watermark))
+        index = {name: position for position, name in enumerate(names)}
+        spans: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+        marks: dict[str, list[int]] = defaultdict(list)
+        for span in self.spans:
+            spans[stamp(span.start), stamp(span.end), span.state, span.reason].append(index[span.market])
+        for market, moment in self.watermark.items():
+            marks[stamp(moment)].append(index[market])
+        document = {
+            "version": 1,
+            "start": stamp(self.start),
+            "end": stamp(self.end),
+            "run": self.run,
+            "markets": names,
+            "spans": [[*key, sorted(markets)] for key, markets in sorted(spans.items())],
+            "watermark": [[moment, sorted(markets)] for moment, markets in sorted(marks.items())],
+        }
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Coverage:
+        """The coverage that `to_json` wrote. Raises LakeCorrupt on anything else."""
+        try:
+            return cls._from_document(json.loads(data))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise LakeCorrupt(f"a Parquet footer's coverage cannot be read: {error!r}") from error
+
+    @classmethod
+    def _from_document(cls, document: dict[str, Any]) -> Coverage:
+        if document["version"] != 1:
+            raise ValueError(f"coverage version {document['version']} is newer than this program")
+        names = document["markets"]
+        spans = tuple(
+            Span(names[position], parse_stamp(start), parse_stamp(end), state, reason)
+            for start, end, state, reason, positions in document["spans"]
+            for position in positions
+        )
+        marks = {names[position]: parse_stamp(text) for text, chosen in document["watermark"] for position in chosen}
+        return cls(parse_stamp(document["start"]), parse_stamp(document["end"]), document["run"], spans, marks)
+
+
+def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
+    """One coverage that accounts for what several do; later knowledge beats holes, watermarks only grow."""
+    parts = list(coverages)
+    known = [span for part in parts for span in part.spans if span.state != "hole"]
+    holes = [span for part in parts for span in part.holes()]
+    left = [rest for hole in holes for rest in _without(hole, known)]
+    marks: dict[str, datetime] = {}
+    for part in parts:
+        for market, moment in part.watermark.items():
+            marks[market] = max(moment, marks.get(market, moment))
+    spans = tuple(sorted({*_joined(known), *_joined(left)}))
+    return Coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks)
+
+
+def gaps(spans: Iterable[Span], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+    """What of [start, end) (UTC) none of one market's spans mentions, oldest first."""
+    left = []
+    for first, last in covered(spans):
+        if first > start:
+            left.append((start, min(first, end)))
+        start = max(start, last)
+        if start >= end:
+            return left
+    return [*left, (start, end)] if start < end else left
+
+
+def covered(spans: Iterable[Span]) -> list[tuple[datetime, datetime]]:
+    """The union of one market's spans, as disjoint half-open spans (UTC), oldest first."""
+    union: list[tuple[datetime, datetime]] = []
+    for span in sorted(spans, key=lambda s: s.start):
+        if union and span.start <= union[-1][1]:
+            union[-1] = union[-1][0], max(union[-1][1], span.end)
+        else:
+            union.append((span.start, span.end))
+    return union
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Touching or overlapping spans of one market, state and reason made one."""
+    joined: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.market, s.state, s.reason, s.start)):
+        last = joined[-1] if joined else None
+        same = last and (last.market, last.state, last.reason) == (span.market, span.state, span.reason)
+        if last and same and span.start <= last.end:
+            joined[-1] = last._replace(end=max(last.end, span.end))
+        else:
+            joined.append(span)
+    return joined
+
+
+def _without(hole: Span, known: Iterable[Span]) -> list[Span]:
+    """What of a hole no known span accounts for."""
+    rest = [hole]
+    for span in known:
+        if span.market == hole.market:
+            rest = [piece for part in rest for piece in _cut(part, span)]
+    return rest
+
+
+def _cut(part: Span, span: Span) -> list[Span]:
+    if span.end <= part.start or span.start >= part.end:
+        return [part]
+    before = part._replace(end=span.start)
+    after = part._replace(start=span.end)
+    return [piece for piece in (before, after) if piece.end - piece.start >= timedelta(minutes=1)]

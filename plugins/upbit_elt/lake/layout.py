@@ -1,0 +1,77 @@
+"""Where things lie in the lake, and what file names say.
+
+<root>/candle/yyMMdd/live-<g>/<start>_<end>.parquet   while the KST day is open; UTC minutes, half-open
+<root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
+<root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
+<root>/forecast/yyMMdd/live-<g>/<origin>.parquet
+<root>/model/<version>/, <root>/model/champion.json
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Literal
+
+Kind = Literal["candle", "forecast"]
+STAMP = "%Y%m%d%H%M"
+DAY = re.compile(r"^\d{6}$")
+LIVE = re.compile(r"^live-(\d+)$")
+COMPLETE = re.compile(r"^day-(\d+)$")
+WINDOW = re.compile(r"^(\d{12})_(\d{12})\.parquet$")
+
+
+def kind_folder(root: str, kind: Kind) -> str:
+    """Folder of all days of a kind."""
+    return f"{root}/{kind}"
+
+
+def day_folder(root: str, kind: Kind, day: str) -> str:
+    """Folder of a KST day `yyMMdd`."""
+    return f"{root}/{kind}/{day}"
+
+
+def live_folder(root: str, kind: Kind, day: str, generation: int) -> str:
+    """Leaf folder of a generation of an open day."""
+    return f"{day_folder(root, kind, day)}/live-{generation}"
+
+
+def complete_folder(root: str, kind: Kind, day: str, generation: int) -> str:
+    """Leaf folder of a generation of a complete day."""
+    return f"{day_folder(root, kind, day)}/day-{generation}"
+
+
+def backfill_folder(root: str, day: str) -> str:
+    """Where the candles of a day wait until all markets of it are there."""
+    return f"{root}/candle/_backfill/{day}"
+
+
+def model_folder(root: str, version: str) -> str:
+    """Folder of a model's weights and card."""
+    return f"{root}/model/{version}"
+
+
+def champion_path(root: str) -> str:
+    """The pointer to the model in use."""
+    return f"{root}/model/champion.json"
+
+
+def stamp(moment: datetime) -> str:
+    """UTC minute as in file names, `yyyyMMddHHmm`."""
+    return moment.astimezone(UTC).strftime(STAMP)
+
+
+def parse_stamp(text: str) -> datetime:
+    """UTC minute of a file name's stamp. Raises ValueError on any other form."""
+    return datetime.strptime(text, STAMP).replace(tzinfo=UTC)
+
+
+def window_name(start: datetime, end: datetime) -> str:
+    """File name of the half-open span [start, end)."""
+    return f"{stamp(start)}_{stamp(end)}.parquet"
+
+
+def parse_window(name: str) -> tuple[datetime, datetime] | None:
+    """Span of a window's file name, None for any other name."""
+    match = WINDOW.match(name)
+    return (parse_stamp(match[1]), parse_stamp(match[2])) if match else None

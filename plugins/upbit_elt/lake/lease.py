@@ -1,0 +1,117 @@
+"""One writer at a time: a lease file in HDFS, made by a CREATE that lets one creator win, with an expiry."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+import psutil
+
+from upbit_elt.clock import Clock
+from upbit_elt.errors import LakeConflict, LakeCorrupt, LeaseHeld
+from upbit_elt.lake.webhdfs import Lake
+
+DURATION = timedelta(seconds=90)
+_POLL = 0.5
+
+
+class Lease:
+    """A lease that is held; call `renew` at least every DURATION."""
+
+    def __init__(self, lake: Lake, path: str, clock: Clock) -> None:
+        self._lake, self._path, self._clock = lake, path, clock
+        self._token = uuid4().hex
+        self._until = clock.now()
+
+    def acquire(self, wait: timedelta) -> None:
+        """Take the lease, waiting for its holder. Raises LeaseHeld when `wait` is over."""
+        deadline = self._clock.now() + wait
+        while not self._try():
+            if self._clock.now() >= deadline:
+                raise LeaseHeld(f"{self._path} is held by another writer; it ends within {DURATION}. Run it again.")
+            self._clock.sleep(_POLL)
+
+    def renew(self) -> None:
+        """Prolong the lease once half of it is over. Raises LeaseHeld when it was lost."""
+        if self._until - self._clock.now() < DURATION / 2:
+            self.check()
+            self._until = self._clock.now() + DURATION
+            self._lake.replace(self._path, self._document())
+
+    def check(self) -> None:
+        """Raise LeaseHeld unless it is still ours: to be called right before something is made visible."""
+        if self._holder().get("token") != self._token:
+            raise LeaseHeld(f"{self._path} was taken over by another writer; run it again.")
+
+    def release(self) -> None:
+        """Give it back (only when it is still ours)."""
+        if self._holder().get("token") == self._token:
+            self._lake.delete(self._path)
+
+    def _try(self) -> bool:
+        self._until = self._clock.now() + DURATION
+        try:
+            self._lake.create(self._path, self._document())
+        except LakeConflict:
+            self._remove_dead()
+            return False
+        return True
+
+    def _remove_dead(self) -> None:
+        holder = self._holder()
+        if holder and not _is_over(holder, self._clock.now()):
+            return
+        aside = f"{self._path}.{uuid4().hex}"
+        try:
+            self._lake.rename(self._path, aside)  # of several, one succeeds
+        except LakeCorrupt:
+            return
+        self._lake.delete(aside)
+
+    def _holder(self) -> dict[str, str]:
+        try:
+            data = self._lake.read(self._path)
+        except LakeCorrupt:
+            return {}
+        # A creator that died between CREATE and its first byte leaves an empty file: nobody's lease.
+        return dict(json.loads(data)) if data else {}
+
+    def _document(self) -> bytes:
+        me = psutil.Process()
+        return json.dumps(
+            {
+                "token": self._token,
+                "until": self._until.isoformat(),
+                "host": socket.gethostname(),
+                "pid": str(os.getpid()),
+                "started": str(me.create_time()),
+            }
+        ).encode()
+
+
+def _is_over(holder: dict[str, str], now: datetime) -> bool:
+    """Expired, or its process on this very host is gone."""
+    if datetime.fromisoformat(holder["until"]) <= now:
+        return True
+    if holder["host"] != socket.gethostname():
+        return False
+    try:
+        return str(psutil.Process(int(holder["pid"])).create_time()) != holder["started"]
+    except psutil.NoSuchProcess:
+        return True
+
+
+@contextmanager
+def lease(lake: Lake, folder: str, clock: Clock, wait: timedelta = timedelta(seconds=100)) -> Iterator[Lease]:
+    """Hold the lease of a folder for the block. Raises LeaseHeld when another writer keeps it beyond `wait`."""
+    held = Lease(lake, f"{folder}/_lease", clock)
+    held.acquire(wait)
+    try:
+        yield held
+    finally:
+        held.release()

@@ -1,0 +1,80 @@
+"""What the lake already accounts for, known from the lake alone: folders, file names and footers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from upbit_elt.candle import day_end, day_start
+from upbit_elt.lake import layout
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.parquet import read_coverage
+from upbit_elt.lake.webhdfs import Entry, Lake
+
+
+class Generation(NamedTuple):
+    """A leaf folder that is (or was) what readers see of a day. A complete one beats any live one."""
+
+    complete: bool
+    number: int
+    path: str
+
+
+class DataFile(NamedTuple):
+    """A Parquet file of a generation; [start, end) is its span as its name says (UTC)."""
+
+    path: str
+    size: int
+    start: datetime
+    end: datetime
+
+
+def days(lake: Lake, kind: Kind) -> list[str]:
+    """KST days `yyMMdd` that have a folder, oldest first."""
+    entries = lake.list(layout.kind_folder(lake.root, kind))
+    return [entry.name for entry in entries if entry.is_dir and layout.DAY.match(entry.name)]
+
+
+def generations(lake: Lake, kind: Kind, day: str) -> list[Generation]:
+    """Generations of a day, oldest first; the last one is what readers should see."""
+    folder = layout.day_folder(lake.root, kind, day)
+    found = []
+    for entry in lake.list(folder):
+        for complete, pattern in ((False, layout.LIVE), (True, layout.COMPLETE)):
+            match = pattern.match(entry.name)
+            if entry.is_dir and match:
+                found.append(Generation(complete, int(match[1]), f"{folder}/{entry.name}"))
+    return sorted(found)
+
+
+def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
+    """The generation of a day that readers should see, None before the day's first file."""
+    found = generations(lake, kind, day)
+    return found[-1] if found else None
+
+
+def files(lake: Lake, generation: Generation, day: str) -> list[DataFile]:
+    """Data files of a generation of a KST day, oldest first. Names that Hive does not read are not listed."""
+    found = [_data_file(generation.path, entry, day) for entry in lake.list(generation.path)]
+    return sorted((file for file in found if file), key=lambda f: (f.end, f.start))
+
+
+def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
+    if entry.name.startswith(("_", ".")) or not entry.name.endswith(".parquet"):
+        return None
+    span = layout.parse_window(entry.name) or (day_start(day), day_end(day))
+    return DataFile(f"{folder}/{entry.name}", entry.size, *span)
+
+
+def newest(lake: Lake) -> Coverage | None:
+    """Coverage of the newest candle file, None while the lake is empty.
+
+    Its watermark says where the next run has to begin; nothing else needs to be read for that.
+    """
+    for day in reversed(days(lake, "candle")):
+        generation = current(lake, "candle", day)
+        found = files(lake, generation, day) if generation else []
+        if found:
+            return read_coverage(lake, found[-1].path, found[-1].size)
+    return None

@@ -1,0 +1,66 @@
+"""Read candles back from the lake."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from upbit_elt.candle import KEY, SCHEMA, day_end, day_start
+from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.layout import parse_window
+from upbit_elt.lake.parquet import coverage_of, decode
+from upbit_elt.lake.webhdfs import Entry, Lake
+
+
+def read_sources(
+    lake: Lake, day: str, start: datetime | None = None, end: datetime | None = None
+) -> tuple[list[pa.Table], list[Coverage]]:
+    """Tables and coverages of the files of a KST day's current generation, oldest first.
+
+    With `start` and `end` (UTC) only the files whose span touches [start, end).
+    """
+    generation = ledger.current(lake, "candle", day)
+    start, end = start or day_start(day), end or day_end(day)
+    tables, coverages = [], []
+    for file in ledger.files(lake, generation, day) if generation else []:
+        if file.start < end and file.end > start:
+            data = lake.read(file.path)
+            tables.append(decode(data, file.path))
+            coverages.append(coverage_of(data, file.path))
+    return tables, coverages
+
+
+def read_day(lake: Lake, day: str) -> pa.Table:
+    """Candles of the current generation of a KST day (SCHEMA, sorted); empty when there is none."""
+    return latest(read_sources(lake, day)[0])
+
+
+def paths_of_span(lake: Lake, folder: str, start: datetime, end: datetime) -> list[str]:
+    """Files of a leaf folder that Hive reads and whose names do not say that they lie outside [start, end) (UTC)."""
+    return [f"{folder}/{entry.name}" for entry in lake.list(folder) if _touches(entry, start, end)]
+
+
+def _touches(entry: Entry, start: datetime, end: datetime) -> bool:
+    if entry.is_dir or entry.name.startswith(("_", ".")):
+        return False
+    span = parse_window(entry.name)
+    return span is None or (span[0] < end and span[1] > start)
+
+
+def latest(tables: list[pa.Table]) -> pa.Table:
+    """One table with each key once, sorted by market and time; of equal keys the last table's row stays."""
+    if not tables:
+        return SCHEMA.empty_table()
+    numbered = [
+        t.select(SCHEMA.names).append_column("_age", pa.array([-i] * t.num_rows, pa.int32()))
+        for i, t in enumerate(tables)
+    ]
+    table = pa.concat_tables(numbered).sort_by([(name, "ascending") for name in [*KEY, "_age"]]).combine_chunks()
+    if table.num_rows < 2:
+        return table.select(SCHEMA.names)
+    same = [pc.equal(table.column(name)[1:], table.column(name)[:-1]) for name in KEY]
+    first = pa.chunked_array([pa.array([True]), *pc.invert(pc.and_(*same)).chunks])
+    return table.filter(first).select(SCHEMA.names)

@@ -1,0 +1,139 @@
+"""Plain files in HDFS over WebHDFS: they appear whole, and are never overwritten."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+from uuid import uuid4
+
+import hdfs
+import requests
+from hdfs.util import HdfsError
+
+from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
+from upbit_elt.settings import Settings
+
+_MISSING = "FileNotFoundException"
+_EXISTS = ("FileAlreadyExistsException", "AlreadyBeingCreatedException")
+TIMEOUT = 30.0
+
+
+class Entry(NamedTuple):
+    """One name in a folder; `size` in bytes (0 for folders)."""
+
+    name: str
+    is_dir: bool
+    size: int
+
+
+class Lake:
+    """Files of one deployment. Paths are absolute in HDFS; `root` is where this dataset's folders begin.
+
+    Every method raises LakeUnavailable when WebHDFS does not answer or refuses.
+    """
+
+    def __init__(self, url: str, user: str, root: str = "", timeout: float = TIMEOUT) -> None:
+        self.url = url
+        self.root = root
+        self._client = hdfs.InsecureClient(url, user=user, timeout=timeout)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Lake:
+        """The lake that the settings name."""
+        return cls(settings.webhdfs_url, settings.webhdfs_user, settings.lake_root)
+
+    def list(self, folder: str) -> list[Entry]:
+        """Names in a folder, sorted; [] when there is no such folder."""
+        with self._errors(folder):
+            try:
+                rows = self._client.list(folder, status=True)
+            except HdfsError as error:
+                if error.exception == _MISSING:
+                    return []
+                raise
+        return sorted(Entry(name, status["type"] == "DIRECTORY", status["length"]) for name, status in rows)
+
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder of this name is there."""
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Length of a file in bytes, None when it is not there."""
+        with self._errors(path):
+            status = self._client.status(path, strict=False)
+        return None if status is None else int(status["length"])
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of a file, or of a part of it. Raises LakeCorrupt when there is no such file."""
+        with self._errors(path), self._client.read(path, offset=offset, length=length) as reader:
+            return bytes(reader.read())
+
+    def publish(self, path: str, data: bytes) -> bool:
+        """Make a file appear whole under its name; False when the same bytes were there already.
+
+        Raises:
+            LakeConflict: a file of this name holds other bytes.
+        """
+        hidden = self.stage(path, data)
+        try:
+            self.rename(hidden, path)
+        except LakeConflict:
+            self.delete(hidden)
+            if self.read(path) == data:
+                return False
+            raise
+        return True
+
+    def stage(self, path: str, data: bytes) -> str:
+        """Write under a name beside `path` that Hive does not read, and check the length. Returns that name."""
+        folder, name = posixpath.split(path)
+        hidden = f"{folder}/_{name}.{uuid4().hex}"
+        self.create(hidden, data)
+        written = self.size(hidden)
+        if written != len(data):
+            raise LakeUnavailable(f"{hidden}: {written} of {len(data)} bytes arrived; run it again")
+        return hidden
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a new file; HDFS lets one of several creators win. Raises LakeConflict when the name is taken."""
+        with self._errors(path):
+            self._client.write(path, data=data, overwrite=False)
+
+    def rename(self, source: str, target: str) -> None:
+        """Rename a file or folder; never overwrites. Raises LakeConflict when the target is there."""
+        self._rename(source, target, "NONE")
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Swap a small pointer file in one step (the only files that are ever replaced)."""
+        self._rename(self.stage(path, data), path, "OVERWRITE")
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a folder with all below it; nothing happens when it is not there."""
+        with self._errors(path):
+            self._client.delete(path, recursive=True)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder and those above it."""
+        with self._errors(path):
+            self._client.makedirs(path)
+
+    def _rename(self, source: str, target: str, options: str) -> None:
+        # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
+        with self._errors(target):
+            self._client._rename(source, destination=target, renameoptions=options)
+
+    @contextmanager
+    def _errors(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except HdfsError as error:
+            text = str(error)
+            if error.exception == _MISSING:
+                raise LakeCorrupt(f"{path}: no such file in HDFS") from error
+            if error.exception in _EXISTS or "already exists" in text:
+                raise LakeConflict(f"{path}: already there") from error
+            raise LakeUnavailable(f"{path}: HDFS at {self.url} refused: {text.splitlines()[0]}") from error
+        except requests.RequestException as error:
+            raise LakeUnavailable(f"HDFS at {self.url} does not answer ({type(error).__name__}): {error}") from error
