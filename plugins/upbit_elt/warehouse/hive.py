@@ -1,0 +1,90 @@
+"""Statements on HiveServer2, each with a timeout: a wrong authentication mode hangs without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pyhive import exc, hive
+from thrift.transport.TSocket import TSocket
+from thrift.transport.TTransport import TTransportException
+from thrift_sasl import TSaslClientTransport
+
+from upbit_elt.errors import QueryFailed, WarehouseUnavailable
+from upbit_elt.settings import Settings
+
+
+class Hive:
+    """HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM). Thread-safe: a connection a call.
+
+    Every method raises WarehouseUnavailable when no answer comes within the timeout, and QueryFailed when Hive
+    refuses a statement.
+    """
+
+    def __init__(self, host: str, port: int, user: str, password: str, timeout: float) -> None:
+        self.host, self.port, self.user = host, port, user
+        self._password = password
+        self._timeout = timeout
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Hive:
+        """The HiveServer2 that the settings name."""
+        password = settings.hive_password.get_secret_value()
+        return cls(settings.hive_host, settings.hive_port, settings.hive_user, password, settings.hive_timeout)
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
+        with self._cursor() as cursor:
+            cursor.execute(sql, parameters)
+            return list(cursor.fetchall())
+
+    def execute(self, *statements: str) -> None:
+        """Run statements that return nothing, in order, on one connection."""
+        with self._cursor() as cursor:
+            for sql in statements:
+                cursor.execute(sql)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Any]:
+        connection = self._connect()
+        try:
+            yield connection.cursor(arraysize=10_000)
+        except exc.OperationalError as error:
+            raise QueryFailed(_words(error)) from error
+        except (TTransportException, OSError) as error:
+            raise self._unavailable(error) from error
+        finally:
+            self._close(connection)
+
+    def _connect(self) -> Any:
+        socket = TSocket(self.host, self.port)
+        socket.setTimeout(self._timeout * 1000)
+        transport = TSaslClientTransport(self._sasl, "PLAIN", socket)
+        try:
+            return hive.Connection(thrift_transport=transport, username=self.user)
+        except (TTransportException, OSError, exc.OperationalError) as error:
+            transport.close()
+            raise self._unavailable(error) from error
+
+    def _close(self, connection: Any) -> None:
+        try:
+            connection.close()
+        except (TTransportException, OSError, exc.OperationalError):
+            # The server ends the session itself; the error that led here is the one to report.
+            return
+
+    def _sasl(self) -> Any:
+        return hive.get_installed_sasl(host=self.host, sasl_auth="PLAIN", username=self.user, password=self._password)
+
+    def _unavailable(self, error: Exception) -> WarehouseUnavailable:
+        return WarehouseUnavailable(
+            f"HiveServer2 at {self.host}:{self.port} did not answer within {self._timeout:.0f} s "
+            f"({type(error).__name__}: {error}). Is it up, and is its authentication NONE, LDAP or CUSTOM?"
+        )
+
+
+def _words(error: Exception) -> str:
+    """Hive's own message out of the Thrift answer that PyHive raises with."""
+    status = getattr(error.args[0], "status", None) if error.args else None
+    return str(getattr(status, "errorMessage", None) or error)

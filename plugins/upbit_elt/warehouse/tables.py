@@ -1,0 +1,88 @@
+"""The tables of a day: `candle_yyMMdd`, and the day's partition of `candle` over the same folder.
+
+Both always point at the same leaf folder, the day's current generation; every call checks that and mends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from string import Template
+from urllib.parse import urlsplit
+
+from upbit_elt.lake.layout import Kind, kind_folder
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
+
+
+def daily_table(kind: Kind, day: str) -> str:
+    """Name of the table of a KST day, `candle_yyMMdd`."""
+    return f"{kind}_{day}"
+
+
+def partition(day: str) -> str:
+    """Value of the partition column `dt` of a KST day `yyMMdd`, as `yyyy-MM-dd`."""
+    return datetime.strptime(day, "%y%m%d").strftime("%Y-%m-%d")
+
+
+def ensure_day(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> None:
+    """Make daily table and partition where they are missing, and point both at `location` (a leaf folder).
+
+    Moving is one metastore operation each; a run that died between the two is mended by the next.
+    """
+    database, uri = settings.database, f"{settings.hdfs_uri}{location}"
+    daily, whole = f"{database}.{daily_table(kind, day)}", f"{database}.{kind}"
+    part = f"PARTITION (dt='{partition(day)}')"
+    hive.execute(
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        f"CREATE DATABASE IF NOT EXISTS {settings.bi_database}",
+        _create(settings, kind, daily_table(kind, day), uri, partitioned=False),
+        _create(settings, kind, kind, _root(settings, kind), partitioned=True),
+        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
+        f"ALTER TABLE {whole} ADD IF NOT EXISTS {part} LOCATION '{uri}'",
+    )
+    for target in (daily, f"{whole} {part}"):
+        if _location(hive, target) != uri:
+            hive.execute(f"ALTER TABLE {target} SET LOCATION '{uri}'")
+
+
+def days(hive: Hive, settings: Settings, kind: Kind) -> list[str]:
+    """KST days `yyMMdd` that the table over all days shows, oldest first; [] before the first."""
+    if not hive.query(f"SHOW DATABASES LIKE '{settings.database}'"):
+        return []
+    if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{kind}'"):
+        return []
+    rows = hive.query(f"SHOW PARTITIONS {settings.database}.{kind}")
+    return sorted(datetime.strptime(name, "dt=%Y-%m-%d").strftime("%y%m%d") for (name,) in rows)
+
+
+def locations(hive: Hive, settings: Settings, kind: Kind, wanted: Iterable[str]) -> dict[str, str]:
+    """HDFS folder (no scheme, no host) of those of the wanted KST days `yyMMdd` that Hive shows.
+
+    Each day costs a question to the metastore.
+    """
+    shown = sorted(set(days(hive, settings, kind)).intersection(wanted))
+    whole = f"{settings.database}.{kind}"
+    return {day: urlsplit(_location(hive, f"{whole} PARTITION (dt='{partition(day)}')")).path for day in shown}
+
+
+def _location(hive: Hive, target: str) -> str:
+    rows = hive.query(f"DESCRIBE FORMATTED {target}")
+    return next(str(value).strip() for name, value, *_ in rows if (name or "").strip() == "Location:")
+
+
+def _create(settings: Settings, kind: Kind, table: str, location: str, *, partitioned: bool) -> str:
+    clause = "PARTITIONED BY (dt STRING)" if partitioned else ""
+    return _ddl(kind, database=settings.database, table=table, location=location, partitioned=clause)
+
+
+def _root(settings: Settings, kind: Kind) -> str:
+    return settings.hdfs_uri + kind_folder(settings.lake_root, kind)
+
+
+def _ddl(name: str, **values: str) -> str:
+    lines = (DDL / f"{name}.sql").read_text().splitlines()
+    return Template("\n".join(line for line in lines if not line.startswith("--"))).substitute(values)
