@@ -1,0 +1,1 @@
+"""Collection: from the exchange into the lake, live windows first, history behind them."""

@@ -1,0 +1,72 @@
+"""What to ask next: per market everything between its watermark and the last closed minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from upbit_elt.candle import MINUTE, floor_minute
+from upbit_elt.exchange.models import Ticker
+
+# A tick is stored up to 0.35 s after its minute's end; 2 s make a minute safely closed.
+SETTLE = timedelta(seconds=2)
+# A market is skipped only when its last trade lies clearly before the window.
+QUIET_MARGIN = timedelta(seconds=1)
+
+
+# Minutes before the window that come free with its request: they show what an earlier guess missed.
+OVERLAP = 5
+
+
+class Ask(NamedTuple):
+    """A half-open span (UTC minutes) to account for in one market, and how many minutes before it to re-read."""
+
+    market: str
+    start: datetime
+    end: datetime
+    overlap: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`asks` need a request, `quiet` spans have no trade as far as the ticker knows."""
+
+    asks: tuple[Ask, ...]
+    quiet: tuple[Ask, ...]
+
+
+def closed_until(server_time: datetime) -> datetime:
+    """End (UTC, exclusive) of the last minute that is safely closed by the exchange's clock."""
+    return floor_minute(server_time - SETTLE)
+
+
+def until_settled(server_time: datetime) -> float:
+    """Seconds until the minute that has just ended is safely closed; 0 when it is."""
+    return max(0.0, SETTLE.total_seconds() - server_time.second)
+
+
+def make_plan(
+    markets: Iterable[str],
+    tickers: Sequence[Ticker],
+    watermark: Mapping[str, datetime],
+    end: datetime,
+    first_minutes: int,
+) -> Plan:
+    """Split the markets into those to ask and those without a trade since their watermark.
+
+    `tickers` must have been read after `end` was closed. A market without a watermark (the very first run, or a
+    new listing) is asked for its last `first_minutes`.
+    """
+    traded = {ticker.market: datetime.fromtimestamp(ticker.trade_timestamp / 1000, UTC) for ticker in tickers}
+    asks: list[Ask] = []
+    quiet: list[Ask] = []
+    for market in sorted(markets):
+        start = watermark.get(market, end - first_minutes * MINUTE)
+        if start >= end:
+            continue
+        known = market in watermark
+        silent = known and market in traded and traded[market] < start - QUIET_MARGIN
+        (quiet if silent else asks).append(Ask(market, start, end, OVERLAP if known else 0))
+    return Plan(tuple(asks), tuple(quiet))

@@ -1,0 +1,1 @@
+"""Proof: what the warehouse shows, held against what the exchange says."""

@@ -1,0 +1,105 @@
+"""Hold every candle in Hive against the exchange's, value by value."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from upbit_elt.candle import FIELDS, Candle, days_between, wire
+from upbit_elt.collect.fetch import fetch
+from upbit_elt.collect.plan import Ask
+from upbit_elt.errors import ServerTrouble
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.lake.coverage import Span, covered
+from upbit_elt.lake.read import read_sources
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import partition
+
+COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Candles of the exchange that were compared, and how Hive differs: keys missing, twice, or with other values.
+
+    `invented` are keys that the exchange does not have. `examples` name the first differences.
+    """
+
+    compared: int
+    lost: int
+    doubled: int
+    altered: int
+    invented: int
+    examples: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether Hive and the exchange hold the same."""
+        return not (self.lost or self.doubled or self.altered or self.invented)
+
+
+def accounted(lake: Lake, start: datetime, end: datetime) -> list[Ask]:
+    """The spans within [start, end) (UTC) that the lake claims to know: candles are there, or there was no trade."""
+    spans: dict[str, list[Span]] = defaultdict(list)
+    for day in days_between(start, end):
+        for coverage in read_sources(lake, day, start, end)[1]:
+            for span in coverage.clipped(start, end).spans:
+                if span.state != "hole":
+                    spans[span.market].append(span)
+    return [Ask(market, *piece) for market in sorted(spans) for piece in covered(spans[market])]
+
+
+def compare(
+    hive: Hive,
+    client: UpbitClient,
+    settings: Settings,
+    spans: Iterable[Ask],
+    tick: Callable[[], None] = lambda: None,
+) -> Comparison:
+    """Compare the minutes of `spans` (UTC). `tick` is called after each market.
+
+    Raises:
+        ServerTrouble: a market could not be asked, so nothing can be said.
+    """
+    wanted = list(spans)
+    ours = _in_hive(hive, settings, wanted)
+    truth: dict[tuple[str, str], Candle] = {}
+    for answer in fetch(client, wanted, workers=settings.workers, tick=tick):
+        if answer.failure:
+            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.failure}")
+        truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
+    return _judge(ours, truth)
+
+
+def _in_hive(hive: Hive, settings: Settings, spans: list[Ask]) -> list[Candle]:
+    bounds: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for ask in spans:
+        bounds[ask.market].append((wire(ask.start), wire(ask.end)))
+    start, end = min(ask.start for ask in spans), max(ask.end for ask in spans)
+    rows: list[Candle] = []
+    for day in days_between(start, end):
+        found = hive.query(
+            f"SELECT {COLUMNS} FROM {settings.database}.candle WHERE dt = %(dt)s"  # noqa: S608 - our own names
+            " AND candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
+            {"dt": partition(day), "start": wire(start), "end": wire(end)},
+        )
+        rows += [Candle(*row) for row in found]
+    return [c for c in rows if any(low <= c.candle_date_time_utc < high for low, high in bounds.get(c.market, []))]
+
+
+def _judge(ours: list[Candle], truth: dict[tuple[str, str], Candle]) -> Comparison:
+    counts = Counter((c.market, c.candle_date_time_utc) for c in ours)
+    lost = sorted(truth.keys() - counts.keys())
+    invented = sorted(counts.keys() - truth.keys())
+    doubled = sorted(key for key, count in counts.items() if count > 1)
+    altered = sorted(
+        {(c.market, c.candle_date_time_utc) for c in ours if truth.get((c.market, c.candle_date_time_utc), c) != c}
+    )
+    kinds = {"lost": lost, "doubled": doubled, "altered": altered, "invented": invented}
+    examples = [f"{kind}: {market} {moment}" for kind, keys in kinds.items() for market, moment in keys[:SHOWN]]
+    return Comparison(len(truth), len(lost), len(doubled), len(altered), len(invented), tuple(examples))

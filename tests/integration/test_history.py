@@ -1,0 +1,101 @@
+"""Older history behind the live runs, on a real HDFS and Hive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import utc
+from tests.support.exchange import Reply, headers_at
+from tests.support.world import World
+from upbit_elt.collect.history import CHUNK_TIME
+from upbit_elt.lake import layout, ledger
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.tables import locations
+
+# 12:30 KST: today's beginning and one whole day before it are wanted.
+NOW = utc(3, 30, 5)
+YESTERDAY, TODAY = utc(15, day=22), utc(15, day=23)
+LATER = NOW + timedelta(hours=2)
+
+
+@pytest.fixture
+def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
+    made = World(daemons, tmp_path, NOW, markets=5, history_days=1)
+    yield made
+    made.close()
+
+
+def test_history_follows_behind_the_live_runs_without_a_candle_lost_or_doubled(world: World) -> None:
+    live = world.collect()
+    progress = world.fill_history(LATER)
+    assert progress.left == ()
+    assert [item.day for item in progress.published] == ["261124", "261123"], "newest day first"
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, live.end)
+
+    after = world.collect(utc(4, 10, 5))
+    assert after.start == live.end
+    assert world.in_hive(YESTERDAY, utc(5)) == world.truth(YESTERDAY, utc(4, 10))
+    shown = locations(world.hive, world.settings, "candle", ["261124", "261123"])
+    assert shown["261124"].endswith("/live-2"), "the open day goes on in its new generation"
+    assert shown["261123"].endswith("/day-1")
+    assert world.compare(YESTERDAY, utc(4, 10)).equal
+    assert world.fill_history(LATER).candles == 0, "there is nothing left to do"
+
+
+def test_history_stops_before_the_next_live_run_and_goes_on_later(world: World) -> None:
+    world.collect()
+    short = world.fill_history(world.clock.now() + CHUNK_TIME + timedelta(seconds=0.1), chunk=2)
+    assert short.candles > 0
+    assert short.published == ()
+    assert short.left == ("261124", "261123")
+    staged = world.lake.list(layout.backfill_folder(world.lake.root, "261124"))
+    assert len(staged) == 1
+    assert world.in_hive(TODAY, utc(4)) == world.truth(NOW - timedelta(minutes=200, seconds=5), utc(3, 30))
+
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
+    assert world.lake.list(layout.backfill_folder(world.lake.root, "261124")) == []
+
+
+def test_history_gives_way_to_a_live_run(world: World) -> None:
+    world.collect()
+    world.lake.create(f"{world.lake.root}/candle/_lease", b"{}")
+    assert world.fill_history(LATER).candles == 0
+
+
+def test_a_market_out_of_reach_leaves_its_day_open_and_the_others_staged(world: World) -> None:
+    world.collect()
+    bad = world.busiest(YESTERDAY, NOW)
+
+    def fail(path: str, query: dict[str, str]) -> Reply | None:
+        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
+
+    world.wire.spoil = fail
+    progress = world.fill_history(LATER)
+    assert progress.left == ("261124", "261123")
+    assert progress.candles > 0
+    world.wire.spoil = lambda path, query: None
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
+
+
+def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: World) -> None:
+    world.collect()
+    bad = world.busiest(YESTERDAY, NOW)
+    body = '{"error":{"name":404,"message":"Code not found"}}'
+
+    def refuse(path: str, query: dict[str, str]) -> Reply | None:
+        return (404, body, headers_at(world.clock.now())) if query.get("market") == bad else None
+
+    world.wire.spoil = refuse
+    assert world.fill_history(LATER).left == ()
+    known = ledger.newest(world.lake)
+    assert known is not None
+    holes = {span.market: span.reason for span in known.holes()}
+    assert holes.keys() == {bad}
+    assert "Code not found" in holes[bad]
+    assert known.watermark[bad] == utc(3, 30), "the live runs of the market are not touched"

@@ -1,0 +1,123 @@
+"""A small exchange with a hand-turned clock, and a lake and warehouse of its own on the real daemons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tests.support.clock import ManualClock
+from tests.support.exchange import Reply, WsgiAdapter, session_on
+from upbit_elt import pipeline
+from upbit_elt.candle import Candle
+from upbit_elt.collect.history import CHUNK, History, Progress
+from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.compare import Comparison, accounted, compare
+from upbit_elt.replica import SyntheticSource, create_replica, truth
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+# A request takes this long on the hand-turned clock, so that the replica's own limit is never met.
+TRAVEL = 0.11
+Spoil = Callable[[str, dict[str, str]], Reply | None]
+
+
+class Wire(WsgiAdapter):
+    """The way to the replica; `spoil` may answer in its place."""
+
+    def __init__(self, app: Any, clock: ManualClock) -> None:
+        super().__init__(app)
+        self.app = app
+        self._clock = clock
+        self.spoil: Spoil = lambda path, query: None
+
+    def _ask(self, path: str, query: dict[str, str]) -> Reply:
+        self._clock.sleep(TRAVEL)
+        return self.spoil(path, query) or super()._ask(path, query)
+
+    def candle_requests(self) -> list[str]:
+        return [str(request.url) for request in self.requests if "/candles/" in str(request.url)]
+
+
+class World:
+    """Everything between the exchange and Hive, at a moment that the test sets."""
+
+    def __init__(self, daemons: Settings, state: Path, now: datetime, markets: int = 8, **changes: Any) -> None:
+        self.clock = ManualClock(now)
+        dataset = f"t{uuid4().hex[:12]}"
+        self.settings = daemons.model_copy(update={"dataset": dataset, "workers": 2, **changes})
+        self.source = SyntheticSource(seed=7, markets=markets)
+        self.wire = Wire(create_replica(self.source, self.clock), self.clock)
+        limits = AddressLimits(state, 1000, self.clock)
+        self.client = UpbitClient("http://exchange", limits, self.clock, session=session_on(self.wire))
+        self.lake, self.hive = Lake.from_settings(self.settings), Hive.from_settings(self.settings)
+
+    @property
+    def markets(self) -> list[str]:
+        return sorted(market.code for market in self.source.markets() if market.listed <= self.clock.now())
+
+    def collect(self, now: datetime | None = None) -> Collected:
+        """One live run, shown in Hive."""
+        if now:
+            self.clock.set(now)
+        collected = Collector(self.client, self.lake, self.settings, self.clock).run("test")
+        pipeline.show(self.settings, [published.day for published in collected.files])
+        return collected
+
+    def fill_history(self, until: datetime, chunk: int = CHUNK) -> Progress:
+        """One run of the history, shown in Hive."""
+        job = History(self.client, self.lake, self.settings, self.clock, chunk=chunk)
+        progress = job.run("test", until)
+        pipeline.show(self.settings, History.wanted_days(self.settings, self.clock))
+        return progress
+
+    def compare(self, start: datetime, end: datetime) -> Comparison:
+        """Hive against the exchange for what the lake claims to know of [start, end)."""
+        return compare(self.hive, self.client, self.settings, accounted(self.lake, start, end))
+
+    def in_hive(self, start: datetime, end: datetime) -> list[Candle]:
+        """Rows of the table over all days with a start in [start, end), sorted."""
+        names = ", ".join(f"`{name}`" for name in Candle.__slots__)
+        rows = self.hive.query(f"SELECT {names} FROM {self.settings.database}.candle")
+        found = [Candle(*row) for row in rows]
+        return sorted((c for c in found if start <= c.start < end), key=_key)
+
+    def truth(self, start: datetime, end: datetime) -> list[Candle]:
+        """What the exchange holds of [start, end), sorted."""
+        rows = [c for market in self.markets for c in truth(self.source, market, start, end)]
+        return sorted(rows, key=_key)
+
+    def busiest(self, start: datetime, end: datetime) -> str:
+        """The market with the most candles in [start, end): one that a run surely asks."""
+        traded = [candle.market for candle in self.truth(start, end)]
+        return max(self.markets, key=traded.count)
+
+    def close(self) -> None:
+        """Drop what the test made."""
+        self.client.close()
+        for database in (self.settings.database, self.settings.bi_database):
+            self.hive.execute(f"DROP DATABASE IF EXISTS {database} CASCADE")
+        self.lake.delete(self.lake.root)
+
+
+def with_ticker(app: Any, market: str, **changes: Any) -> Spoil:
+    """Answers ticker/all with one market's row changed."""
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        if path != "/v1/ticker/all":
+            return None
+        answer = app.test_client().get(path, query_string=query)
+        rows = [row | (changes if row["market"] == market else {}) for row in answer.get_json()]
+        return answer.status_code, json.dumps(rows), dict(answer.headers)
+
+    return spoil
+
+
+def _key(candle: Candle) -> tuple[str, str]:
+    return candle.market, candle.candle_date_time_utc

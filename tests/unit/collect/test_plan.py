@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.support.clock import utc
+from upbit_elt.collect.plan import OVERLAP, Ask, closed_until, make_plan, until_settled
+from upbit_elt.exchange.models import Ticker
+
+END = utc(3, 4)
+
+
+def ticker(market: str, traded: datetime) -> Ticker:
+    milliseconds = int(traded.timestamp() * 1000)
+    return Ticker(
+        market=market, trade_timestamp=milliseconds, trade_price=1, acc_trade_volume_24h=1, acc_trade_price_24h=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "end", "wait"),
+    [
+        (utc(3, 4, 0), utc(3, 3), 2.0),
+        (utc(3, 4, 1), utc(3, 3), 1.0),
+        (utc(3, 4, 2), utc(3, 4), 0.0),
+        (utc(3, 4, 59), utc(3, 4), 0.0),
+    ],
+)
+def test_a_minute_is_closed_two_seconds_after_its_end(now: datetime, end: datetime, wait: float) -> None:
+    assert closed_until(now) == end
+    assert until_settled(now) == wait
+
+
+def test_the_first_run_asks_the_last_minutes_of_every_market_however_quiet() -> None:
+    plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, 200)
+    start = END - timedelta(minutes=200)
+    assert plan.asks == (Ask("KRW-A", start, END), Ask("KRW-B", start, END))
+    assert plan.quiet == ()
+
+
+def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, 200)
+    assert plan.asks == (Ask("KRW-A", utc(0, 1), END, OVERLAP),)
+
+
+@pytest.mark.parametrize(
+    ("traded", "quiet"),
+    [
+        (utc(3, 1, 50), True),
+        (utc(3, 1, 58), True),
+        (utc(3, 1, 59), False),
+        (utc(3, 2, 0), False),
+        (utc(3, 3, 59), False),
+    ],
+)
+def test_only_a_market_whose_last_trade_is_clearly_older_is_skipped(traded: datetime, quiet: bool) -> None:
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", traded)], {"KRW-A": utc(3, 2)}, END, 200)
+    assert bool(plan.quiet) is quiet
+    assert bool(plan.asks) is not quiet
+
+
+def test_a_market_that_the_ticker_does_not_know_is_asked() -> None:
+    plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, END, 200)
+    assert [ask.market for ask in plan.asks] == ["KRW-A"]
+
+
+def test_a_market_that_is_up_to_date_is_left_alone() -> None:
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": END}, END, 200)
+    assert plan.asks == ()
+    assert plan.quiet == ()
