@@ -1,0 +1,169 @@
+"""Scores of quantile forecasts, and of the baselines that a model has to beat."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from upbit_elt.forecast.features import Batch
+from upbit_elt.forecast.model import QuantileNet
+from upbit_elt.forecast.panel import Bools, Floats, Ints
+from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
+from upbit_elt.forecast.ticks import round_to_tick
+
+BASIS_POINT = 1e-4
+CHUNK = 8_192
+ROUND_OFF = 1e-9  # a price that equals a quantile lies inside of the interval
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Samples with what followed them: log returns and base volumes, (N, horizons), NaN where not known."""
+
+    batch: Batch
+    returns: Floats
+    volumes: Floats
+
+    def take(self, pick: Bools | Ints) -> Sample:
+        """The picked samples."""
+        return Sample(self.batch.take(pick), self.returns[pick], self.volumes[pick])
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Forecasts of N samples: prices (N, horizons, quantiles), volume (base units) and volatility (N, horizons)."""
+
+    prices: Floats
+    volume: Floats
+    volatility: Floats
+
+
+def forecast(net: QuantileNet, batch: Batch) -> Forecast:
+    """What the model serves for the samples: the prices are multiples of the tick."""
+    net.eval()
+    with torch.no_grad():
+        parts = [net.served(x) for x in chunks(batch.x)]
+        z, variance, volume = (torch.cat(part).double().numpy() for part in zip(*parts, strict=True))
+    unit = batch.sigma[:, None] * np.sqrt(HORIZONS)
+    volume = batch.rate[:, None] * np.array(HORIZONS) * np.exp(volume)
+    return Forecast(prices(batch, z), volume, unit * np.exp(variance / 2))
+
+
+def chunks(x: Floats) -> list[torch.Tensor]:
+    """The features as tensors of at most CHUNK rows, which bounds what a pass through the network holds."""
+    return [torch.from_numpy(x[part]) for part in _parts(len(x))]
+
+
+def prices(batch: Batch, z: Floats) -> Floats:
+    """Prices of scaled returns z (N, horizons, quantiles), rounded to the tick."""
+    result = np.empty(z.shape)
+    for part in _parts(len(z)):
+        last, tick, sigma = (field[part, None, None] for field in (batch.last, batch.tick, batch.sigma))
+        exact = last * np.exp(z[part] * sigma * np.sqrt(HORIZONS)[:, None])
+        result[part] = round_to_tick(exact, last, tick)
+    return result
+
+
+def log_returns(batch: Batch, price: Floats) -> Floats:
+    """Log returns of prices (N, horizons, quantiles) against the last price."""
+    result: Floats = price / batch.last[:, None, None]
+    return np.log(result, out=result)
+
+
+def _parts(size: int) -> list[slice]:
+    return [slice(i, i + CHUNK) for i in range(0, max(size, 1), CHUNK)]
+
+
+def crps(quantiles: Floats, outcome: Floats) -> Floats:
+    """CRPS over QUANTILES, twice the mean pinball loss, in the outcome's unit.
+
+    Quantiles have one more axis, the last, than outcomes (Gneiting and Ranjan 2011, J. Bus. Econ. Stat. 29).
+    """
+    total = np.zeros_like(outcome)
+    for i, level in enumerate(QUANTILES):
+        miss = outcome - quantiles[..., i]
+        total += np.maximum(level * miss, (level - 1) * miss)
+    return 2 * total / len(QUANTILES)
+
+
+def own_quantiles(train: Sample, batch: Batch) -> Floats:
+    """Unconditional baseline: quantiles of each market's own returns in training, (N, horizons, quantiles).
+
+    A market that training did not see gets those of all markets.
+    """
+    table: dict[int, Floats] = {}
+    for market in np.unique(batch.market):
+        own = train.returns[train.batch.market == market]
+        known = own if own.size and not np.isnan(own).all(axis=0).any() else train.returns
+        table[int(market)] = np.nanquantile(known, QUANTILES, axis=0).T
+    return np.stack([table[int(market)] for market in batch.market])
+
+
+def baselines(net: QuantileNet, train: Sample, test: Sample) -> dict[str, Floats]:
+    """Mean CRPS by horizon of the last price, of the market's own past, and of volatility-scaled quantiles."""
+    shape = (len(test.batch), len(HORIZONS), len(QUANTILES))
+    scaled = prices(test.batch, np.broadcast_to(net.base.double().numpy(), shape))
+    return {
+        "naive": mean_crps(np.broadcast_to(0.0, shape), test.returns),
+        "unconditional": mean_crps(own_quantiles(train, test.batch), test.returns),
+        "scaled": mean_crps(log_returns(test.batch, scaled), test.returns),
+    }
+
+
+def mean_crps(quantiles: Floats, returns: Floats) -> Floats:
+    """Mean CRPS in basis points for each horizon; NaN where no outcome is known."""
+    return _mean(crps(quantiles, returns)) / BASIS_POINT
+
+
+def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]]:
+    """One row a horizon: CRPS, coverage of the 90 % interval, MAE, volume and volatility, beside the baselines.
+
+    CRPS and MAE are in basis points of the log price. `volume` and `volatility` are the deviance
+    x * exp(-s) + s of the forecast (s its log, x the outcome over the scale), lower is better, beside that of a
+    constant. Values are None where no outcome is known.
+    """
+    made, returns = forecast(net, test.batch), test.returns
+    served = log_returns(test.batch, made.prices)
+    inside = (returns > served[..., 0] - ROUND_OFF) & (returns < served[..., -1] + ROUND_OFF)
+    columns = {
+        "crps": mean_crps(served, returns),
+        **{f"crps_{name}": value for name, value in baselines(net, train, test).items()},
+        "coverage_90": _mean(np.where(np.isnan(returns), np.nan, inside)),
+        "mae": _mean(np.abs(returns - served[..., MEDIAN])) / BASIS_POINT,
+        "mae_naive": _mean(np.abs(returns)) / BASIS_POINT,
+        **_deviances(net, made, test),
+    }
+    rows = np.sum(~np.isnan(returns), axis=0)
+    return [
+        {"horizon": h, "rows": int(rows[i]), **{name: _number(value[i]) for name, value in columns.items()}}
+        for i, h in enumerate(HORIZONS)
+    ]
+
+
+def _deviances(net: QuantileNet, made: Forecast, test: Sample) -> dict[str, Floats]:
+    unit = test.batch.sigma[:, None] * np.sqrt(HORIZONS)
+    span = np.where(test.batch.rate > 0, test.batch.rate, np.nan)[:, None] * np.array(HORIZONS)
+    pairs = {
+        "volume": (test.volumes / span, np.log(made.volume / span), net.log_volume),
+        "volatility": ((test.returns / unit) ** 2, 2 * np.log(made.volatility / unit), net.log_variance),
+    }
+    result = {}
+    for name, (outcome, log, constant) in pairs.items():
+        result[name] = _mean(outcome * np.exp(-log) + log)
+        flat = constant.double().numpy()
+        result[f"{name}_constant"] = _mean(outcome * np.exp(-flat) + flat)
+    return result
+
+
+def _mean(values: Floats) -> Floats:
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 4)

@@ -1,0 +1,197 @@
+"""What the model sees of a market at an origin, and the outcome it learns from.
+
+All features are free of the price level: returns are divided by the market's own volatility, volumes and
+volatilities are logs of ratios, so that one network serves every market. The scale `sigma` is the volatility of
+a minute from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)), at
+least a part of the tick. Windows that reach beyond the known history are cut to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from upbit_elt.candle import MINUTE
+from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
+from upbit_elt.forecast.schema import HORIZONS
+from upbit_elt.forecast.ticks import ticks
+from upbit_elt.forecast.windows import Block
+
+LOOKBACK = 1440
+"""Minutes before an origin that the features look at."""
+WARMUP = 30
+"""Minutes of known history that a market needs before an origin is used to learn from it."""
+
+LAGS = (1, 2, 3, 5, 10, 15, 30, 60, 240)
+WINDOWS = (5, 15, 60, 240, 1440)
+MEANS = (3, 10, 30, 120)
+LEADERS = ("all", "BTC", "ETH")
+LEADER_LAGS = (1, 3, 10, 30)
+NAMES = (
+    *(f"return_{lag}" for lag in LAGS),
+    *(f"range_vol_{window}" for window in WINDOWS),
+    *(f"close_vol_{window}" for window in WINDOWS),
+    *(f"above_mean_{window}" for window in MEANS),
+    *(f"ticks_above_mean_{window}" for window in MEANS),
+    *("volume_1", "volume_5", "volume_30", "volume_240", "traded_30", "traded_240", "moved_30", "moved_240"),
+    *("tick_price", "tick_sigma", "place_in_minute", "place_in_range", "minute_range"),
+    *(f"{leader}_{lag}" for leader in LEADERS for lag in LEADER_LAGS),
+    *("sin_day", "cos_day", "sin_half_day", "cos_half_day"),
+)
+SHARED = len(LEADERS) * len(LEADER_LAGS) + 4
+"""How many features, the last ones, are equal for all markets of an origin: only days of history teach them."""
+
+TINY = 1e-12
+TICK_PART = 0.25
+CELLS = 500_000  # of a block of markets: what bounds the memory of long panels
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Samples, one a market and origin: N rows.
+
+    `x` (N, features) float32; `last` price, `tick`, `sigma` (per square root of a minute), `rate` (base volume a
+    minute over the last hours); `market` and `row` are indices into the panel: the origin is the end of minute `row`.
+    """
+
+    x: Floats
+    last: Floats
+    tick: Floats
+    sigma: Floats
+    rate: Floats
+    market: Ints
+    row: Ints
+
+    def __len__(self) -> int:
+        return int(self.row.size)
+
+    def take(self, pick: Bools | Ints | slice) -> Batch:
+        """The picked samples."""
+        return Batch(*(getattr(self, field.name)[pick] for field in fields(self)))
+
+
+def batch(panel: Panel, rows: Ints) -> Batch:
+    """Samples of every market with a known price at every origin in `rows`."""
+    tick, leaders = ticks(panel), _leaders(panel, rows)
+    clock = _clock(panel, rows)
+    width = max(CELLS // panel.minutes, 1)
+    blocks = [slice(i, min(i + width, len(panel.markets))) for i in range(0, len(panel.markets), width)]
+    parts = [_samples(panel, block, rows, tick[block], leaders, clock) for block in blocks]
+    return Batch(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Batch)))
+
+
+def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
+    """What followed each sample: log returns and base volumes over each horizon, both (N, horizons).
+
+    NaN where the horizon passes the panel's end, or reaches over minutes in which no market traded.
+    """
+    steps = np.array(HORIZONS)
+    ends = of.row[:, None] + steps
+    inside = ends < panel.minutes
+    ends = np.where(inside, ends, of.row[:, None])
+    dark = np.cumsum(~panel.covered)
+    good = inside & (dark[ends] - dark[of.row][:, None] <= steps // 10)
+    returns = np.log(panel.close[ends, of.market[:, None]] / of.last[:, None])
+    volumes = np.empty_like(returns)
+    for market in np.unique(of.market):
+        pick, total = of.market == market, np.cumsum(panel.volume[:, market], dtype=np.float64)
+        volumes[pick] = total[ends[pick]] - total[of.row[pick]][:, None]
+    return np.where(good, returns, np.nan), np.where(good, volumes, np.nan)
+
+
+def learnable(panel: Panel, of: Batch) -> Bools:
+    """Which samples have a warm-up of known, covered minutes behind them. Shape (N,)."""
+    dark = np.concatenate([[0], np.cumsum(~panel.covered)])
+    begin = np.maximum(of.row + 1 - WARMUP, 0)
+    calm = dark[of.row + 1] - dark[begin] <= WARMUP // 10
+    known = of.row + 1 - panel.first[of.market] >= WARMUP
+    both: Bools = np.logical_and(known, calm)
+    return both
+
+
+def _leaders(panel: Panel, rows: Ints) -> Floats:
+    """Scaled returns of the markets' mean, BTC and ETH: (rows, leaders * lags); zeros for one not listed."""
+    mean, named = np.zeros(panel.minutes), {base: np.zeros(panel.minutes) for base in LEADERS[1:]}
+    for market, close in zip(panel.markets, panel.close.T, strict=True):
+        steps = np.nan_to_num(np.diff(np.log(close), prepend=np.nan))
+        mean += steps.clip(-0.02, 0.02) / len(panel.markets)
+        if (base := market.partition("-")[2]) in named:
+            named[base] = steps
+    return np.concatenate([_scaled(steps, rows) for steps in (mean, *named.values())], axis=1)
+
+
+def _scaled(steps: Floats, rows: Ints) -> Floats:
+    """Returns over LEADER_LAGS divided by the volatility of the last hour, (rows, lags)."""
+    path = np.concatenate([[0.0], np.cumsum(steps)])
+    square = np.concatenate([[0.0], np.cumsum(steps**2)])
+    hour = np.maximum(rows + 1 - 60, 0)
+    sigma = np.sqrt(np.maximum(square[rows + 1] - square[hour], 0.0) / (rows + 1 - hour))
+    moves = [path[rows + 1] - path[np.maximum(rows + 1 - lag, 0)] for lag in LEADER_LAGS]
+    scaled = [move / (sigma * lag**0.5 + TINY) for move, lag in zip(moves, LEADER_LAGS, strict=True)]
+    return np.stack(scaled, axis=1).clip(-5, 5)
+
+
+def _clock(panel: Panel, rows: Ints) -> Floats:
+    """Sine and cosine of the origin's UTC time of day, whole and half day: (rows, 4)."""
+    begin = (panel.start.hour * 60 + panel.start.minute) * MINUTE.seconds // 60
+    angle = 2 * np.pi * (begin + rows + 1) / 1440
+    return np.stack([f(k * angle) for k in (1, 2) for f in (np.sin, np.cos)], axis=1)
+
+
+def _samples(panel: Panel, markets: slice, rows: Ints, tick: Floats, leaders: Floats, clock: Floats) -> Batch:
+    block = Block(panel, markets, rows)
+    columns, sigma, rate = _columns(block, tick[:, None])
+    shape = sigma.shape
+    shared = np.concatenate([leaders, clock], axis=1).astype(np.float32)
+    x = np.empty((*shape, len(NAMES)), dtype=np.float32)
+    for number, column in enumerate(columns):
+        x[..., number] = column
+    x[..., len(columns) :] = shared
+    known = block.first <= rows
+    index = np.arange(markets.start, markets.stop)[:, None]
+    full = (np.exp(block.now(block.log)), tick[:, None], sigma, rate, index, rows)
+    return Batch(x[known], *(np.broadcast_to(field, shape)[known] for field in full))
+
+
+def _columns(block: Block, tick: Floats) -> tuple[list[Floats], Floats, Floats]:
+    """The market's own features in the order of NAMES, sigma and rate, each of shape (markets, rows)."""
+    coarse = tick / np.exp(block.now(block.log))
+    widths = block.roots(block.span / (4 * np.log(2)) ** 0.5, 30, *WINDOWS)
+    sigma = np.hypot(widths[0], TICK_PART * coarse)
+    vols = [*widths[1:], *block.roots(block.steps, *WINDOWS)]
+    floor = 0.05 * sigma
+    columns = [(block.change(lag) / (sigma * lag**0.5)).clip(-6, 6) for lag in LAGS]
+    columns += [np.log(np.maximum(vol, floor) / sigma).clip(-3, 3) for vol in vols]
+    columns += _above_means(block, sigma, coarse)
+    volumes, rate = _volumes(block)
+    columns += volumes
+    columns += [np.log(coarse).clip(-12, -4), np.log(coarse / sigma).clip(-6, 2), *_places(block)]
+    columns.append((block.now(block.span) / sigma).clip(0, 6))
+    return columns, sigma, rate
+
+
+def _above_means(block: Block, sigma: Floats, coarse: Floats) -> list[Floats]:
+    """How far the price is above its means: in units of sigma, then in ticks."""
+    base = np.nan_to_num(block.log[:, -1:])
+    gaps = [block.now(block.log) - base - mean for mean in block.means(block.log - base, *MEANS)]
+    scaled = [(gap / (sigma * window**0.5)).clip(-4, 4) for gap, window in zip(gaps, MEANS, strict=True)]
+    return scaled + [(gap / coarse).clip(-2, 2) for gap in gaps]
+
+
+def _places(block: Block) -> list[Floats]:
+    """Where the price is between lowest (-1) and highest (1) of the last minute and of the last 30."""
+    here, places = block.now(block.log), []
+    for window in (1, 30):
+        high, low = block.extremes(window)
+        places.append(((2 * here - high - low) / (high - low + TINY)).clip(-1, 1))
+    return places
+
+
+def _volumes(block: Block) -> tuple[list[Floats], Floats]:
+    """Log ratios of volume, shares of minutes traded and moved, and the base rate a minute."""
+    one, five, half, hours, day = block.means(block.volume, 1, 5, 30, 240, 1440)
+    rate = 0.5 * half + 0.3 * hours + 0.2 * day
+    ratios = [np.log((v + 0.01 * rate + TINY) / (rate + TINY)) for v in (one, five, half, hours)]
+    shares = [*block.means(block.traded, 30, 240), *block.means(block.steps != 0, 30, 240)]
+    return ratios + shares, rate

@@ -1,0 +1,43 @@
+"""Bulk reading: the panel of many days straight from the Parquet files that Hive's tables lie over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from upbit_elt.candle import MINUTE, days_between, floor_minute
+from upbit_elt.errors import LakeCorrupt
+from upbit_elt.forecast.panel import COLUMNS, Panel, PanelBuilder
+from upbit_elt.lake.read import paths_of_span
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import locations
+
+
+def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, minutes: int) -> Panel:
+    """Panel of all markets over [end - minutes, end), UTC, of the days that Hive shows.
+
+    Files are taken one at a time, so that memory holds the panel and one file.
+
+    Raises:
+        LakeCorrupt: a file cannot be read as candles.
+    """
+    end = floor_minute(end)
+    start = end - minutes * MINUTE
+    folders = locations(hive, settings, "candle", days_between(start, end))
+    builder = PanelBuilder(end=end, minutes=minutes)
+    for day in days_between(start, end):
+        if day in folders:
+            for path in paths_of_span(lake, folders[day], start, end):
+                builder.add(_read(lake, path))
+    return builder.build()
+
+
+def _read(lake: Lake, path: str) -> pa.Table:
+    try:
+        return pq.read_table(pa.BufferReader(lake.read(path)), columns=list(COLUMNS))
+    except pa.ArrowException as error:
+        raise LakeCorrupt(f"{path}: not a Parquet file of candles: {error}") from error

@@ -1,0 +1,52 @@
+"""Forecasts of all markets at one origin."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from upbit_elt.candle import MINUTE, floor_minute, wire
+from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.forecast import features
+from upbit_elt.forecast.artifacts import Champion
+from upbit_elt.forecast.evaluate import forecast
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
+
+
+def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
+    """FORECAST_SCHEMA rows of every market with a known price at `origin` (UTC minute), in one batch.
+
+    The model sees the minutes of the panel before the origin, features.LOOKBACK of them at most; with fewer it
+    makes do with what there is.
+
+    Raises:
+        NotEnoughHistory: the panel does not reach the origin, or covers too few minutes before it.
+    """
+    origin = floor_minute(origin)
+    if origin > panel.end:
+        raise NotEnoughHistory(f"candles are known until {wire(panel.end)}, not until {wire(origin)} (UTC)")
+    past = panel.until(origin).tail(features.LOOKBACK)
+    covered = int(past.covered.sum())
+    if covered < features.WARMUP:
+        raise NotEnoughHistory(
+            f"a forecast needs {features.WARMUP} minutes of candles before {wire(origin)} UTC, there are {covered}"
+        )
+    batch = features.batch(past, np.array([past.minutes - 1]))
+    made = forecast(champion.model, batch)
+    markets = [past.markets[number] for number in batch.market]
+    count, steps = len(markets), len(HORIZONS)
+    targets = [wire(origin + horizon * MINUTE) for horizon in HORIZONS]
+    columns = {
+        "market": np.repeat(markets, steps),
+        "origin": [wire(origin)] * (count * steps),
+        "horizon": np.tile(HORIZONS, count),
+        "target": targets * count,
+        **{name: made.prices[..., i].ravel() for i, name in enumerate(QUANTILE_COLUMNS)},
+        "expected_volume": made.volume.ravel(),
+        "volatility": made.volatility.ravel(),
+        "model_version": [champion.version] * (count * steps),
+    }
+    return pa.table(columns, schema=FORECAST_SCHEMA)

@@ -1,0 +1,76 @@
+"""Train a challenger and decide whether it takes over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from upbit_elt.candle import MINUTE
+from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.forecast.artifacts import FIRST, Champion, Verdict, champion_version, load_champion, save_model
+from upbit_elt.forecast.evaluate import Sample, baselines, forecast, log_returns, mean_crps
+from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.model import QuantileNet
+from upbit_elt.forecast.panel import Floats, Panel
+from upbit_elt.forecast.train import TrainedModel, train
+from upbit_elt.lake.ledger import newest
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+TRAIN_DAYS = 14
+LEAST_ORIGINS = 60
+
+
+def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Train on the newest TRAIN_DAYS days in the lake, store the model, promote it if it deserves that.
+
+    Returns the card, with `promoted`, `reason` and `provisional`.
+
+    Raises:
+        NotEnoughHistory: the lake holds too few minutes yet.
+    """
+    coverage = newest(lake)
+    if coverage is None:
+        raise NotEnoughHistory("the lake holds no candles yet; let the DAG min_candle run first")
+    panel = load_panel(lake, hive, settings, end=coverage.end, minutes=TRAIN_DAYS * 1440)
+    trained = train(panel, now=now)
+    verdict = judge(trained, load_champion(lake) if champion_version(lake) else None, panel)
+    save_model(lake, trained, verdict)
+    return trained.card | verdict._asdict()
+
+
+def judge(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:
+    """Compare with the champion on origins that neither saw: the challenger's test span after the champion's data.
+
+    The challenger has to have the lower CRPS, as a mean of the horizons' ratios, against the champion and against
+    every baseline. Where there are too few such origins, it replaces a provisional champion only.
+    """
+    if champion is None:
+        return FIRST
+    provisional = bool(trained.card["provisional"])
+    seen = (datetime.fromisoformat(champion.card["data"]["end"]) - panel.start) // MINUTE
+    test = trained.test.take(trained.test.batch.row + 1 >= seen)
+    origins = np.unique(test.batch.row).size
+    if origins < LEAST_ORIGINS:
+        why = f"only {origins} origins that neither it nor champion {champion.version} has seen"
+        if champion.card["provisional"]:
+            return Verdict(True, f"{why}; it replaces a provisional model", provisional)
+        return Verdict(False, f"{why}, {LEAST_ORIGINS} are needed", provisional)
+    rivals = baselines(trained.net, trained.train, test)
+    rivals[f"champion {champion.version}"] = _served(champion.model, test)
+    ratios = {name: _ratio(_served(trained.net, test), rival) for name, rival in rivals.items()}
+    told = ", ".join(f"{ratio:.4f} to {name}" for name, ratio in ratios.items())
+    return Verdict(max(ratios.values()) < 1, f"CRPS ratio on {origins} unseen origins: {told}", provisional)
+
+
+def _served(net: QuantileNet, test: Sample) -> Floats:
+    return mean_crps(log_returns(test.batch, forecast(net, test.batch).prices), test.returns)
+
+
+def _ratio(own: Floats, rival: Floats) -> float:
+    """Mean ratio over the horizons with outcomes; 1 where the rival makes no error at all."""
+    useful = rival > 0
+    return float((own[useful] / rival[useful]).mean()) if useful.any() else 1.0

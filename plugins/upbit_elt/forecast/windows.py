@@ -1,0 +1,66 @@
+"""Running sums over a block of markets: the mean over any window is the difference of two of them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
+
+
+class Block:
+    """Some markets of a panel at some origins; every answer has the shape (markets, rows).
+
+    Row i stands for the origin at the end of minute i. Windows end with that minute and are cut to the market's
+    known history; means are over the minutes in which any market of the panel traded.
+    """
+
+    def __init__(self, panel: Panel, markets: slice, rows: Ints) -> None:
+        self.first = panel.first[markets, None]
+        self.rows = rows
+        self.log: Floats = np.log(panel.close.T[markets])
+        self.traded = panel.traded.T[markets]
+        self.volume = panel.volume.T[markets]
+        self._high, self._low = panel.high.T[markets], panel.low.T[markets]
+        self._covered = np.concatenate([[0], np.cumsum(panel.covered)])
+
+    @cached_property
+    def steps(self) -> Floats:
+        """Log return of each minute; zero up to the first known price. Shape (markets, minutes)."""
+        steps: Floats = np.nan_to_num(np.diff(self.log, axis=1, prepend=np.nan))
+        return steps
+
+    @cached_property
+    def span(self) -> Floats:
+        """ln(high / low) of each minute; zero where nothing was traded. Shape (markets, minutes)."""
+        return np.where(self.traded, np.log(self._high / self._low), np.float32(0.0))
+
+    def now(self, values: Floats) -> Floats:
+        """Values of the last minute before each origin."""
+        return values[:, self.rows]
+
+    def change(self, lag: int) -> Floats:
+        """Log return over the last `lag` minutes."""
+        before = np.clip(self.rows - lag, self.first, self.log.shape[1] - 1)
+        return self.now(self.log) - np.take_along_axis(self.log, before, axis=1)
+
+    def means(self, values: Floats | Bools, *windows: int) -> list[Floats]:
+        """Mean of `values` over each window."""
+        total = np.zeros((values.shape[0], values.shape[1] + 1))
+        np.cumsum(np.nan_to_num(values), axis=1, out=total[:, 1:])
+        lows = [np.clip(self.rows + 1 - window, self.first, self.rows + 1) for window in windows]
+        end, covered = total[:, self.rows + 1], self._covered[self.rows + 1]
+        pairs = ((end - np.take_along_axis(total, low, axis=1), covered - self._covered[low]) for low in lows)
+        return [part / np.maximum(count, 1) for part, count in pairs]
+
+    def roots(self, values: Floats, *windows: int) -> list[Floats]:
+        """Root of the mean square over each window."""
+        return [np.sqrt(np.maximum(mean, 0.0)) for mean in self.means(np.square(values), *windows)]
+
+    def extremes(self, window: int) -> tuple[Floats, Floats]:
+        """Logs of the highest and the lowest price over the window."""
+        minutes = np.maximum(self.rows[:, None] - np.arange(window), 0)
+        high = np.fmax.reduce(self._high[:, minutes], axis=2)
+        low = np.fmin.reduce(self._low[:, minutes], axis=2)
+        return np.log(high, dtype=np.float64), np.log(low, dtype=np.float64)

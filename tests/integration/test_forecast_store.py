@@ -1,0 +1,63 @@
+"""A forecast's way: candles in the real HDFS and Hive, a model, its forecast stored and read back through Hive."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from tests.unit.forecast.market import END, bounce
+from upbit_elt.candle import kst_day
+from upbit_elt.forecast.artifacts import load_champion
+from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.predict import predict
+from upbit_elt.forecast.promote import train_and_promote
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
+from upbit_elt.forecast.store import store
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.layout import live_folder, window_name
+from upbit_elt.lake.parquet import encode
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import ensure_day, partition
+
+MINUTES = 200
+MARKETS = 6
+
+
+@pytest.fixture(scope="module")
+def own(daemons: Settings) -> Settings:
+    """A dataset of this file's own, so that other tests' candles are not in it."""
+    return daemons.model_copy(update={"dataset": "forecast_store"})
+
+
+def test_stored_forecasts_are_what_hive_shows(own: Settings) -> None:
+    lake, hive = Lake.from_settings(own), Hive.from_settings(own)
+    start, day = END - timedelta(minutes=MINUTES), kst_day(END - timedelta(minutes=1))
+    folder = live_folder(lake.root, "candle", day, 1)
+    lake.publish(f"{folder}/{window_name(start, END)}", encode(bounce(MINUTES, MARKETS), Coverage(start, END, "test")))
+    ensure_day(hive, own, "candle", day, folder)
+
+    card = train_and_promote(lake, hive, own, END)
+    assert (card["promoted"], card["provisional"], card["data"]["markets"]) == (True, True, MARKETS)
+    champion = load_champion(lake)
+    assert champion.version == card["version"]
+
+    panel = load_panel(lake, hive, own, end=END, minutes=1440)
+    table = predict(champion, panel, END)
+    assert store(lake, hive, own, table) == "202611241500.parquet"
+    assert store(lake, hive, own, table) is None
+
+    shown = f"SELECT {', '.join(FORECAST_SCHEMA.names)} FROM {own.database}"
+    day = kst_day(END)
+    for source in (f"forecast_{day}", f"forecast WHERE dt='{partition(day)}'"):
+        rows = sorted(hive.query(f"{shown}.{source}"), key=lambda row: (row[0], row[2]))
+        assert len(rows) == MARKETS * len(HORIZONS)
+        for number, field in enumerate(FORECAST_SCHEMA):
+            values = [row[number] for row in rows]
+            if field.name in {"market", "origin", "horizon", "target", "model_version"}:
+                assert values == table.column(field.name).to_pylist()
+            else:
+                np.testing.assert_array_equal(np.array(values), table.column(field.name).to_numpy())

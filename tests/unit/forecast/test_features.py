@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from tests.unit.forecast.market import END, bounce, candle, panel_of
+from upbit_elt.candle import to_table, wire
+from upbit_elt.forecast import features
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.schema import HORIZONS
+
+
+def column(batch: features.Batch, name: str) -> np.ndarray[tuple[int], np.dtype[np.floating]]:
+    values: np.ndarray[tuple[int], np.dtype[np.floating]] = batch.x[:, features.NAMES.index(name)]
+    return values
+
+
+def test_features_know_nothing_of_the_future(reverting: Panel) -> None:
+    origin = 400
+    told = features.batch(reverting, np.array([origin]))
+    blind = features.batch(reverting.until(reverting.start + timedelta(minutes=origin + 1)), np.array([origin]))
+    np.testing.assert_allclose(told.x, blind.x, atol=1e-5)
+    np.testing.assert_array_equal(told.last, blind.last)
+
+
+def test_features_do_not_depend_on_the_price_level_nor_on_the_unit_of_volume() -> None:
+    table = bounce(300, 3)
+    scaled = table
+    for name in ("high_price", "low_price", "trade_price", "candle_acc_trade_volume"):
+        number = scaled.schema.get_field_index(name)
+        scaled = scaled.set_column(number, name, pc.multiply(scaled.column(name), 1000.0))
+    rows = np.array([250, 299])
+    a, b = (features.batch(panel_of(one, 300), rows) for one in (table, scaled))
+    np.testing.assert_allclose(a.x, b.x, atol=2e-4)
+
+
+def test_a_block_of_markets_gives_what_one_market_alone_gives(
+    reverting: Panel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.array([100, 599])
+    whole = features.batch(reverting, rows)
+    monkeypatch.setattr(features, "CELLS", reverting.minutes)
+    single = features.batch(reverting, rows)
+    np.testing.assert_array_equal(whole.market, single.market)
+    np.testing.assert_array_equal(whole.x, single.x)
+
+
+def test_a_late_listing_is_sampled_from_its_first_price_and_learnt_from_after_a_warm_up() -> None:
+    old = [candle("KRW-BTC", END - timedelta(minutes=100 - i), 1000.0 + i % 7) for i in range(100)]
+    new = [candle("KRW-NEW", END - timedelta(minutes=50 - i), 50.0 + i % 3) for i in range(50)]
+    panel = panel_of(to_table(old + new), 100)
+    batch = features.batch(panel, np.array([40, 60, 99]))
+    assert batch.market.tolist() == [0, 0, 0, 1, 1]
+    assert batch.row.tolist() == [40, 60, 99, 60, 99]
+    assert features.learnable(panel, batch).tolist() == [True, True, True, False, True]
+    assert np.isfinite(batch.x).all()
+
+
+def test_a_jump_shows_in_the_returns_scaled_by_the_volatility_of_the_last_half_hour() -> None:
+    rows = [candle("KRW-BTC", END - timedelta(minutes=60 - i), 1000.0 + (i == 59) * 10, spread=5.0) for i in range(60)]
+    batch = features.batch(panel_of(to_table(rows), 60), np.array([58, 59]))
+    sigma = np.log(1005 / 995) / (4 * np.log(2)) ** 0.5
+    assert batch.sigma[0] == pytest.approx(sigma, rel=0.1)
+    assert column(batch, "return_1")[0] == 0
+    assert column(batch, "return_1")[1] == pytest.approx(np.log(1.01) / sigma, rel=0.1)
+    assert column(batch, "BTC_1")[1] > 3
+
+
+def test_outcomes_are_what_followed_and_unknown_past_the_end(reverting: Panel) -> None:
+    batch = features.batch(reverting, np.array([300, 590]))
+    returns, volumes = features.outcomes(reverting, batch)
+    pick = 2 * 5  # row 300 of the sixth market
+    five = HORIZONS.index(5)
+    assert returns[pick, five] == pytest.approx(np.log(reverting.close[305, 5] / reverting.close[300, 5]))
+    assert volumes[pick, five] == pytest.approx(reverting.volume[301:306, 5].sum(), rel=1e-6)
+    assert np.isnan(returns[pick + 1]).tolist() == [590 + horizon > 599 for horizon in HORIZONS]
+
+
+def test_an_outage_is_no_calm_market() -> None:
+    table = bounce(600, 3)
+    dark = [wire(END - timedelta(minutes=600 - i)) for i in range(300, 340)]
+    kept = table.filter(pc.invert(pc.is_in(table.column("candle_date_time_utc"), pa.array(dark))))
+    panel = panel_of(kept, 600)
+    batch = features.batch(panel, np.array([250, 298, 340, 400]))
+    returns, _ = features.outcomes(panel, batch)
+    assert np.isnan(returns[0]).tolist() == [horizon == 60 for horizon in HORIZONS]
+    assert np.isnan(returns[1]).tolist() == [horizon > 1 for horizon in HORIZONS]
+    assert features.learnable(panel, batch)[:4].tolist() == [True, True, False, True]

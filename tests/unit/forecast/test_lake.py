@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+import torch
+
+from tests.unit.forecast.market import END, MemoryHive, MemoryLake, bounce, candle
+from upbit_elt.candle import to_table, wire
+from upbit_elt.errors import LakeConflict, LakeCorrupt, NoModel, NotEnoughHistory
+from upbit_elt.forecast.artifacts import Champion, Verdict, champion_version, load_champion, save_model
+from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.predict import predict
+from upbit_elt.forecast.promote import train_and_promote
+from upbit_elt.forecast.store import store
+from upbit_elt.forecast.train import TrainedModel
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.layout import window_name
+from upbit_elt.lake.parquet import encode
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.tables import ensure_day
+
+MINUTE = timedelta(minutes=1)
+FOLDER = "/replica/candle/261124/live-1"
+
+
+def put(lake: MemoryLake, table: pa.Table, start: datetime, end: datetime, folder: str = FOLDER) -> None:
+    coverage = Coverage(start, end, "test")
+    lake.publish(f"{folder}/{window_name(start, end)}", encode(table, coverage))
+
+
+def history(lake: MemoryLake, hive: MemoryHive, settings: Settings, end: datetime, minutes: int = 240) -> None:
+    """Candles of the last minutes before `end`, as one file of the lake's current generation."""
+    for path in [path for path in lake.files if path.startswith(FOLDER)]:
+        del lake.files[path]
+    put(lake, bounce(minutes, 4, end=end), end - minutes * MINUTE, end)
+    ensure_day(hive, settings, "candle", "261124", FOLDER)
+
+
+def test_a_model_comes_back_from_the_lake_as_it_went_in(
+    lake: MemoryLake, trained: TrainedModel, champion: Champion, reverting: Panel
+) -> None:
+    version = save_model(lake, trained)
+    back = load_champion(lake)
+    assert (back.version, champion_version(lake)) == (version, version)
+    assert predict(back, reverting, END).equals(predict(champion, reverting, END))
+    assert back.card == trained.card | {
+        "promoted": True,
+        "provisional": True,
+        "reason": "the first model: there was none to compare it with, so it is provisional",
+    }
+    assert set(lake.files) == {
+        f"/replica/model/{version}/weights.pt",
+        f"/replica/model/{version}/card.json",
+        "/replica/model/champion.json",
+    }
+
+
+def test_a_model_that_is_not_promoted_is_kept_but_not_used(lake: MemoryLake, trained: TrainedModel) -> None:
+    save_model(lake, trained, Verdict(promoted=False, reason="worse", provisional=False))
+    assert champion_version(lake) is None
+    with pytest.raises(NoModel, match="train_forecast"):
+        load_champion(lake)
+    assert json.loads(lake.files["/replica/model/20261124T1500Z/card.json"])["reason"] == "worse"
+
+
+def test_weights_that_cannot_be_read_are_named(lake: MemoryLake, trained: TrainedModel) -> None:
+    path = f"/replica/model/{save_model(lake, trained)}/weights.pt"
+    for damage in (b"", b"no weights", lake.files[path][:5000]):
+        lake.files[path] = damage
+        with pytest.raises(LakeCorrupt, match=r"weights\.pt"):
+            load_champion(lake)
+
+
+class Intruder:
+    """Unpickled as Python would, it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
+def test_weights_never_run_code(lake: MemoryLake, trained: TrainedModel, tmp_path: Path) -> None:
+    path = f"/replica/model/{save_model(lake, trained)}/weights.pt"
+    sink = io.BytesIO()
+    torch.save({"base": Intruder(tmp_path / "broken-in")}, sink)
+    lake.files[path] = sink.getvalue()
+    with pytest.raises(LakeCorrupt, match=r"weights\.pt"):
+        load_champion(lake)
+    assert not (tmp_path / "broken-in").exists()
+
+
+def test_a_model_of_another_format_is_refused(lake: MemoryLake, trained: TrainedModel) -> None:
+    trained_before = TrainedModel(trained.net, trained.card | {"format": 0}, trained.train, trained.test)
+    save_model(lake, trained_before)
+    with pytest.raises(NoModel, match="format 0"):
+        load_champion(lake)
+
+
+def test_bulk_history_reads_the_files_that_hive_reads_and_the_window_needs(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    table = bounce(60, 3)
+    times = table.column("candle_date_time_utc")
+    half = wire(END - 30 * MINUTE)
+    put(lake, table.filter(pc.less(times, half)), END - 60 * MINUTE, END - 30 * MINUTE)
+    put(lake, table.filter(pc.greater_equal(times, half)), END - 30 * MINUTE, END)
+    lake.files[f"{FOLDER}/_half-written.parquet"] = b"PAR1"
+    lake.files[f"{FOLDER}/{window_name(END - 90 * MINUTE, END - 60 * MINUTE)}"] = b"not read: before the window"
+    ensure_day(hive, settings, "candle", "261124", FOLDER)
+    panel = load_panel(lake, hive, settings, end=END, minutes=60)
+    assert panel.markets == ("KRW-BTC", "KRW-C00", "KRW-ETH")
+    assert panel.traded.all()
+    with pytest.raises(LakeCorrupt, match="not a Parquet file"):
+        load_panel(lake, hive, settings, end=END, minutes=61)
+
+
+def test_bulk_history_follows_the_location_in_hive_over_midnight(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    last, first = (to_table([candle("KRW-BTC", END + i * MINUTE, 100.0 + i)]) for i in (-1, 0))
+    put(lake, last, END - MINUTE, END, "/replica/candle/261124/live-1")
+    lake.files["/replica/candle/261124/day-1/candle.parquet"] = encode(last)
+    lake.files["/replica/candle/261125/live-1/" + window_name(END, END + MINUTE)] = encode(first)
+    ensure_day(hive, settings, "candle", "261124", "/replica/candle/261124/day-1")
+    ensure_day(hive, settings, "candle", "261125", "/replica/candle/261125/live-1")
+    del lake.files[f"/replica/candle/261124/live-1/{window_name(END - MINUTE, END)}"]
+    panel = load_panel(lake, hive, settings, end=END + MINUTE, minutes=2)
+    assert panel.close[:, 0].tolist() == [99, 100]
+
+
+def test_the_first_model_is_promoted_and_a_retrial_without_new_minutes_replaces_a_provisional_one(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    history(lake, hive, settings, END)
+    first = train_and_promote(lake, hive, settings, END)
+    assert (first["promoted"], first["provisional"]) == (True, True)
+    assert champion_version(lake) == first["version"]
+    again = train_and_promote(lake, hive, settings, END + 3 * MINUTE)
+    assert again["promoted"] is True
+    assert "only 0 origins" in again["reason"]
+    assert champion_version(lake) == again["version"] != first["version"]
+
+
+def test_a_challenger_is_measured_on_minutes_that_neither_has_seen(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    history(lake, hive, settings, END - 300 * MINUTE)
+    first = train_and_promote(lake, hive, settings, END - 300 * MINUTE)
+    history(lake, hive, settings, END, minutes=700)
+    second = train_and_promote(lake, hive, settings, END)
+    assert "CRPS ratio on 86 unseen origins" in second["reason"]
+    for rival in ("naive", "unconditional", "scaled", f"champion {first['version']}"):
+        assert f"to {rival}" in second["reason"]
+    worst = max(float(word) for word in second["reason"].replace(",", "").split() if word.startswith(("0.", "1.")))
+    assert second["promoted"] is (worst < 1)
+    assert champion_version(lake) == (second if second["promoted"] else first)["version"]
+
+
+def test_an_empty_lake_is_no_history(lake: MemoryLake, hive: MemoryHive, settings: Settings) -> None:
+    with pytest.raises(NotEnoughHistory, match="min_candle"):
+        train_and_promote(lake, hive, settings, END)
+
+
+def test_the_first_write_of_an_origin_wins(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
+) -> None:
+    table = predict(champion, reverting, END)
+    assert store(lake, hive, settings, table) == "202611241500.parquet"
+    path = "/replica/forecast/261125/live-1/202611241500.parquet"  # 15:00 UTC is midnight in Korea
+    kept = lake.files[path]
+    other = table.set_column(15, table.schema.field(15), pa.array(["another"] * table.num_rows))
+    assert store(lake, hive, settings, other) is None
+    assert lake.files[path] == kept
+
+
+def test_a_run_that_died_before_hive_knew_of_the_day_is_mended_by_the_next(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
+) -> None:
+    table = predict(champion, reverting, END)
+    store(lake, MemoryHive(), settings, table)
+    assert hive.locations == {}
+    assert store(lake, hive, settings, table) is None
+    assert hive.folder("upbit_lake_replica.forecast_261125") == "live-1"
+    assert hive.folder("upbit_lake_replica.forecast PARTITION (dt='2026-11-25')") == "live-1"
+
+
+def test_forecasts_go_to_the_newest_live_generation_of_an_open_day_only(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
+) -> None:
+    for generation in (1, 3):
+        lake.files[f"/replica/forecast/261125/live-{generation}/202611241458.parquet"] = b""
+    table = predict(champion, reverting, END)
+    store(lake, hive, settings, table)
+    assert "/replica/forecast/261125/live-3/202611241500.parquet" in lake.files
+    lake.files["/replica/forecast/261125/day-1/forecast.parquet"] = b""
+    with pytest.raises(LakeConflict, match="the day is complete"):
+        store(lake, hive, settings, table)
+
+
+def test_what_is_no_forecast_of_one_origin_is_refused(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
+) -> None:
+    one, two = (predict(champion, reverting, END - i * MINUTE) for i in (0, 2))
+    for bad in (pa.concat_tables([one, two]), one.slice(0, 0), one.drop_columns(["q05"])):
+        with pytest.raises(ValueError, match=r"one origin|not a forecast table"):
+            store(lake, hive, settings, bad)
+    assert lake.files == {}

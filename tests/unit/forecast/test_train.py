@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+
+from tests.unit.forecast.market import END, bounce, panel_of, swing, walk
+from upbit_elt.candle import wire
+from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.forecast.artifacts import Champion
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.predict import predict
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
+from upbit_elt.forecast.train import LEAST_MINUTES, TrainedModel, train
+
+
+def test_a_signal_that_can_be_learnt_is_learnt(trained: TrainedModel) -> None:
+    first = trained.card["horizons"][0]
+    for rival in ("naive", "unconditional", "scaled"):
+        assert first["crps"] < 0.9 * first[f"crps_{rival}"]
+    assert 0.85 < first["coverage_90"] <= 1
+
+
+def test_without_a_signal_every_median_is_the_last_price() -> None:
+    panel = panel_of(walk(600, 8), 600)
+    made = train(panel, now=END)
+    assert all(row["mae"] == row["mae_naive"] for row in made.card["horizons"] if row["rows"])
+    rows = predict(Champion("v", made.card, made.net), panel, END)
+    medians = np.reshape(rows.column("q50").to_numpy(), (8, len(HORIZONS)))
+    np.testing.assert_array_equal(medians, np.repeat(panel.close[-1][:, None], len(HORIZONS), axis=1))
+
+
+def test_the_median_leaves_the_last_price_where_that_helps() -> None:
+    first, second = train(panel_of(swing(600, 8), 600), now=END).card["horizons"][:2]
+    assert first["mae"] < 0.5 * first["mae_naive"]  # nine of ten minutes swing back
+    assert second["mae"] == second["mae_naive"]  # two minutes later the price is where it was
+
+
+def test_the_same_panel_and_seed_give_the_same_model(trained: TrainedModel, reverting: Panel) -> None:
+    torch.rand(5)  # another random state of the caller changes nothing
+    again = train(reverting, now=END)
+    for name, weights in trained.net.state_dict().items():
+        torch.testing.assert_close(again.net.state_dict()[name], weights, rtol=0, atol=0)
+    assert again.card == trained.card
+    other = train(reverting, now=END, seed=8)
+    assert not torch.equal(other.net.head.weight, trained.net.head.weight)
+
+
+def test_training_leaves_the_callers_random_numbers_alone() -> None:
+    panel = panel_of(bounce(LEAST_MINUTES, 3), LEAST_MINUTES)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    train(panel, now=END)
+    torch.testing.assert_close(torch.rand(3), expected)
+
+
+def test_two_hundred_minutes_are_enough_for_a_provisional_model() -> None:
+    made = train(panel_of(bounce(200, 4), 200), now=END)
+    card = json.loads(json.dumps(made.card, allow_nan=False))
+    assert card["provisional"] is True
+    assert card["data"] == {
+        "start": f"{wire(END - timedelta(minutes=200))}Z",
+        "end": f"{wire(END)}Z",
+        "minutes": 200,
+        "markets": 4,
+    }
+    assert [row["horizon"] for row in card["horizons"]] == list(HORIZONS)
+    assert all(row["rows"] > 0 and row["crps"] is not None for row in card["horizons"])
+    assert card["version"] == "20261124T1500Z"
+
+
+def test_the_spans_of_the_card_do_not_overlap_and_the_test_comes_last(trained: TrainedModel) -> None:
+    spans = trained.card["spans"]
+    assert spans["train"][1] == spans["calibration"][0]
+    assert spans["calibration"][1] == spans["test"][0]
+    assert spans["test"][1] == trained.card["data"]["end"]
+
+
+def test_no_outcome_that_was_learnt_from_reaches_into_the_spans_after(trained: TrainedModel, reverting: Panel) -> None:
+    end = datetime.fromisoformat(trained.card["spans"]["train"][1])
+    targets = trained.train.batch.row[:, None] + 1 + np.array(HORIZONS)  # a row is known at the end of its minute
+    last = targets[~np.isnan(trained.train.returns)].max()
+    assert reverting.start + timedelta(minutes=int(last)) == end
+
+
+def test_too_little_history_says_how_much_is_needed() -> None:
+    short = panel_of(bounce(LEAST_MINUTES - 1, 3), 1440)
+    with pytest.raises(NotEnoughHistory, match=f"needs {LEAST_MINUTES} minutes.*holds {LEAST_MINUTES - 1} "):
+        train(short, now=END)
+    with pytest.raises(NotEnoughHistory, match="holds 0 "):
+        train(panel_of(bounce(10, 3), 60, end=END + timedelta(days=1)), now=END)
+
+
+def test_history_with_a_hole_in_it_counts_only_the_minutes_that_are_there() -> None:
+    made = train(panel_of(bounce(200, 3), 5000), now=END)
+    assert made.card["data"]["minutes"] == 200
+    assert made.card["data"]["start"] == f"{wire(END - timedelta(minutes=200))}Z"
+
+
+def test_predictions_cover_all_markets_in_one_ordered_table(champion: Champion, reverting: Panel) -> None:
+    rows = predict(champion, reverting, END)
+    assert rows.schema == FORECAST_SCHEMA
+    assert rows.num_rows == len(reverting.markets) * len(HORIZONS)
+    assert rows.column("market").to_pylist()[:: len(HORIZONS)] == list(reverting.markets)
+    assert set(rows.column("origin").to_pylist()) == {"2026-11-24T15:00:00"}
+    assert rows.column("target").to_pylist()[: len(HORIZONS)] == [
+        wire(END + timedelta(minutes=horizon)) for horizon in HORIZONS
+    ]
+    quantiles = np.stack([rows.column(name).to_numpy() for name in QUANTILE_COLUMNS], axis=1)
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    np.testing.assert_array_equal(quantiles, np.rint(quantiles))  # the tick of these markets is 1
+    assert (rows.column("volatility").to_numpy() > 0).all()
+    assert set(rows.column("model_version").to_pylist()) == {champion.version}
+
+
+def test_all_markets_pass_the_network_at_once(champion: Champion, reverting: Panel) -> None:
+    sizes: list[int] = []
+    watch = champion.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    trunk = champion.model.trunk.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    predict(champion, reverting, END)
+    watch.remove()
+    trunk.remove()
+    assert set(sizes) == {len(reverting.markets)}
+
+
+def test_expected_volume_grows_with_the_horizon_and_follows_the_market(champion: Champion, reverting: Panel) -> None:
+    volume = np.reshape(predict(champion, reverting, END).column("expected_volume").to_numpy(), (-1, len(HORIZONS)))
+    assert (np.diff(volume, axis=1) > 0).all()
+    half_hour = reverting.volume[-30:].sum(axis=0)
+    np.testing.assert_allclose(volume[:, HORIZONS.index(30)], half_hour, rtol=0.35)
+
+
+def test_a_past_origin_is_forecast_from_what_was_known_then(champion: Champion, reverting: Panel) -> None:
+    origin = END - timedelta(minutes=100)
+    assert predict(champion, reverting, origin).equals(predict(champion, reverting.until(origin), origin))
+
+
+def test_a_market_without_a_price_gets_no_forecast(champion: Champion, reverting: Panel) -> None:
+    unknown = reverting.close.copy()
+    unknown[:, 2] = np.nan
+    panel = Panel(
+        reverting.markets, END, unknown, reverting.high, reverting.low, reverting.volume, reverting.traded.copy()
+    )
+    panel.traded[:, 2] = False
+    markets = set(predict(champion, panel, END).column("market").to_pylist())
+    assert markets == set(reverting.markets) - {reverting.markets[2]}
+
+
+def test_an_origin_that_is_not_covered_is_refused(champion: Champion, reverting: Panel) -> None:
+    with pytest.raises(NotEnoughHistory, match="known until 2026-11-24T15:00:00, not until 2026-11-24T15:02:00"):
+        predict(champion, reverting, END + timedelta(minutes=2))
+    with pytest.raises(NotEnoughHistory, match=r"needs 30 minutes .* there are 10"):
+        predict(champion, reverting, reverting.start + timedelta(minutes=10))
