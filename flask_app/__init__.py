@@ -1,0 +1,50 @@
+"""The Flask service: page, JSON API, Tableau extract, and the forecasts of the newest minute.
+
+`gunicorn "flask_app:create_app()"` with one worker and several threads: the candles of the last day and the model
+live in the worker's memory. Starting needs neither Hive nor the lake; both are asked when a request needs them.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from flask_app import api, dashboard, extract, health, problems
+from flask_app.jsonio import StrictJson
+from flask_app.services import Services, install
+from upbit_elt.clock import Clock, SystemClock
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.settings import settings as settings_of_process
+from upbit_elt.warehouse.hive import Hive
+
+__all__ = ["create_app"]
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    hive: Hive | None = None,
+    lake: Lake | None = None,
+    clock: Clock | None = None,
+) -> Flask:
+    """The application. Without arguments everything comes from the environment.
+
+    Raises:
+        ConfigError: a variable of the environment has a value that is not allowed.
+    """
+    chosen = settings or settings_of_process()
+    app = Flask(__name__)
+    app.json = StrictJson(app)
+    install(
+        app,
+        Services(
+            settings=chosen,
+            hive=hive or Hive.from_settings(chosen),
+            lake=lake or Lake.from_settings(chosen),
+            clock=clock or SystemClock(),
+        ),
+    )
+    problems.register(app)
+    for blueprint in (health.blueprint, api.blueprint, dashboard.blueprint, extract.blueprint):
+        app.register_blueprint(blueprint)
+    return app

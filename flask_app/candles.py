@@ -1,0 +1,85 @@
+"""Candles of one market: the recent ones from memory, older ones from Hive day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_app.params import CandleQuery
+from flask_app.rows import COLUMNS
+from flask_app.window import Window
+from upbit_elt.candle import MINUTE, day_end, kst_day, wire
+from upbit_elt.errors import UnknownMarket
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import days, partition
+
+MOST_DAYS = 64
+_EARLIEST = datetime(2017, 1, 1, tzinfo=UTC)
+
+
+def known_market(window: Window | None, market: str) -> Window:
+    """The window, if it knows the market.
+
+    Raises:
+        UnknownMarket: the market was never collected; the message says where the known ones are listed.
+    """
+    if window is None:
+        raise UnknownMarket(f"{market}: no market is known yet, the first run of `min_candle` has not landed")
+    if market not in window.coverage.watermark:
+        raise UnknownMarket(f"{market!r} was never collected; /api/v1/markets lists the {len(window.markets)} known")
+    return window
+
+
+def find(hive: Hive, settings: Settings, window: Window, query: CandleQuery) -> list[tuple[Any, ...]]:
+    """Rows (columns in wire order, newest first) of a known market.
+
+    The window answers when it holds all that is asked; it is what Hive showed. Else Hive is asked.
+
+    Raises:
+        WarehouseUnavailable, QueryFailed
+    """
+    start, end = query.start or _EARLIEST, query.end or window.end
+    recent = window.rows(query.market, start, end, query.count)
+    if len(recent) == query.count or start >= window.start:
+        return recent
+    return _from_hive(hive, settings, query.market, start, end, query.count)
+
+
+def _from_hive(
+    hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int
+) -> list[tuple[Any, ...]]:
+    found: list[tuple[Any, ...]] = []
+    for first, last in _batches(_days(hive, settings, start, end)):
+        found += hive.query(
+            f"SELECT {COLUMNS} FROM {settings.database}.candle "  # noqa: S608
+            "WHERE dt >= %(first)s AND dt <= %(last)s AND market = %(market)s "
+            "AND candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
+            {
+                "first": partition(first),
+                "last": partition(last),
+                "market": market,
+                "start": wire(start),
+                "end": wire(end),
+            },
+        )
+        if len(found) >= count:
+            break
+    # The wire string sorts as the time does; sorted here, Hive needs no engine for the query.
+    return sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
+
+
+def _days(hive: Hive, settings: Settings, start: datetime, end: datetime) -> list[str]:
+    """KST days in Hive that [start, end) touches, newest first."""
+    newest = kst_day(end - MINUTE)
+    return [day for day in reversed(days(hive, settings, "candle")) if day <= newest and day_end(day) > start]
+
+
+def _batches(days: list[str]) -> Iterator[tuple[str, str]]:
+    """(first, last) of runs of days, newest first, each twice as long: thin markets need many days."""
+    size = 1
+    while days:
+        chunk, days = days[:size], days[size:]
+        yield chunk[-1], chunk[0]
+        size = min(size * 2, MOST_DAYS)

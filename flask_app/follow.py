@@ -1,0 +1,112 @@
+"""Follows Hive: loads the recent window in bulk once, then fetches only what is new.
+
+New minutes are known from the lake's newest coverage and fetched from Hive by start of candle. A repaired or
+backfilled day is known from its partition's location (its generation), and makes the window load again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from threading import Lock
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flask_app.bulk import load_candles
+from flask_app.rows import COLUMNS, partition_of, table_of
+from flask_app.window import LENGTH, Window
+from upbit_elt.candle import MINUTE, days_between, kst_day, wire
+from upbit_elt.clock import Clock
+from upbit_elt.errors import WarehouseUnavailable
+from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import locations
+
+# Runs re-read a few minutes before their window and may repair them.
+OVERLAP = timedelta(minutes=10)
+# Beyond this much, Parquet in bulk is faster than rows through HiveServer2.
+BULK_BEYOND = timedelta(hours=3)
+LOOK_EVERY = timedelta(seconds=5)
+
+
+class Follower:
+    """Keeps the newest Window; at most one thread asks Hive for it at a time."""
+
+    def __init__(self, settings: Settings, hive: Hive, lake: Lake, clock: Clock) -> None:
+        self._settings, self._hive, self._lake, self._clock = settings, hive, lake, clock
+        self._lock = Lock()
+        self._window: Window | None = None
+        self._looked: datetime | None = None
+
+    def window(self) -> Window | None:
+        """The window for readers: a few seconds old at most, or what there is while another thread updates it.
+
+        None while nothing was collected yet.
+
+        Raises:
+            LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
+        """
+        if self._window is not None and self._lock.locked():
+            return self._window
+        if self._looked is not None and self._clock.now() - self._looked < LOOK_EVERY:
+            return self._window
+        return self.refresh()
+
+    def refresh(self) -> Window | None:
+        """The window up to the newest minute that the lake covers and Hive shows; waits for another's update.
+
+        Raises:
+            LakeUnavailable: HDFS does not answer.
+            WarehouseUnavailable: Hive does not answer, or another thread's update takes too long.
+        """
+        if not self._lock.acquire(timeout=self._settings.hive_timeout):
+            raise WarehouseUnavailable("the recent candles are still being loaded; try again in a moment")
+        try:
+            self._window = self._updated(self._window)
+            self._looked = self._clock.now()
+            return self._window
+        finally:
+            self._lock.release()
+
+    def _updated(self, window: Window | None) -> Window | None:
+        coverage = ledger.newest(self._lake)
+        if coverage is None or (window is not None and window.coverage == coverage):
+            return window
+        recent = days_between(coverage.end - LENGTH, coverage.end)
+        folders = locations(self._hive, self._settings, "candle", recent)
+        if kst_day(coverage.end - MINUTE) not in folders:
+            # A new day's first file is in the lake, its tables follow within seconds.
+            return window
+        since = None if window is None else _changed_since(window, coverage, folders)
+        if window is None or since is None:
+            candles = load_candles(self._lake, folders, coverage.end - LENGTH, coverage.end)
+        else:
+            candles = self._extended(window.candles, since, coverage.end)
+        return Window(coverage, folders, candles)
+
+    def _extended(self, candles: pa.Table, since: datetime, end: datetime) -> pa.Table:
+        rows = self._hive.query(
+            f"SELECT {COLUMNS} FROM {self._settings.database}.candle "  # noqa: S608
+            "WHERE dt >= %(dt)s AND candle_date_time_utc >= %(since)s AND candle_date_time_utc < %(end)s",
+            {"dt": partition_of(since), "since": wire(since), "end": wire(end)},
+        )
+        start = pc.field("candle_date_time_utc")
+        kept = candles.filter((start >= wire(end - LENGTH)) & (start < wire(since)))
+        return pa.concat_tables([kept, table_of(rows)]).combine_chunks()
+
+
+def _changed_since(window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
+    """From which minute on candles may have changed since `window`; None when all of it may have."""
+    days = list(days_between(coverage.end - LENGTH, window.end))
+    if any(window.folders.get(day) != folders.get(day) for day in days):
+        return None
+    old, new = window.coverage.watermark, coverage.watermark
+    if new.keys() - old.keys():
+        return None
+    moved = [mark for market, mark in old.items() if new.get(market) != mark]
+    since = min([window.end, *moved]) - OVERLAP
+    return since if coverage.end - since <= BULK_BEYOND else None

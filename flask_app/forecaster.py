@@ -1,0 +1,76 @@
+"""Computes and stores the forecast of the newest covered minute, one at a time."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import NamedTuple
+
+from flask_app.follow import Follower
+from flask_app.forecasts import Forecast, Forecasts, forecast_of
+from flask_app.problems import BUSY, Problem
+from flask_app.window import LENGTH, Window
+from upbit_elt.candle import MINUTE
+from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.forecast.artifacts import Champion, champion_version, load_champion
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.predict import predict
+from upbit_elt.forecast.store import store
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+
+class Made(NamedTuple):
+    """The stored forecast of an origin; `file` is its name when this call stored it, None when it was there."""
+
+    forecast: Forecast
+    file: str | None
+
+
+class Forecaster:
+    """Holds the champion model, and loads it again when its pointer in the lake changes."""
+
+    def __init__(self, settings: Settings, hive: Hive, lake: Lake, follower: Follower, forecasts: Forecasts) -> None:
+        self._settings, self._hive, self._lake = settings, hive, lake
+        self._follower, self._forecasts = follower, forecasts
+        self._lock, self._model_lock = Lock(), Lock()
+        self._champion: Champion | None = None
+
+    def run(self) -> Made:
+        """Forecast every market from the newest minute that the lake covers and Hive shows, and store it.
+
+        Raises:
+            NoModel: nothing has been trained yet.
+            NotEnoughHistory: too few minutes are covered.
+            LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
+            Problem: another call still computes a forecast.
+        """
+        if not self._lock.acquire(timeout=self._settings.hive_timeout):
+            raise Problem(BUSY, "another call still computes a forecast; its result will be stored by it")
+        try:
+            return self._made(self.champion())
+        finally:
+            self._lock.release()
+
+    def champion(self) -> Champion:
+        """The model in use. Raises NoModel, LakeUnavailable."""
+        with self._model_lock:
+            if self._champion is None or champion_version(self._lake) != self._champion.version:
+                self._champion = load_champion(self._lake)
+            return self._champion
+
+    def _made(self, champion: Champion) -> Made:
+        window = self._follower.refresh()
+        if window is None:
+            raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not landed")
+        table = predict(champion, _panel(window), window.end)
+        file = store(self._lake, self._hive, self._settings, table)
+        stored = forecast_of(table.to_pylist()) if file else self._forecasts.at(window.end)
+        if stored is None:
+            raise NotEnoughHistory("no market has enough closed minutes for a forecast yet")
+        self._forecasts.remember(stored)
+        return Made(stored, file)
+
+
+def _panel(window: Window) -> Panel:
+    return Panel.from_table(window.candles, end=window.end, minutes=LENGTH // MINUTE)

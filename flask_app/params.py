@@ -1,0 +1,72 @@
+"""Query parameters, checked by pydantic; a misspelled or repeated name is an error, not a default."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from werkzeug.datastructures import MultiDict
+
+MAX_COUNT = 1440
+Q = TypeVar("Q", bound="Query")
+
+
+def _moment(value: object) -> object:
+    """UTC of an ISO 8601 text; without a zone it is UTC already, an empty one means not given."""
+    if not isinstance(value, str):
+        return value
+    if not value:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{value!r} is no date. Write ISO 8601, such as 2026-11-24T09:00:00Z or 2026-11-24T18:00:00%2B09:00 "
+            "(a plus sign must be sent as %2B); without a zone it is UTC"
+        ) from None
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Market = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(str.upper)]
+
+
+class Query(BaseModel):
+    """Base of all parameter sets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def of(cls: type[Q], arguments: MultiDict[str, str]) -> Q:
+        """Parameters of a request. Raises pydantic's ValidationError, which is answered with 400."""
+        single = {name: values[0] if len(values) == 1 else values for name, values in arguments.lists()}
+        return cls.model_validate(single)
+
+
+class CandleQuery(Query):
+    """Candles of a market whose start lies in [from, to); the newest `count` of them."""
+
+    market: Market
+    start: Moment = Field(None, alias="from")
+    end: Moment = Field(None, alias="to")
+    count: int = Field(200, ge=1, le=MAX_COUNT)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start and self.end and self.start >= self.end:
+            raise ValueError("`from` must be before `to`")
+        return self
+
+
+class ForecastQuery(Query):
+    """The forecast of a market made at `origin`; without it, the newest."""
+
+    market: Market
+    origin: Moment = None
+
+
+class ExtractQuery(Query):
+    """How many whole KST days before today the extract holds, beside today so far."""
+
+    days: int = Field(1, ge=0, le=7)

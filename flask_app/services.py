@@ -1,0 +1,49 @@
+"""What the views share: the edges (settings, Hive, lake, clock) and what is built on them, one of each an app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from flask import Flask, current_app
+
+from flask_app.follow import Follower
+from flask_app.forecaster import Forecaster
+from flask_app.forecasts import Forecasts
+from upbit_elt.clock import Clock
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+_KEY = "upbit_elt"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The edges, and the three things with a memory: recent candles, newest forecast, champion model."""
+
+    settings: Settings
+    hive: Hive
+    lake: Lake
+    clock: Clock
+    follower: Follower = field(init=False)
+    forecasts: Forecasts = field(init=False)
+    forecaster: Forecaster = field(init=False)
+
+    def __post_init__(self) -> None:
+        follower = Follower(self.settings, self.hive, self.lake, self.clock)
+        forecasts = Forecasts(self.settings, self.hive, self.clock)
+        forecaster = Forecaster(self.settings, self.hive, self.lake, follower, forecasts)
+        object.__setattr__(self, "follower", follower)
+        object.__setattr__(self, "forecasts", forecasts)
+        object.__setattr__(self, "forecaster", forecaster)
+
+
+def install(app: Flask, services: Services) -> None:
+    """Give an app its services."""
+    app.extensions[_KEY] = services
+
+
+def services() -> Services:
+    """The services of the app that handles this request."""
+    return cast("Services", current_app.extensions[_KEY])

@@ -1,0 +1,116 @@
+"""The .hyper extract, read back with Tableau's own library."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.flask_app.test_forecasts import make
+from tests.unit.flask_app.test_problems import problem
+from tests.unit.flask_app.world import NOON, World, candle
+from upbit_elt.candle import MINUTE
+from upbit_elt.forecast.schema import HORIZONS
+
+tableau = pytest.importorskip("tableauhyperapi", reason="Tableau's library is for x86-64 only")
+Ask = Callable[[str], list[list[Any]]]
+
+
+def opened(world: World, folder: Path, query: str = "") -> Ask:
+    """Answer of the service as a function that runs SQL on it."""
+    answer = world.client.get(f"/extract/upbit.hyper{query}")
+    assert answer.status_code == 200, answer.text
+    assert "filename=upbit.hyper" in answer.headers["Content-Disposition"]
+    path = folder / "upbit.hyper"
+    path.write_bytes(answer.data)
+
+    def ask(sql: str) -> list[list[Any]]:
+        parameters = {"log_dir": str(folder)}
+        with (
+            tableau.HyperProcess(tableau.Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU, parameters=parameters) as process,
+            tableau.Connection(process.endpoint, path) as connection,
+        ):
+            rows: list[list[Any]] = connection.execute_list_query(sql)
+            return rows
+
+    return ask
+
+
+def count(ask: Ask, table: str) -> int:
+    return int(ask(f'SELECT count(*) FROM "public"."{table}"')[0][0])
+
+
+def test_it_holds_every_candle_of_yesterday_and_today_and_the_newest_forecast(
+    forecasting: World, tmp_path: Path
+) -> None:
+    make(forecasting)
+    ask = opened(forecasting, tmp_path)
+    sql = "SELECT count(*) FROM upbit_lake_replica.candle WHERE candle_date_time_kst >= '2026-11-23'"
+    assert count(ask, "candle") == forecasting.hive.query(sql)[0][0]
+    hours = ask('SELECT DISTINCT market, date_trunc(\'hour\', candle_time_kst) FROM "public"."candle"')
+    assert count(ask, "candle_hour") == len(hours)
+    assert count(ask, "candle_day") == 3 * 2
+    assert count(ask, "forecast") == 3 * len(HORIZONS)
+
+
+def test_times_are_timestamps_in_utc_and_kst(forecasting: World, tmp_path: Path) -> None:
+    make(forecasting)
+    ask = opened(forecasting, tmp_path, "?days=0")
+    ((utc, kst, price),) = ask(
+        'SELECT candle_time_utc, candle_time_kst, trade_price FROM "public"."candle" '
+        "WHERE market = 'KRW-BTC' ORDER BY candle_time_utc DESC LIMIT 1"
+    )
+    last = candle("KRW-BTC", NOON - MINUTE)
+    assert (utc.to_datetime(), kst.to_datetime()) == (datetime(2026, 11, 24, 2, 59), datetime(2026, 11, 24, 11, 59))
+    assert price == last.trade_price
+    ((hour_utc, hour_kst),) = ask(
+        'SELECT max(candle_time_utc), max(candle_time_kst) FROM "public"."candle_hour" WHERE market = \'KRW-BTC\''
+    )
+    assert (hour_utc.to_datetime(), hour_kst.to_datetime()) == (datetime(2026, 11, 24, 2), datetime(2026, 11, 24, 11))
+    ((origin, target),) = ask(
+        'SELECT origin_kst, target_utc FROM "public"."forecast" WHERE market = \'KRW-ETH\' AND horizon = 60'
+    )
+    assert (origin.to_datetime(), target.to_datetime()) == (datetime(2026, 11, 24, 12), datetime(2026, 11, 24, 4))
+
+
+def test_days_are_the_sums_of_their_minutes(world: World, tmp_path: Path) -> None:
+    ask = opened(world, tmp_path)
+    (day,) = ask(
+        "SELECT opening_price, high_price, low_price, trade_price, candle_acc_trade_volume, minutes_with_trades "
+        "FROM \"public\".\"candle_day\" WHERE market = 'KRW-BTC' AND candle_time_kst = '2026-11-24 00:00:00'"
+    )
+    (sums,) = world.hive.query(
+        "SELECT max(high_price), min(low_price), sum(candle_acc_trade_volume), count(*) "
+        "FROM upbit_lake_replica.candle WHERE market = 'KRW-BTC' AND candle_date_time_kst >= '2026-11-24'"
+    )
+    assert (day[1], day[2], day[4], day[5]) == pytest.approx(sums)
+    assert day[0] == candle("KRW-BTC", NOON - 720 * MINUTE).opening_price
+    assert day[3] == candle("KRW-BTC", NOON - MINUTE).trade_price
+
+
+def test_it_is_there_before_the_first_candle(empty_world: World, tmp_path: Path) -> None:
+    ask = opened(empty_world, tmp_path)
+    assert [count(ask, name) for name in ("candle", "candle_hour", "candle_day", "forecast")] == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("days", ["-1", "8", "all"])
+def test_days_out_of_range_are_400(world: World, days: str) -> None:
+    assert problem(world.client.get(f"/extract/upbit.hyper?days={days}"))["status"] == 400
+
+
+def test_no_file_stays_behind(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert world.client.get("/extract/upbit.hyper").status_code == 200
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_machine_without_tableaus_library_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flask_app.extract.find_spec", lambda name: None)
+    body = problem(world.client.get("/extract/upbit.hyper"))
+    assert (body["status"], body["type"]) == (501, "/problems/no_extract")
+    assert "x86-64" in body["detail"]

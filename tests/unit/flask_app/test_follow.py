@@ -1,0 +1,119 @@
+"""The window follows Hive: new minutes, repairs within the overlap, new generations, late markets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from flask_app.window import LENGTH, Window
+from tests.unit.flask_app.world import MARKETS, NOON, World, candle, minutes
+from upbit_elt.candle import MINUTE, Candle, day_end, day_start, kst_day, to_table, wire
+from upbit_elt.lake import layout
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.parquet import encode
+
+TODAY = kst_day(NOON)
+
+
+def follow(world: World) -> Window:
+    window = world.app.extensions["upbit_elt"].follower.refresh()
+    assert isinstance(window, Window)
+    return window
+
+
+def held(world: World) -> set[tuple[str, str]]:
+    """Market and minute of every candle in the window; each is there once."""
+    table = follow(world).candles
+    keys = list(zip(table.column("market").to_pylist(), table.column("candle_date_time_utc").to_pylist(), strict=True))
+    assert len(keys) == len(set(keys))
+    return set(keys)
+
+
+def price(world: World, market: str, start: datetime) -> float:
+    ((*_, close, _, _, _, _),) = follow(world).rows(market, start, start + MINUTE, 1)
+    return float(close)
+
+
+def test_the_window_is_26_hours_and_moves_on(world: World) -> None:
+    assert min(start for _, start in held(world)) == wire(NOON - LENGTH)
+    world.publish(NOON, NOON + timedelta(minutes=30))
+    keys = held(world)
+    assert min(start for _, start in keys) == wire(NOON + timedelta(minutes=30) - LENGTH)
+    assert {("KRW-BTC", wire(t)) for t in minutes(NOON - MINUTE, NOON + timedelta(minutes=30))} <= keys
+
+
+def test_new_minutes_come_from_hive_alone(world: World) -> None:
+    held(world)
+    world.hive.scanned.clear()
+    world.publish(NOON, NOON + 2 * MINUTE)
+    assert ("KRW-ETH", wire(NOON + MINUTE)) in held(world)
+    assert world.hive.scanned == ["2026-11-24"]
+
+
+def test_nothing_is_asked_of_hive_while_the_lake_has_nothing_new(world: World) -> None:
+    held(world)
+    world.hive.up = False
+    assert held(world)
+
+
+def test_a_minute_that_a_later_run_repairs_is_replaced(world: World) -> None:
+    """As the collector does it: a candle changed by a re-read arrives in a new generation of the day."""
+    held(world)
+    repaired = replace(candle("KRW-BTC", NOON - 5 * MINUTE), trade_price=1.0)
+    start = day_start(TODAY)
+    rows = [candle("KRW-BTC", t) for t in minutes(start, NOON) if wire(t) != repaired.candle_date_time_utc]
+    world.publish_file(TODAY, start, NOON + MINUTE, [*rows, repaired], generation=2)
+    assert price(world, "KRW-BTC", NOON - 5 * MINUTE) == 1.0
+
+
+def test_yesterday_that_is_repaired_loads_anew(world: World) -> None:
+    held(world)
+    day = kst_day(NOON - timedelta(days=1))
+    rows = [candle("KRW-BTC", t, price=7.0) for t in minutes(day_start(day), day_end(day))]
+    world.publish_file(day, day_start(day), day_end(day), rows, generation=2)
+    world.publish(NOON, NOON + MINUTE)
+    assert price(world, "KRW-BTC", NOON - timedelta(hours=20)) == 7.0
+
+
+def test_a_day_that_is_backfilled_behind_the_live_runs_appears() -> None:
+    world = World()
+    world.publish(day_start(TODAY), NOON)
+    yesterday = NOON - timedelta(hours=20)
+    assert ("KRW-BTC", wire(yesterday)) not in held(world)
+    world.publish(day_start(TODAY) - timedelta(days=1), day_start(TODAY))
+    world.publish(NOON, NOON + MINUTE)
+    assert ("KRW-BTC", wire(yesterday)) in held(world)
+
+
+def test_a_market_that_failed_for_an_hour_is_caught_up(world: World) -> None:
+    fetched = NOON + timedelta(hours=1)
+    late = _publish(world, NOON, fetched, [candle("KRW-BTC", t) for t in minutes(NOON, fetched)], late=NOON)
+    assert ("KRW-ETH", wire(NOON)) not in held(world)
+    caught_up = [candle("KRW-ETH", t) for t in minutes(NOON, late + MINUTE)]
+    _publish(world, late, late + MINUTE, [*caught_up, candle("KRW-BTC", late)], late=late + MINUTE)
+    assert {("KRW-ETH", wire(t)) for t in minutes(NOON, late + MINUTE)} <= held(world)
+
+
+def test_a_market_that_is_listed_today_is_loaded_with_what_hive_has_of_it(world: World) -> None:
+    held(world)
+    rows = [candle("KRW-NEW", t) for t in minutes(NOON - timedelta(hours=1), NOON + MINUTE)]
+    world.publish_file(TODAY, NOON, NOON + MINUTE, rows, markets=(*MARKETS, "KRW-NEW"))
+    assert len({key for key in held(world) if key[0] == "KRW-NEW"}) == 61
+
+
+def test_readers_look_at_most_every_five_seconds(world: World) -> None:
+    world.client.get("/api/v1/status")
+    world.publish(NOON, NOON + MINUTE)
+    world.later(2)
+    assert world.client.get("/api/v1/status").get_json()["covered_until"] == "2026-11-24T03:00:00Z"
+    world.later(4)
+    assert world.client.get("/api/v1/status").get_json()["covered_until"] == "2026-11-24T03:01:00Z"
+
+
+def _publish(world: World, start: datetime, end: datetime, rows: list[Candle], *, late: datetime) -> datetime:
+    """A window's file in which KRW-ETH is accounted for until `late` only. Returns its end."""
+    marks = dict.fromkeys(MARKETS, end) | {"KRW-ETH": late}
+    folder = layout.live_folder(world.lake.root, "candle", TODAY, 1)
+    data = encode(to_table(rows), Coverage(start, end, "test", (), marks))
+    world.lake.publish(f"{folder}/{layout.window_name(start, end)}", data)
+    return end

@@ -1,0 +1,119 @@
+"""Errors are problem documents (RFC 9457) that say what to do, with the right status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tests.unit.flask_app.world import NOON, World
+from upbit_elt.errors import QueryFailed
+
+
+def problem(answer: TestResponse) -> dict[str, Any]:
+    assert answer.content_type == "application/problem+json"
+    body: dict[str, Any] = answer.get_json()
+    assert body["status"] == answer.status_code
+    assert set(body) >= {"type", "title", "status", "detail"}
+    return body
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("market=KRW-BTC&to=yesterday", "to: Value error, 'yesterday' is no date"),
+        ("market=KRW-BTC&to=2026-11-24T12:00:00+09:00", "%2B"),  # an unescaped plus arrives as a space
+        ("market=KRW-BTC&from=1732417200", "is no date"),
+        ("market=KRW-BTC&from=2026-13-01", "is no date"),
+        ("market=KRW-BTC&count=0", "greater than or equal to 1"),
+        ("market=KRW-BTC&count=1441", "less than or equal to 1440"),
+        ("market=KRW-BTC&count=many", "valid integer"),
+        ("market=KRW-BTC&from=2026-11-24T03:00:00&to=2026-11-24T03:00:00", "`from` must be before `to`"),
+        ("market=KRW-BTC&form=2026-11-24T03:00:00", "form: Extra inputs"),
+        ("market=KRW-BTC&market=KRW-ETH", "market: Input should be a valid string"),
+        ("", "market: Field required"),
+    ],
+)
+def test_a_wrong_parameter_is_400_and_named(world: World, query: str, says: str) -> None:
+    body = problem(world.client.get(f"/api/v1/candles?{query}"))
+    assert body["status"] == 400
+    assert body["type"] == "/problems/bad_parameter"
+    assert says in body["detail"]
+
+
+@pytest.mark.parametrize("path", ["candles", "forecasts"])
+@pytest.mark.parametrize("market", ["KRW-NOPE", "'; DROP TABLE candle; --"])
+def test_an_unknown_market_is_404_and_never_reaches_hive(world: World, path: str, market: str) -> None:
+    body = problem(world.client.get(f"/api/v1/{path}", query_string={"market": market}))
+    assert (body["status"], body["type"]) == (404, "/problems/unknown_market")
+    assert "/api/v1/markets" in body["detail"]
+    assert world.hive.scanned == []
+
+
+def test_no_market_is_known_before_the_first_candles(empty_world: World) -> None:
+    body = problem(empty_world.client.get("/api/v1/candles?market=KRW-BTC"))
+    assert body["status"] == 404
+    assert "min_candle" in body["detail"]
+
+
+def test_an_unknown_path_is_404(world: World) -> None:
+    body = problem(world.client.get("/api/v2/candles"))
+    assert (body["status"], body["type"], body["title"]) == (404, "about:blank", "Not Found")
+
+
+def test_a_wrong_method_is_405_and_names_the_right_ones(world: World) -> None:
+    answer = world.client.delete("/api/v1/candles")
+    assert problem(answer)["status"] == 405
+    assert "GET" in answer.headers["Allow"]
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/api/v1/status", "/api/v1/markets", "/api/v1/candles?market=KRW-BTC"])
+@pytest.mark.parametrize(("edge", "name"), [("hive", "hive_unavailable"), ("lake", "lake_unavailable")])
+def test_an_edge_that_does_not_answer_is_503(world: World, path: str, edge: str, name: str) -> None:
+    getattr(world, edge).up = False
+    answer = world.client.get(path)
+    body = problem(answer)
+    assert (body["status"], body["type"]) == (503, f"/problems/{name}")
+    assert answer.headers["Retry-After"].isdigit()
+
+
+def test_the_service_recovers_when_hive_does(world: World) -> None:
+    world.hive.up = False
+    assert world.client.get("/api/v1/status").status_code == 503
+    world.hive.up = True
+    assert world.client.get("/api/v1/status").get_json()["covered_until"] == "2026-11-24T03:00:00Z"
+
+
+def test_a_statement_that_hive_refuses_is_502_with_hives_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(sql: str, parameters: object = None) -> list[tuple[object, ...]]:
+        raise QueryFailed("SemanticException Line 1:7 Invalid column reference")
+
+    monkeypatch.setattr(world.hive, "query", refuse)
+    body = problem(world.client.get("/readyz"))
+    assert (body["status"], body["type"]) == (502, "/problems/hive_refused")
+    assert "Invalid column" in body["detail"]
+
+
+def test_an_unexpected_error_is_500_without_its_inside(world: World) -> None:
+    app: Flask = world.app
+
+    @app.get("/explode")
+    def explode() -> str:
+        raise RuntimeError("a password")
+
+    body = problem(app.test_client().get("/explode"))
+    assert (body["status"], body["type"]) == (500, "/problems/internal")
+    assert "a password" not in str(body)
+
+
+def test_a_broken_file_is_500_and_named(world: World) -> None:
+    day = f"{world.lake.root}/candle/{NOON:%y%m%d}/live-1"
+    name = next(path for path in world.lake.files if path.startswith(day))
+    footer = world.lake.files[name]
+    world.lake.files[f"{day}/202611240000_202611240001.parquet"] = footer[:100]
+    body = problem(world.client.get("/api/v1/markets"))
+    assert (body["status"], body["type"]) == (500, "/problems/lake_broken")
+    assert Path(f"{day}/202611240000_202611240001.parquet").name in body["detail"]
