@@ -1,0 +1,41 @@
+"""When candles or a model have landed: let the Flask service forecast, and store it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, dag, task
+
+CANDLE, MODEL = Asset("upbit_candle"), Asset("upbit_model")
+
+
+@dag(
+    dag_id="forecast_candle",
+    schedule=(CANDLE | MODEL),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def forecast_candle() -> None:
+    @task(execution_timeout=timedelta(minutes=5))
+    def forecast() -> dict[str, Any]:
+        """Ask for the forecast of the newest minute; skip while nothing has been trained."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt.errors import NoModel
+
+        here = airflow_glue.deployment()
+        try:
+            return pipeline.request_forecast(here.flask_url, here.flask_token.get_secret_value())
+        except NoModel as nothing_trained:
+            raise AirflowSkipException(str(nothing_trained)) from nothing_trained
+
+    forecast()
+
+
+forecast_candle()

@@ -1,0 +1,47 @@
+"""Every 2 minutes: all candles that have closed since the lake's watermark, into HDFS and Hive."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, dag, get_current_context, task
+
+CANDLE = Asset("upbit_candle")
+
+
+@dag(
+    dag_id="min_candle",
+    schedule=CronDataIntervalTimetable("*/2 * * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def min_candle() -> None:
+    @task(pool="upbit", execution_timeout=timedelta(minutes=30))
+    def collect() -> dict[str, Any]:
+        """Ask the exchange, publish to HDFS."""
+        from upbit_elt import airflow_glue, pipeline
+
+        context = get_current_context()
+        collected = pipeline.collect(airflow_glue.deployment(), context["run_id"])
+        window = airflow_glue.to_xcom(collected)
+        context["ti"].xcom_push(key="file_name", value=window["file_name"])
+        return window
+
+    @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=5))
+    def roll(window: dict[str, Any]) -> list[str]:
+        """Show the window's days in Hive; keep `to_date` and `y_date`."""
+        from upbit_elt import airflow_glue, pipeline
+
+        changed = pipeline.show(airflow_glue.deployment(), (published["day"] for published in window["files"]))
+        airflow_glue.roll_variables(window)
+        return changed
+
+    roll(collect())  # type: ignore[arg-type] # Airflow resolves the XCom when the task runs
+
+
+min_candle()

@@ -1,0 +1,40 @@
+"""Once a day, and at the first start: train the forecast model on what the lake holds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Asset, CronDataIntervalTimetable, dag, task
+
+MODEL = Asset("upbit_model")
+
+
+@dag(
+    dag_id="train_forecast",
+    schedule=CronDataIntervalTimetable("30 15 * * *", timezone="UTC"),  # 00:30 KST
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def train_forecast() -> None:
+    @task.sensor(poke_interval=5, timeout=3600, mode="poke")
+    def candles_are_there() -> bool:
+        """At the first start the first window may still be on its way."""
+        from upbit_elt import airflow_glue, pipeline
+
+        return pipeline.has_candles(airflow_glue.deployment())
+
+    @task(outlets=[MODEL], retries=1, retry_delay=timedelta(minutes=1), execution_timeout=timedelta(hours=1))
+    def train() -> dict[str, Any]:
+        """Train, store the artifacts in HDFS, promote if better."""
+        from upbit_elt import airflow_glue, pipeline
+
+        return pipeline.train_model(airflow_glue.deployment())
+
+    candles_are_there() >> train()
+
+
+train_forecast()

@@ -1,0 +1,21 @@
+"""A link from the Airflow UI to the dashboard."""
+
+from __future__ import annotations
+
+from airflow.plugins_manager import AirflowPlugin
+
+from upbit_elt.settings import settings
+
+
+class DashboardLink(AirflowPlugin):
+    """Adds "Upbit dashboard" to the navigation."""
+
+    name = "upbit_dashboard"
+    external_views = [  # noqa: RUF012 - the form that Airflow reads
+        {
+            "name": "Upbit dashboard",
+            "href": settings().flask_url,
+            "destination": "nav",
+            "url_route": "upbit_dashboard",
+        }
+    ]

@@ -1,0 +1,114 @@
+"""The steps of the flow by hand: `python -m upbit_elt --help`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime, timedelta
+
+import click
+from rich.console import Console
+from rich.progress import Progress, TimeRemainingColumn
+
+from upbit_elt import pipeline
+from upbit_elt.candle import KST, day_start, kst_day
+from upbit_elt.collect.plan import Ask
+from upbit_elt.errors import UpbitEltError
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.lake import ledger
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.compare import accounted, compare
+from upbit_elt.settings import Settings, settings
+from upbit_elt.warehouse.hive import Hive
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with or without zone (none means KST), to the minute."""
+
+    name = "time"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """UTC minute of an ISO 8601 text. Fails with the allowed form."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = datetime.fromisoformat(str(value))
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-11-24T09:30 (KST) or 2026-11-24T00:30Z", param, ctx)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=KST)).astimezone(UTC).replace(second=0)
+
+
+@click.group()
+def main() -> None:
+    """Upbit candles, end to end. Settings are read from UPBIT_ELT_* and UPBIT_BASE_URL."""
+
+
+@main.command()
+def collect() -> None:
+    """Bring the lake and Hive up to the last closed minute (what the DAG min_candle does)."""
+    here = settings()
+    window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    pipeline.show(here, [published.day for published in window.files])
+    click.echo(
+        f"{window.start:%Y-%m-%dT%H:%MZ} to {window.end:%Y-%m-%dT%H:%MZ}: {window.candles} candles of "
+        f"{window.markets} markets, {window.requested} requests, {window.quiet} quiet, {len(window.holes)} holes"
+    )
+
+
+@main.command()
+@click.option("--minutes", default=30, show_default=True, help="How long to work at most.")
+def history(minutes: int) -> None:
+    """Bring older days in (what the DAG backfill_candle does)."""
+    now = datetime.now(UTC)
+    progress = pipeline.fill_history(settings(), f"cli__{now:%Y-%m-%dT%H:%M:%SZ}", now + timedelta(minutes=minutes))
+    shown = _words(tuple(item.day for item in progress.published))
+    click.echo(f"{progress.candles} candles; days shown: {shown}; left: {_words(progress.left)}")
+
+
+@main.command()
+@click.option("--from", "start", type=Moment(), help="First minute; default: the KST day's first.")
+@click.option("--to", "end", type=Moment(), help="End, exclusive; default: as far as the lake is covered.")
+@click.option("--market", "markets", multiple=True, help="Only these markets.")
+def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> None:
+    """Hold Hive against the exchange, value by value. Exit 1 when anything differs."""
+    here = settings()
+    spans = _spans(here, start, end, markets)
+    hive, client = Hive.from_settings(here), UpbitClient.from_settings(here)
+    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("comparing", total=len(spans))
+        found = compare(hive, client, here, spans, lambda: bar.advance(task))
+    client.close()
+    for example in found.examples:
+        click.echo(example)
+    click.echo(
+        f"{min(s.start for s in spans):%Y-%m-%dT%H:%MZ} to {max(s.end for s in spans):%Y-%m-%dT%H:%MZ}, "
+        f"{len({s.market for s in spans})} markets: compared {found.compared}, lost {found.lost}, "
+        f"doubled {found.doubled}, altered {found.altered}, invented {found.invented}"
+    )
+    sys.exit(0 if found.equal else 1)
+
+
+def _spans(here: Settings, start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> list[Ask]:
+    lake = Lake.from_settings(here)
+    known = ledger.newest(lake)
+    if known is None:
+        raise click.ClickException("the lake is empty; start collecting first")
+    unknown = sorted(set(markets) - known.watermark.keys())
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)}: not collected here", param_hint="--market")
+    begin, stop = start or day_start(kst_day(known.end)), end or known.end
+    spans = [span for span in accounted(lake, begin, stop) if not markets or span.market in markets]
+    if not spans:
+        raise click.BadParameter(f"nothing is covered between {begin} and {stop}", param_hint="--from")
+    return spans
+
+
+def _words(items: tuple[str, ...]) -> str:
+    return ", ".join(items) or "none"
+
+
+if __name__ == "__main__":
+    try:
+        main(prog_name="python -m upbit_elt")
+    except UpbitEltError as error:
+        Console(stderr=True).print(f"{type(error).__name__}: {error}", style="red")
+        sys.exit(2)

@@ -1,0 +1,107 @@
+"""The steps of the flow, as DAGs and the command line call them: each takes the settings and does one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+import requests
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from upbit_elt.clock import SystemClock
+from upbit_elt.collect.history import History, Progress
+from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.errors import ForecastError, NoModel
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.lake import ledger
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import days, ensure_day, locations
+
+
+def collect(settings: Settings, run_id: str) -> Collected:
+    """Bring the lake up to the last closed minute. Raises as Collector.run."""
+    clock = SystemClock()
+    client = UpbitClient.from_settings(settings, clock)
+    try:
+        return Collector(client, Lake.from_settings(settings), settings, clock).run(run_id)
+    finally:
+        client.close()
+
+
+def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
+    """Make Hive show the current generation of KST days; returns the days that had to be changed.
+
+    Raises:
+        WarehouseError: Hive did not do it; run it again.
+    """
+    hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
+    chosen = sorted(set(wanted))
+    shown = locations(hive, settings, "candle", chosen)
+    changed = []
+    for day in chosen:
+        generation = ledger.current(lake, "candle", day)
+        if generation and shown.get(day) != generation.path:
+            ensure_day(hive, settings, "candle", day, generation.path)
+            changed.append(day)
+    return changed
+
+
+def fill_history(settings: Settings, run_id: str, until: datetime) -> Progress:
+    """Bring older days in, until `until` (UTC) at the latest, and show those that are complete."""
+    clock = SystemClock()
+    client = UpbitClient.from_settings(settings, clock)
+    try:
+        progress = History(client, Lake.from_settings(settings), settings, clock).run(run_id, until)
+    finally:
+        client.close()
+    show(settings, History.wanted_days(settings, clock))
+    return progress
+
+
+def has_candles(settings: Settings) -> bool:
+    """Whether the lake holds a window and Hive shows it."""
+    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
+    return ledger.newest(lake) is not None and bool(days(hive, settings, "candle"))
+
+
+def train_model(settings: Settings) -> dict[str, Any]:
+    """Train on what the lake holds and promote if better; returns the model's card.
+
+    Raises:
+        NotEnoughHistory: there are too few closed minutes.
+    """
+    from upbit_elt.forecast.promote import train_and_promote  # noqa: PLC0415 - torch only where it trains
+
+    return train_and_promote(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock().now())
+
+
+def next_live_run(now: datetime, margin: timedelta) -> datetime:
+    """The time (UTC) `margin` before the next even minute, when a live run starts."""
+    minute = now.replace(second=0, microsecond=0)
+    return minute + timedelta(minutes=2 - minute.minute % 2) - margin
+
+
+@retry(
+    retry=retry_if_exception_type(requests.ConnectionError),
+    wait=wait_exponential(max=10),
+    stop=stop_after_attempt(5),
+    reraise=True,
+)
+def request_forecast(flask_url: str, token: str) -> dict[str, Any]:
+    """Let the Flask service compute and store the forecast of the newest covered minute; returns its answer.
+
+    Raises:
+        NoModel: nothing has been trained yet.
+        ForecastError: the service refused; the message is its own.
+        requests.RequestException: the service does not answer.
+    """
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = requests.post(f"{flask_url}/api/v1/forecasts", headers=headers, timeout=120)
+    body: dict[str, Any] = answer.json()
+    if answer.ok:
+        return body
+    text = f"{flask_url}: {answer.status_code} {body.get('title')}: {body.get('detail')}"
+    raise NoModel(text) if answer.status_code == 409 else ForecastError(text)
