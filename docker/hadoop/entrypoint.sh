@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Starts one Hadoop or Hive daemon in the foreground. `./run` and docker compose both use it.
+#   entrypoint.sh namenode|datanode|resourcemanager|nodemanager|hiveserver2|metastore
+# STACK_DATA_DIR   folder for everything written          STACK_JARS_DIR   folder with hadoop/ and hive/ (jars)
+# STACK_HEAP       Java heap, as 256m                     STACK_JAVA_OPTS  more options for java
+# Hosts and ports: STACK_* in hadoop-conf/*.xml and hive/hive-site.xml.
+set -euo pipefail
+
+daemon=${1:-}
+home=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+export STACK_HOME=$home
+export STACK_DATA_DIR=${STACK_DATA_DIR:-/data}
+export STACK_JARS_DIR=${STACK_JARS_DIR:-/opt/jars}
+export STACK_NAME_DIR=${STACK_NAME_DIR:-$STACK_DATA_DIR/hdfs/name}
+export STACK_BLOCK_DIR=${STACK_BLOCK_DIR:-$STACK_DATA_DIR/hdfs/blocks}
+export STACK_METASTORE_DB_URL=${STACK_METASTORE_DB_URL:-jdbc:derby:;databaseName=$STACK_DATA_DIR/metastore;create=true}
+case $STACK_METASTORE_DB_URL in
+  jdbc:derby:*) export STACK_METASTORE_DB_DRIVER=org.apache.derby.jdbc.EmbeddedDriver ;;
+  jdbc:postgresql:*) export STACK_METASTORE_DB_DRIVER=org.postgresql.Driver ;;
+  *) echo "STACK_METASTORE_DB_URL: only Derby and PostgreSQL are known, not ${STACK_METASTORE_DB_URL%%:*}" >&2; exit 2 ;;
+esac
+export USER=${USER:-$(id -un)} # Tez asks the environment for it
+# In HDFS; but Tez in local mode stages under the same path on this machine's disk too, so it must be ours on both.
+export STACK_HIVE_SCRATCH=$STACK_DATA_DIR/tmp/hive-scratch
+export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-2} # glibc otherwise keeps up to 8 arenas a core resident
+
+# Java 17 closes packages that Hadoop and Hive look into; HiveServer2 without them never opens its port.
+flags="-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError -Djava.net.preferIPv4Stack=true"
+for package in java.lang java.net java.nio java.util java.util.concurrent java.util.concurrent.atomic; do
+  flags+=" --add-opens=java.base/$package=ALL-UNNAMED"
+done
+export STACK_JAVA_FLAGS=$flags
+
+# The hadoop-hdfs jar lacks the web applications, and the daemons insist on their folders.
+web=$STACK_DATA_DIR/tmp/web
+mkdir -p "$web"/webapps/{hdfs,datanode,secondary,static,cluster,node} "$STACK_DATA_DIR/tmp"
+
+hadoop_classpath=$home/hadoop-conf:$web:$STACK_JARS_DIR/hadoop/*
+hive_classpath=$home/hive:$home/hadoop-conf:$web:$STACK_JARS_DIR/hive/*
+
+java() { # CLASSPATH HEAP MAIN [ARGUMENT...]; replaces this shell
+  local classpath=$1 heap=$2
+  shift 2
+  # shellcheck disable=SC2086 # flags and options are lists
+  exec "${JAVA_HOME:+$JAVA_HOME/bin/}java" -Xmx"${STACK_HEAP:-$heap}" $flags ${STACK_JAVA_OPTS:-} \
+    "-Djava.io.tmpdir=$STACK_DATA_DIR/tmp" "-Dderby.stream.error.file=$STACK_DATA_DIR/tmp/derby.log" \
+    "-Dlog4j2.configurationFile=$home/hive/hive-log4j2.properties" -cp "$classpath" "$@"
+}
+
+# A name folder is made under another name and moved when whole; one that holds anything is never formatted.
+format_if_empty() {
+  [ -z "$(ls -A "$STACK_NAME_DIR" 2>/dev/null)" ] || return 0
+  if [ -n "$(ls -A "$STACK_BLOCK_DIR" 2>/dev/null)" ]; then
+    echo "$STACK_NAME_DIR is empty but $STACK_BLOCK_DIR holds blocks: restore the name folder, or remove both" >&2
+    exit 1
+  fi
+  local fresh=$STACK_NAME_DIR.new
+  rm -rf "$fresh"
+  mkdir -p "$fresh"
+  (STACK_NAME_DIR=$fresh java "$hadoop_classpath" 128m org.apache.hadoop.hdfs.server.namenode.NameNode -format -nonInteractive -force)
+  [ ! -d "$STACK_NAME_DIR" ] || rmdir "$STACK_NAME_DIR"
+  mv "$fresh" "$STACK_NAME_DIR"
+}
+
+case $daemon in
+  namenode)
+    format_if_empty
+    java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.namenode.NameNode ;;
+  datanode)
+    mkdir -p "$STACK_BLOCK_DIR"
+    java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.datanode.DataNode ;;
+  resourcemanager)
+    java "$hadoop_classpath" 256m org.apache.hadoop.yarn.server.resourcemanager.ResourceManager ;;
+  nodemanager)
+    java "$hadoop_classpath" 256m org.apache.hadoop.yarn.server.nodemanager.NodeManager ;;
+  hiveserver2)
+    rm -rf "$STACK_HIVE_SCRATCH"
+    java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
+  metastore)
+    java "$hive_classpath" 256m org.apache.hadoop.hive.metastore.HiveMetaStore -p "${STACK_METASTORE_PORT:-9083}" ;;
+  *)
+    echo "usage: $0 namenode|datanode|resourcemanager|nodemanager|hiveserver2|metastore" >&2
+    exit 2 ;;
+esac
