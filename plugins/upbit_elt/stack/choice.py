@@ -1,0 +1,90 @@
+"""What a data folder remembers from one start to the next: the exchange, and the address in its metastore."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from upbit_elt.errors import StackError
+from upbit_elt.settings import Settings
+from upbit_elt.stack import health
+from upbit_elt.stack.options import Exchange, StackSettings
+
+PROBE_TIMEOUT = 5.0
+_REAL_HOST = "api.upbit.com"
+
+
+class Memory(BaseModel):
+    """Content of `stack.json` in the data folder."""
+
+    model_config = ConfigDict(frozen=True)
+
+    exchange: Exchange
+    replay: Path | None = None
+    namenode_port: int
+
+    def save(self, stack: StackSettings) -> None:
+        """Write it to the data folder."""
+        stack.data_dir.mkdir(parents=True, exist_ok=True)
+        _file(stack).write_text(self.model_dump_json(indent=2))
+
+
+class Choice(NamedTuple):
+    """The exchange of this start; `reason` says why it is the replica though nobody asked for it, else None."""
+
+    exchange: Exchange
+    replay: Path | None
+    reason: str | None = None
+
+
+def recall(stack: StackSettings) -> Memory | None:
+    """What the folder remembers; None before the first start.
+
+    Raises:
+        StackError: the file is damaged, or the NameNode's port is not the one that the metastore has stored.
+    """
+    path = _file(stack)
+    if not path.exists():
+        return None
+    try:
+        memory = Memory.model_validate_json(path.read_text())
+    except ValidationError:
+        raise StackError(f"{path} is damaged; remove it (and give --exchange and the ports as before)") from None
+    if memory.namenode_port != stack.namenode_port:
+        raise StackError(
+            f"the tables in {stack.data_dir} are stored under hdfs://127.0.0.1:{memory.namenode_port}: "
+            f"set UPBIT_RUN_NAMENODE_PORT={memory.namenode_port} (it is {stack.namenode_port} now), "
+            "or choose another data folder with UPBIT_RUN_DATA_DIR"
+        )
+    return memory
+
+
+def choose(stack: StackSettings, memory: Memory | None, base_url: str) -> Choice:
+    """The exchange to use: the one asked for, else the remembered one, else Upbit if it answers, else the replica."""
+    if stack.replay or stack.exchange:
+        return Choice("replica" if stack.replay else stack.exchange or "upbit", stack.replay)
+    if memory:
+        reason = "the first start with this data folder chose it" if memory.exchange == "replica" else None
+        return Choice(memory.exchange, memory.replay, reason)
+    trouble = health.exchange(base_url, PROBE_TIMEOUT)()
+    if trouble is None:
+        return Choice("upbit", None)
+    return Choice("replica", None, f"{base_url} does not answer: {trouble}")
+
+
+def dataset(choice: Choice, settings: Settings) -> str:
+    """Name under which the data lives: replicas, replays and other exchanges never mix with Upbit's."""
+    if choice.exchange == "replica":
+        return "replay" if choice.replay else "replica"
+    if "dataset" in settings.model_fields_set:
+        return settings.dataset
+    host = urlsplit(settings.base_url).netloc
+    return "upbit" if host == _REAL_HOST else f"x_{re.sub(r'[^a-z0-9]+', '_', host.lower())}"[:31]
+
+
+def _file(stack: StackSettings) -> Path:
+    return stack.data_dir / "stack.json"

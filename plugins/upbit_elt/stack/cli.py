@@ -1,0 +1,116 @@
+"""The commands behind `./run`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import ValidationError
+from rich.console import Console
+
+from upbit_elt.errors import ConfigError, UpbitEltError
+from upbit_elt.stack import choice, doctor, halt, plan, status
+from upbit_elt.stack import up as starting
+from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.options import StackSettings, load
+
+
+class _Commands(click.Group):
+    """Without a command, or with options alone, it is `up`; our own errors become one line and exit code 1."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ("--help", "-h")):
+            args = ["up", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # libraries (thrift) log every refused connection; we say ourselves what is wrong
+        logging.getLogger().addHandler(logging.NullHandler())
+        try:
+            return super().invoke(ctx)
+        except UpbitEltError as error:
+            raise click.ClickException(str(error)) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise click.ClickException(f"wrong setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        except OSError as error:
+            raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror or error}") from None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Start, watch and stop the whole system on this machine.
+
+    Without a command it starts everything: ./run [--exchange upbit|replica] [--replay FOLDER].
+
+    Ports, folders and the quote currencies are settings: UPBIT_RUN_DATA_DIR, UPBIT_RUN_AIRFLOW_PORT,
+    UPBIT_RUN_FLASK_PORT, UPBIT_ELT_QUOTES (default KRW), UPBIT_BASE_URL, ... (see README).
+    """
+
+
+@main.command()
+@click.option("--exchange", type=click.Choice(["upbit", "replica"]), help="Default: Upbit if it answers.")
+@click.option("--replay", type=click.Path(path_type=Path), help="Folder of Parquet candles for the replica to replay.")
+def up(exchange: str | None, replay: Path | None) -> None:
+    """Start everything (the default)."""
+    starting.up(load(exchange=exchange, replay=replay), Console())
+
+
+@main.command(name="status")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def show_status(as_json: bool) -> None:
+    """Show how far the data is and which service is healthy; exit code 1 if one is not."""
+    stack = load()
+    found = status.read(stack, plan.make(stack, _remembered(stack)))
+    if as_json:
+        click.echo(found.model_dump_json(indent=2))
+    else:
+        status.show(found, Console())
+    sys.exit(0 if found.healthy else 1)
+
+
+@main.command()
+@click.argument("name")
+@click.option("-n", "--lines", default=100, show_default=True, help="How many lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing new lines.")
+def logs(name: str, lines: int, follow: bool) -> None:
+    """Print the log of a service."""
+    stack = load()
+    known = sorted(path.stem for path in stack.logs_dir.glob("*.log"))
+    if name not in known:
+        raise ConfigError(f"no log of {name!r}; there is: {', '.join(known) or 'none yet'}")
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(stack.logs_dir / f"{name}.log")])  # noqa: S606, S607
+
+
+@main.command(name="exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def execute(command: tuple[str, ...]) -> None:
+    """Run a command with this stack's settings, as `./run exec python -m upbit_elt verify`."""
+    stack = load()
+    here = plan.make(stack, _remembered(stack)).environment
+    here["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{here['PATH']}"
+    os.execvpe(command[0], list(command), here)  # noqa: S606 - the user's own command
+
+
+@main.command()
+def stop() -> None:
+    """End every process of the stack; the data stays."""
+    count = halt.halt(load())
+    click.echo(f"stopped ({count} processes ended)" if count else "nothing was running")
+
+
+@main.command(name="doctor")
+def see_doctor() -> None:
+    """Look for what is wrong with this machine or the running stack; exit code 1 if something is."""
+    sys.exit(0 if doctor.show(doctor.examine(load()), Console()) else 1)
+
+
+def _remembered(stack: StackSettings) -> Choice:
+    memory = choice.recall(stack)
+    if memory is None:
+        raise ConfigError(f"nothing has been started with the data folder {stack.data_dir} yet: ./run")
+    return Choice(memory.exchange, memory.replay)

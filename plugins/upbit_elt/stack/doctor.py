@@ -1,0 +1,154 @@
+"""`./run doctor`: what is wrong with this machine or with the running stack, and what to do about it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+import psutil
+import requests
+from rich.console import Console
+from rich.markup import escape
+
+from upbit_elt.errors import LakeError, StackError
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.stack import choice, health, jars, java, plan, preflight
+from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.options import HOST, StackSettings
+from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.status import trouble_of
+from upbit_elt.stack.supervision import Supervisor
+
+NEEDED_MEMORY_GB = 4.0
+CLOCK_TOLERANCE = 2.0
+
+
+class Finding(NamedTuple):
+    """One thing looked at; `advice` says what to do, None when all is well."""
+
+    name: str
+    seen: str
+    advice: str | None = None
+
+
+def examine(stack: StackSettings) -> list[Finding]:
+    """Look at everything. What needs running services is looked at only when the stack runs."""
+    findings = [_java(), _maven(stack), _disk(stack)]
+    try:
+        planned = plan.make(stack, _choice(stack))
+    except StackError as error:
+        return [*findings, Finding("settings", "no start is possible", str(error))]
+    running = Supervisor(stack).alive()
+    findings += [] if running else [_memory(), _ports(stack, planned)]
+    findings.append(_clock(planned.settings))
+    return findings + (_running(stack, planned) if running else [Finding("services", "not started: ./run starts them")])
+
+
+def show(findings: list[Finding], console: Console) -> bool:
+    """Print the findings; whether all is well."""
+    for finding in findings:
+        mark = "[green]ok[/]   " if finding.advice is None else "[red]WRONG[/]"
+        console.print(f"{mark} {finding.name}: {escape(finding.seen)}", highlight=False, soft_wrap=True)
+        if finding.advice:
+            console.print(f"      do: {escape(finding.advice)}", highlight=False, soft_wrap=True)
+    return all(finding.advice is None for finding in findings)
+
+
+def _choice(stack: StackSettings) -> Choice:
+    memory = choice.recall(stack)
+    if memory is None or stack.exchange or stack.replay:
+        return Choice("replica" if stack.replay else stack.exchange or "upbit", stack.replay)
+    return Choice(memory.exchange, memory.replay)
+
+
+def _java() -> Finding:
+    try:
+        home = java.java_home()
+    except StackError as error:
+        return Finding("java", "missing", str(error))
+    return Finding("java", f"{java.java_version(home)} in {home}")
+
+
+def _maven(stack: StackSettings) -> Finding:
+    if not (missing := jars.missing(stack.jars)):
+        return Finding("jars", f"complete in {stack.jars}")
+    try:
+        return Finding("jars", f"{' and '.join(missing)} will be fetched by {java.maven()} at the next start")
+    except StackError as error:
+        return Finding("jars", f"{' and '.join(missing)} missing, and no Maven to fetch them", str(error))
+
+
+def _disk(stack: StackSettings) -> Finding:
+    seen = f"{preflight.free_gb(stack.data_dir):.1f} GB free for {stack.data_dir}"
+    try:
+        preflight.check_disk(stack)
+    except StackError as error:
+        return Finding("disk", seen, str(error))
+    return Finding("disk", seen)
+
+
+def _memory() -> Finding:
+    free = psutil.virtual_memory().available / 1e9
+    advice = f"{NEEDED_MEMORY_GB:g} GB are needed: end other programs, or use a larger machine"
+    return Finding("memory", f"{free:.1f} GB available", None if free >= NEEDED_MEMORY_GB else advice)
+
+
+def _ports(stack: StackSettings, planned: Plan) -> Finding:
+    if lines := preflight.taken_ports(stack, planned.services):
+        return Finding("ports", f"{len(lines)} taken", "; ".join(lines))
+    return Finding("ports", f"all free on {HOST}")
+
+
+def _clock(settings: Settings) -> Finding:
+    if settings.dataset in ("replica", "replay"):
+        return Finding("clock", "the replica goes by this machine's clock")
+    try:
+        answer = requests.head(f"{settings.base_url}/v1/market/all", timeout=health.TIMEOUT)
+        theirs = parsedate_to_datetime(answer.headers["Date"])
+    except (requests.RequestException, KeyError, ValueError) as error:
+        return Finding(
+            "exchange",
+            f"{settings.base_url} does not answer ({type(error).__name__})",
+            "check network and proxy, or use the replica: ./run --exchange replica",
+        )
+    # the header has whole seconds: half a second is its middle
+    behind = (theirs - datetime.now(UTC)).total_seconds() + 0.5
+    advice = "candles are judged closed by the exchange's clock, but set this one: timedatectl set-ntp true"
+    seen = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the exchange's"
+    return Finding("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
+
+
+def _running(stack: StackSettings, planned: Plan) -> list[Finding]:
+    states = Supervisor(stack).states()
+    findings = [_webhdfs(planned.settings)]
+    for service in planned.services:
+        trouble = trouble_of(service, states.get(service.name))
+        advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
+        findings.append(Finding(service.name, trouble or "healthy", advice))
+    return findings
+
+
+def _webhdfs(settings: Settings) -> Finding:
+    """A real write, read and delete: it goes where the NameNode redirects to, as every other write does."""
+    lake = Lake.from_settings(settings)
+    path = f"{settings.lake_root}/_doctor"
+    try:
+        lake.replace(path, b"well")
+        read = lake.read(path)
+        lake.delete(path)
+    except LakeError as error:
+        advice = "the address that WebHDFS redirects to must be reachable: is the DataNode up? ./run logs datanode"
+        return Finding("webhdfs", f"no round trip: {error}", advice)
+    return Finding(
+        "webhdfs",
+        "wrote, read and deleted a file",
+        None if read == b"well" else "it came back changed: check the disk",
+    )
+
+
+_HINTS = {
+    "hiveserver2": "a hanging session means another authentication than NONE (hive/hive-site.xml, UPBIT_ELT_HIVE_*); ",
+    "namenode": "it leaves safe mode when the DataNode has reported; ",
+}

@@ -1,0 +1,145 @@
+"""Checks that mean "can do its work", not merely "is running". Each gives None, or in words what is wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from upbit_elt.errors import WarehouseError
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+TIMEOUT = 5.0
+Check = Callable[[], str | None]
+
+
+class _NotReady(Exception):
+    """Carries the reason from a probe to its check."""
+
+
+def namenode(webhdfs_url: str) -> Check:
+    """Out of safe mode, and at least one DataNode lives."""
+
+    def check() -> str | None:
+        bean = _bean(webhdfs_url, "Hadoop:service=NameNode,name=FSNamesystemState")
+        if bean.get("FSState") != "Operational":
+            return "the NameNode is in safe mode"
+        return None if bean.get("NumLiveDataNodes") else "no DataNode has reported yet"
+
+    return _guarded(check)
+
+
+def datanode(webhdfs_url: str, datanode_url: str, user: str) -> Check:
+    """Registered at the NameNode, and where WebHDFS sends writers to is an address that answers."""
+
+    def check() -> str | None:
+        bean = _bean(datanode_url, "Hadoop:service=DataNode,name=DataNodeInfo")
+        actors = json.loads(bean.get("BPServiceActorInfo") or "[]")
+        if not any(actor["ActorState"] == "RUNNING" for actor in actors):
+            return "the DataNode has not registered at the NameNode yet"
+        return None if write_target(webhdfs_url, user) else "WebHDFS names no DataNode to write to"
+
+    return _guarded(check)
+
+
+def write_target(webhdfs_url: str, user: str) -> str:
+    """Address of the DataNode that WebHDFS redirects a write to (nothing is written); it has answered once.
+
+    Raises:
+        requests.RequestException: either of them does not answer.
+    """
+    query = {"op": "CREATE", "user.name": user, "noredirect": "true", "overwrite": "false"}
+    answer = requests.put(f"{webhdfs_url}/webhdfs/v1/_probe", params=query, timeout=TIMEOUT)
+    answer.raise_for_status()
+    location = str(answer.json()["Location"])
+    target = location.split("/webhdfs/", maxsplit=1)[0]
+    requests.get(f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
+    return target
+
+
+def hiveserver2(settings: Settings) -> Check:
+    """Answers a statement on an authenticated session."""
+    hive = Hive.from_settings(settings.model_copy(update={"hive_timeout": 15.0}))
+
+    def check() -> str | None:
+        try:
+            rows = hive.query("SELECT 1")
+        except WarehouseError:
+            return "no answer to SELECT 1"
+        return None if rows == [(1,)] else f"SELECT 1 gave {rows}"
+
+    return check
+
+
+def exchange(base_url: str, timeout: float = TIMEOUT) -> Check:
+    """Lists its markets."""
+
+    def check() -> str | None:
+        answer = _get(f"{base_url}/v1/market/all", timeout)
+        return None if _json(answer) else "market/all lists no market"
+
+    return _guarded(check)
+
+
+def page(flask_url: str) -> Check:
+    """The Flask service is ready: it can read Hive."""
+
+    def check() -> str | None:
+        answer = requests.get(f"{flask_url}/readyz", timeout=15.0)
+        return None if answer.ok else f"/readyz says {answer.status_code}: {_json(answer).get('title')}"
+
+    return _guarded(check)
+
+
+@dataclass(frozen=True)
+class AirflowHealth:
+    """The parts of Airflow as its API server sees them: running, with a recent heartbeat."""
+
+    airflow_url: str
+
+    def part(self, name: str) -> Check:
+        """Check of `metadatabase`, `scheduler`, `dag_processor` or `triggerer`."""
+
+        def check() -> str | None:
+            parts = _json(_get(f"{self.airflow_url}/api/v2/monitor/health"))
+            status = parts.get(name, {}).get("status")
+            return None if status == "healthy" else f"Airflow calls its {name} {status or 'unknown'}"
+
+        return _guarded(check)
+
+
+def _guarded(check: Check) -> Check:
+    def guarded() -> str | None:
+        try:
+            return check()
+        except _NotReady as reason:
+            return str(reason)
+        except requests.RequestException as error:
+            return f"no answer ({type(error).__name__})"
+
+    return guarded
+
+
+def _get(url: str, timeout: float = TIMEOUT) -> requests.Response:
+    answer = requests.get(url, timeout=timeout)
+    if not answer.ok:
+        raise _NotReady(f"{url} says {answer.status_code}")
+    return answer
+
+
+def _json(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except requests.JSONDecodeError:
+        raise _NotReady(f"{answer.url} gave no JSON; does another program have this port?") from None
+
+
+def _bean(url: str, name: str) -> dict[str, Any]:
+    beans = _json(_get(f"{url}/jmx?qry={name}")).get("beans", [])
+    if not beans:
+        raise _NotReady(f"{url} does not show {name.rsplit('=', 1)[-1]} yet")
+    return dict(beans[0])

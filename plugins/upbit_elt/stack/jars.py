@@ -1,0 +1,80 @@
+"""The jars of Hadoop, Hive and Tez, fetched by Maven from the poms under `docker/hadoop`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from filelock import FileLock
+
+from upbit_elt.errors import StackError
+from upbit_elt.stack import java
+from upbit_elt.stack.options import REPO
+
+SETS = ("hadoop", "hive")
+TIMEOUT = 900.0
+_STAMP = ".stamp"
+
+
+def missing(folder: Path) -> list[str]:
+    """Names of the jar sets that are absent, half fetched, or fetched from another pom."""
+    return [name for name in SETS if _stamp(folder / name) != _wanted(name)]
+
+
+def fetch(folder: Path) -> None:
+    """Bring what is missing. Several processes may call this at once.
+
+    Raises:
+        StackError: no Java or Maven, or Maven failed (its last words are in the message).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        for name in missing(folder):
+            _fetch_set(folder, name)
+
+
+def _fetch_set(folder: Path, name: str) -> None:
+    fresh, final = folder / f"{name}.new", folder / name
+    shutil.rmtree(fresh, ignore_errors=True)
+    _maven("-f", str(_pom(name)), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}")
+    (fresh / _STAMP).write_text(_wanted(name))
+    shutil.rmtree(final, ignore_errors=True)
+    fresh.rename(final)
+
+
+def _maven(*arguments: str) -> None:
+    environment = os.environ | {"JAVA_HOME": str(java.java_home())}
+    command = [java.maven(), "-B", "-q", "-ntp", "-Dstyle.color=never", *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise StackError(f"Maven fetched no jars within {TIMEOUT:.0f} s; is there a network? Run it again.") from None
+    if done.returncode:
+        errors = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise StackError(
+            f"Maven could not fetch the jars (is there a network?): {errors[0] if errors else 'no message'}"
+        )
+
+
+def _pom(name: str) -> Path:
+    return REPO / "docker" / "hadoop" / name / "pom.xml"
+
+
+def _wanted(name: str) -> str:
+    return hashlib.sha256(_pom(name).read_bytes()).hexdigest()
+
+
+def _stamp(folder: Path) -> str:
+    stamp = folder / _STAMP
+    return stamp.read_text() if stamp.exists() else ""

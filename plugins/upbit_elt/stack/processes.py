@@ -1,0 +1,88 @@
+"""The processes of a stack: found by the mark in their environment, so that orphans are found too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from upbit_elt.stack.environment import MARKER
+from upbit_elt.stack.polling import becomes_true
+
+_GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
+
+
+def members(data_dir: Path) -> list[psutil.Process]:
+    """Every process of the stack in a data folder, this one and its ancestors left out."""
+    return list(_members(str(data_dir)))
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended but was not waited for by its parent does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end(data_dir: Path, grace: float) -> list[psutil.Process]:
+    """End whatever of the stack still runs: politely, after `grace` seconds by force. Gives what survived that."""
+    for how in ("terminate", "kill"):
+        left = members(data_dir)
+        _signal(left, how)
+        becomes_true(lambda: not members(data_dir), grace)
+    return members(data_dir)
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory (MB, 10^6 bytes) of a process and all below it.
+
+    A page that several processes share (forks do) is divided among them, so that the figures of all services add up
+    to the memory that is really used.
+    """
+    total = 0
+    with suppress(*_GONE):
+        for process in _tree(pid):
+            with suppress(*_GONE):
+                total += process.memory_full_info().pss
+    return round(total / 1e6, 1)
+
+
+def listener(port: int) -> str:
+    """Who listens on a port, as `NAME (pid N)`, or whose stack; `another process` when the system does not tell us."""
+    with suppress(psutil.AccessDenied):
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+            if listens and connection.pid:
+                return _named(connection.pid)
+    return "another process"
+
+
+def _members(mark: str) -> Iterator[psutil.Process]:
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for process in psutil.process_iter():
+        with suppress(*_GONE):
+            if process.pid not in own and process.environ().get(MARKER) == mark and alive(process.pid):
+                yield process
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    root = psutil.Process(pid)
+    return [root, *root.children(recursive=True)]
+
+
+def _signal(processes: list[psutil.Process], how: str) -> None:
+    for process in processes:
+        with suppress(*_GONE):
+            getattr(process, how)()
+
+
+def _named(pid: int) -> str:
+    with suppress(*_GONE):
+        process = psutil.Process(pid)
+        stack = process.environ().get(MARKER)
+        return f"the stack in {stack} (pid {pid})" if stack else f"{process.name()} (pid {pid})"
+    return f"pid {pid}"

@@ -1,0 +1,92 @@
+"""The services of the stack: what each runs, what it listens on, and when it is healthy."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from upbit_elt.settings import Settings
+from upbit_elt.stack import health
+from upbit_elt.stack.health import AirflowHealth, Check
+from upbit_elt.stack.options import HOST, REPO, StackSettings
+
+ENTRYPOINT = REPO / "docker" / "hadoop" / "entrypoint.sh"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One supervised process.
+
+    `ports` are names of stack settings; `patience` is how long (s) it may take until it is healthy, and
+    `stop_seconds` how long it may take to end before it is killed.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    check: Check
+    ports: tuple[str, ...] = ()
+    patience: float = 120.0
+    stop_seconds: int = 10
+
+
+def daemons(stack: StackSettings, settings: Settings) -> list[Service]:
+    """NameNode, DataNode and HiveServer2."""
+    datanode_url = f"http://{HOST}:{stack.datanode_http_port}"
+    return [
+        Service("namenode", _entrypoint("namenode"), health.namenode(stack.webhdfs_url), _named("namenode")),
+        Service(
+            "datanode",
+            _entrypoint("datanode"),
+            health.datanode(stack.webhdfs_url, datanode_url, settings.webhdfs_user),
+            _named("datanode"),
+        ),
+        Service("hiveserver2", _entrypoint("hiveserver2"), health.hiveserver2(settings), ("hive_port",)),
+    ]
+
+
+def replica(stack: StackSettings, replay: Path | None) -> Service:
+    """The local stand-in for the exchange, synthetic or replaying a folder."""
+    options = ["--host", HOST, "--port", str(stack.replica_port)]
+    if replay:
+        options += ["--replay", str(replay)]
+    return Service(
+        "replica", _python("upbit_elt.replica", *options), health.exchange(stack.replica_url), ("replica_port",)
+    )
+
+
+def airflow(stack: StackSettings) -> list[Service]:
+    """The four processes of Airflow. Its log servers stay off: all logs are on this machine's disk."""
+    parts = AirflowHealth(stack.airflow_url)
+    quiet = "--skip-serve-logs"
+    server = ("api-server", "--host", HOST, "--port", str(stack.airflow_port), "--workers", "1")
+    return [
+        Service("airflow-api-server", _airflow(*server), parts.part("metadatabase"), ("airflow_port",), stop_seconds=5),
+        Service("airflow-scheduler", _airflow("scheduler", quiet), parts.part("scheduler"), stop_seconds=15),
+        Service("airflow-dag-processor", _airflow("dag-processor"), parts.part("dag_processor"), stop_seconds=5),
+        Service("airflow-triggerer", _airflow("triggerer", quiet), parts.part("triggerer"), stop_seconds=5),
+    ]
+
+
+def flask(stack: StackSettings) -> Service:
+    """Page, API and forecasts under gunicorn: one worker, so that model and candles are in memory once."""
+    options = ["--workers", "1", "--threads", "8", "--timeout", "120", "--no-control-socket"]
+    bind = ["--bind", f"{HOST}:{stack.flask_port}"]
+    command = _python("gunicorn", "flask_app:create_app()", *options, *bind)
+    return Service("flask", command, health.page(stack.flask_url), ("flask_port",))
+
+
+def _entrypoint(daemon: str) -> tuple[str, ...]:
+    return (str(ENTRYPOINT), daemon)
+
+
+def _python(module: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, *arguments)
+
+
+def _airflow(*arguments: str) -> tuple[str, ...]:
+    return _python("airflow", *arguments)
+
+
+def _named(prefix: str) -> tuple[str, ...]:
+    return tuple(name for name in StackSettings.model_fields if name.startswith(prefix))

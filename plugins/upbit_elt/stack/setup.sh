@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# Set-up shared by `run` and `test` (sourced). Needs: repo, the folder of the repository.
+
+uv_version=0.13.9
+
+fail() {
+  echo "Error: $*" >&2
+  exit 1
+}
+
+say() { echo "setup: $*" >&2; }
+
+# Debian packages, where we may install them; else one line that says what to install.
+need_packages() {
+  [ $# -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    fail "please install: $* (on Debian and Ubuntu: sudo apt-get install $*)"
+  fi
+  say "apt-get install $*"
+  local log
+  log=$(mktemp)
+  if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; } >"$log" 2>&1 </dev/null; then
+    tail -n 5 "$log" >&2
+    fail "apt-get could not install $* (is there a network?); its whole output: $log"
+  fi
+  rm -f "$log"
+}
+
+java_is_there() {
+  [ -n "${JAVA_HOME:-}" ] || command -v java >/dev/null || compgen -G '/usr/lib/jvm/*/bin/java' >/dev/null
+}
+
+# Java, and Maven while the jars are not all there.
+need_java() { # FOLDER_OF_THE_JARS
+  local packages=()
+  java_is_there || packages+=(openjdk-17-jre-headless)
+  [ -e "$1/hadoop/.stamp" ] && [ -e "$1/hive/.stamp" ] || command -v mvn >/dev/null || packages+=(maven)
+  need_packages "${packages[@]}"
+}
+
+find_python() { # prints the first Python that is new enough
+  local name
+  for name in python3 python3.13 python3.12 python3.11; do
+    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  return 1
+}
+
+# An environment with the locked packages. A set-up that was cut short, or one of an older lock, is done again.
+install_locked() { # VENV LOCK_FILE
+  local venv=$1 lock=$2 stamp wanted python
+  stamp=$venv/.stamp-$(basename "$lock")
+  wanted="uv $uv_version $(sha256sum <"$lock")"
+  if [ -x "$venv/bin/python" ] && [ ! -e "$venv/.unfinished" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+    return
+  fi
+  if ! python=$(find_python); then
+    need_packages python3 python3-venv
+    python=$(find_python) || fail "Python 3.11 or newer is missing"
+  fi
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+  say "Python packages of $(basename "$lock") into $venv"
+  mkdir -p "$venv"
+  touch "$venv/.unfinished"
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || { "$python" -m venv --clear "$venv" && touch "$venv/.unfinished"; } ||
+    fail "no environment could be made in $venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" </dev/null ||
+    fail "pip could not install uv (is there a network?)"
+  "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" -r "$lock" </dev/null ||
+    fail "the Python packages could not be installed (is there a network?); run it again to go on"
+  echo "$wanted" >"$stamp"
+  rm "$venv/.unfinished"
+}

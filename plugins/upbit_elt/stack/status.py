@@ -1,0 +1,141 @@
+"""The state of a stack: how far the data is, which service is healthy, and where everything is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import requests
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from upbit_elt.errors import StackError
+from upbit_elt.stack import processes
+from upbit_elt.stack.options import HOST, StackSettings
+from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.services import Service
+from upbit_elt.stack.supervision import State, Supervisor
+
+FLASK_TIMEOUT = 20.0
+
+
+class ServiceStatus(BaseModel):
+    """One service; `trouble` says in words what is wrong, null when it is healthy."""
+
+    name: str
+    healthy: bool
+    pid: int | None
+    rss_mb: float
+    trouble: str | None = None
+
+
+class Progress(BaseModel):
+    """How far the data is, as Flask's `/api/v1/status` says it; times are UTC and end in Z, null before the first."""
+
+    covered_until: str | None = None
+    forecast_origin: str | None = None
+    markets: int = 0
+    candles_today: int = 0
+
+
+class Status(Progress):
+    """Everything that `./run status --json` prints."""
+
+    exchange: str
+    services: list[ServiceStatus]
+    addresses: dict[str, str]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether every service can do its work."""
+        return bool(self.services) and all(service.healthy for service in self.services)
+
+
+def read(stack: StackSettings, plan: Plan) -> Status:
+    """Ask every service of the plan, all at once."""
+    states = _states(stack)
+    with ThreadPoolExecutor(len(plan.services)) as pool:
+        services = list(pool.map(lambda service: _service(service, states.get(service.name)), plan.services))
+    return Status(
+        exchange=plan.settings.dataset,
+        services=services,
+        addresses=addresses(stack),
+        **_progress_if_up(stack, services).model_dump(),
+    )
+
+
+def progress(stack: StackSettings) -> Progress:
+    """How far the data is.
+
+    Raises:
+        StackError: the Flask service does not say.
+    """
+    try:
+        answer = requests.get(f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
+        answer.raise_for_status()
+        return Progress.model_validate(answer.json())
+    except (requests.RequestException, ValueError) as error:
+        raise StackError(f"{stack.flask_url}/api/v1/status gives no status ({type(error).__name__})") from error
+
+
+def addresses(stack: StackSettings) -> dict[str, str]:
+    """Where a user finds what."""
+    return {
+        "airflow": stack.airflow_url,
+        "page": stack.flask_url,
+        "hive": f"{HOST}:{stack.hive_port}",
+        "webhdfs": stack.webhdfs_url,
+    }
+
+
+def show(status: Status, console: Console) -> None:
+    """Print a status for a person."""
+    console.print(
+        f"exchange [bold]{status.exchange}[/], {status.markets} markets, {status.candles_today} candles today (KST)"
+    )
+    console.print(f"covered until {status.covered_until or '-'}, newest forecast {status.forecast_origin or '-'}")
+    table = Table("service", "state", "pid", "MB", box=None)
+    for service in status.services:
+        state = "[green]healthy[/]" if service.healthy else f"[red]{service.trouble}[/]"
+        table.add_row(service.name, state, str(service.pid or "-"), f"{service.rss_mb:.0f}")
+    table.add_row("all", "", "", f"{sum(service.rss_mb for service in status.services):.0f}")
+    console.print(table)
+    for name, address in status.addresses.items():
+        console.print(f"{name:8} {address}", highlight=False)
+
+
+def _states(stack: StackSettings) -> dict[str, State]:
+    supervisor = Supervisor(stack)
+    return supervisor.states() if supervisor.alive() else {}
+
+
+def _service(service: Service, state: State | None) -> ServiceStatus:
+    pid = state.pid if state else None
+    trouble = trouble_of(service, state)
+    return ServiceStatus(
+        name=service.name,
+        healthy=trouble is None,
+        pid=pid,
+        rss_mb=processes.resident_mb(pid) if pid else 0.0,
+        trouble=trouble,
+    )
+
+
+def trouble_of(service: Service, state: State | None) -> str | None:
+    """What is wrong with a service, None when it can do its work."""
+    if state is None:
+        return "not started"
+    if not state.running:
+        return f"{state.state.lower()}: {state.message}"
+    return service.check()
+
+
+def _progress_if_up(stack: StackSettings, services: Iterable[ServiceStatus]) -> Progress:
+    if any(service.name == "flask" and service.pid for service in services):
+        try:
+            return progress(stack)
+        except StackError:
+            # not an error of this command: the row of the service `flask` says what is wrong
+            return Progress()
+    return Progress()

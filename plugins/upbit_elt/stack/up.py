@@ -1,0 +1,144 @@
+"""`./run`: bring everything up, in an order that never leaves the user wondering."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.panel import Panel
+
+from upbit_elt.errors import StackError
+from upbit_elt.stack import airflow, choice, jars, plan, preflight, processes, status
+from upbit_elt.stack.airflow import AirflowApi
+from upbit_elt.stack.choice import Choice, Memory
+from upbit_elt.stack.environment import settings_for
+from upbit_elt.stack.halt import halt
+from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.supervision import Supervisor
+from upbit_elt.stack.waiting import Progress, failure, until, until_healthy
+
+DATA_PATIENCE = 600.0
+PARSE_PATIENCE = 120.0
+FRESH = timedelta(minutes=6)
+
+
+def up(stack: StackSettings, console: Console) -> None:
+    """Start what does not run, wait until candles and forecast flow, and say where everything is.
+
+    Raises:
+        StackError: something does not start, or another `./run` is at it; the message says what to do.
+    """
+    stack.run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(stack.run_dir / "up.lock", timeout=0):
+            _up(stack, console)
+    except Timeout:
+        raise StackError(f"another ./run is starting the stack in {stack.data_dir}: wait for it") from None
+
+
+def _up(stack: StackSettings, console: Console) -> None:
+    preflight.check_disk(stack)
+    memory = choice.recall(stack)
+    chosen = choice.choose(stack, memory, settings_for(stack).base_url)
+    _announce(chosen, console)
+    with Progress(console) as progress:
+        if missing := jars.missing(stack.jars):
+            progress.waiting(f"fetching the jars of {' and '.join(missing)} (about 400 MB in all)")
+            jars.fetch(stack.jars)
+            progress.done("jars of Hadoop, Hive and Tez")
+        planned = plan.make(stack, chosen)
+        _start(stack, planned, progress)
+        until_healthy(stack, planned.services, progress)
+        _introduce(stack, planned, progress)
+        _await_data(stack, progress)
+    _farewell(stack, planned, console)
+
+
+def _announce(chosen: Choice, console: Console) -> None:
+    if chosen.exchange == "upbit":
+        console.print("exchange: [bold]Upbit[/]")
+        return
+    source = f"a replay of {chosen.replay}" if chosen.replay else "a synthetic exchange on this machine"
+    text = f"The candles come from the [bold]REPLICA[/], {source}. They are NOT real prices."
+    if chosen.reason:
+        text += f"\nWhy: {chosen.reason}. For the real exchange: ./run --exchange upbit"
+    console.print(Panel(text, title="not the real exchange", border_style="yellow"))
+
+
+def _start(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+    supervisor, mark = Supervisor(stack), stack.run_dir / "digest"
+    if not (supervisor.alive() and mark.exists() and mark.read_text() == planned.digest):
+        _start_supervisor(stack, planned, progress)
+        mark.write_text(planned.digest)
+    for service in planned.services:
+        if service.name == "airflow-api-server":
+            if not airflow.migrated(stack):
+                progress.waiting("making Airflow's database")
+            airflow.prepare(stack, planned.secrets, planned.environment)
+        supervisor.start(service.name)
+
+
+def _start_supervisor(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+    if processes.members(stack.data_dir):
+        progress.waiting("ending what an earlier start left running")
+        halt(stack)
+    preflight.check_ports(stack, planned.services)
+    chosen = planned.choice
+    Memory(exchange=chosen.exchange, replay=chosen.replay, namenode_port=stack.namenode_port).save(stack)
+    Supervisor(stack).start_daemon(planned.configuration, planned.environment)
+
+
+def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+    api = AirflowApi(stack.airflow_url, planned.secrets.airflow_password)
+    api.ensure_pool(airflow.POOL, 1)
+
+    def unparsed() -> str | None:
+        return ", ".join(airflow.undecided(api, stack.dags_dir)) or None
+
+    if names := until(unparsed, PARSE_PATIENCE, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
+        raise failure(stack, "airflow-dag-processor", f"it has not read {names}", PARSE_PATIENCE)
+    if new := airflow.unpause_new(api, stack.airflow_home / "unpaused.json"):
+        progress.done(f"DAGs running: {', '.join(new)}")
+
+
+def _await_data(stack: StackSettings, progress: Progress) -> None:
+    def missing() -> str | None:
+        try:
+            return missing_data(status.progress(stack), datetime.now(UTC))
+        except StackError as error:
+            return str(error)
+
+    if trouble := until(missing, DATA_PATIENCE, lambda what: progress.waiting(f"waiting for data: {what}")):
+        raise StackError(
+            f"no fresh candles and forecast within {DATA_PATIENCE:.0f} s: {trouble}. "
+            f"The services run on; see the DAG runs at {stack.airflow_url}, and ./run status"
+        )
+    progress.done("fresh candles in Hive, and a forecast of them")
+
+
+def missing_data(found: status.Progress, now: datetime) -> str | None:
+    """What there is no fresh one of yet, in words; None when candles and forecast both are recent."""
+    for name, moment in (("candles in Hive", found.covered_until), ("forecast", found.forecast_origin)):
+        if moment is None:
+            return f"no {name} yet"
+        if now - datetime.fromisoformat(moment) > FRESH:
+            return f"the newest {name} is of {moment}"
+    return None
+
+
+def _farewell(stack: StackSettings, planned: Plan, console: Console) -> None:
+    found = status.addresses(stack)
+    console.print(
+        Panel(
+            f"page      {found['page']}\n"
+            f"Airflow   {found['airflow']}   user {airflow.USER}, password in {airflow.password_file(stack)}\n"
+            f"Hive      {found['hive']}   database {planned.settings.database}\n"
+            f"WebHDFS   {found['webhdfs']}\n\n"
+            "./run status   ./run logs NAME   ./run stop   ./run doctor",
+            title="upbit-elt is up",
+            border_style="green",
+        ),
+        highlight=False,
+    )

@@ -1,0 +1,132 @@
+"""Bounded waits that say what they wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+from time import monotonic
+
+from rich.console import Console
+from rich.status import Status
+from tenacity import Retrying, retry_if_result, stop_after_delay, stop_any, stop_when_event_set, wait_fixed
+
+from upbit_elt.errors import StackError
+from upbit_elt.stack.health import Check
+from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.services import Service
+from upbit_elt.stack.status import trouble_of
+from upbit_elt.stack.supervision import Supervisor
+
+LAST_LINES = 15
+
+
+class Progress:
+    """One line that says what is being waited for; without a terminal, a line a change."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = monotonic()
+        self._status: Status | None = None
+        self._said = ""
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._status = self._closing.enter_context(self._console.status("starting"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    @property
+    def seconds(self) -> float:
+        """Since this progress began."""
+        return monotonic() - self._began
+
+    def waiting(self, text: str) -> None:
+        """Say what is being waited for."""
+        if self._status:
+            self._status.update(f"{text} ({self.seconds:.0f} s)")
+        elif text.partition(" (")[0] != self._said.partition(" (")[0]:
+            self._console.print(f"[dim]{self.seconds:4.0f} s[/]  ... {text}", highlight=False)
+        self._said = text
+
+    def done(self, text: str) -> None:
+        """Say what is ready."""
+        self._console.print(f"[dim]{self.seconds:4.0f} s[/]  [green]ok[/]  {text}", highlight=False)
+
+
+def until(trouble: Check, patience: float, say: Callable[[str], None], cancel: Event | None = None) -> str | None:
+    """Wait until `trouble` gives None; after `patience` seconds (or when cancelled) give its last words."""
+
+    def step() -> str | None:
+        found = trouble()
+        if found is not None:
+            say(found)
+        return found
+
+    poll = Retrying(
+        retry=retry_if_result(lambda found: found is not None),
+        wait=wait_fixed(0.5),
+        stop=stop_any(stop_after_delay(patience), stop_when_event_set(cancel or Event())),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+    found: str | None = poll(step)
+    return found
+
+
+def until_healthy(stack: StackSettings, services: list[Service], progress: Progress) -> None:
+    """Wait for all services at once, each with its own patience.
+
+    Raises:
+        StackError: one is not healthy within its patience; the message has its last log lines.
+    """
+    words: dict[str, str] = {service.name: "starting" for service in services}
+    cancel = Event()
+    with ThreadPoolExecutor(len(services)) as pool:
+        pending = {pool.submit(_watch, stack, service, words, cancel): service for service in services}
+        try:
+            while pending:
+                done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    _settle(stack, pending.pop(future), future.result(), progress)
+                progress.waiting(_summary([service.name for service in pending.values()], words))
+        finally:
+            cancel.set()
+
+
+def failure(stack: StackSettings, name: str, trouble: str, seconds: float) -> StackError:
+    """The error for a service that does not become healthy."""
+    lines = "\n".join(f"    {line[:300]}" for line in last_lines(stack.logs_dir / f"{name}.log"))
+    return StackError(f"{name} is not healthy after {seconds:.0f} s: {trouble}\n{lines}\n  more: ./run logs {name}")
+
+
+def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:
+    """The end of a log file."""
+    return log.read_text(errors="replace")[-20_000:].splitlines()[-count:] if log.exists() else []
+
+
+def _watch(stack: StackSettings, service: Service, words: dict[str, str], cancel: Event) -> str | None:
+    supervisor = Supervisor(stack)
+
+    def say(trouble: str) -> None:
+        words[service.name] = trouble
+
+    return until(lambda: trouble_of(service, supervisor.state(service.name)), service.patience, say, cancel)
+
+
+def _settle(stack: StackSettings, service: Service, trouble: str | None, progress: Progress) -> None:
+    if trouble is not None:
+        raise failure(stack, service.name, trouble, service.patience)
+    progress.done(service.name)
+
+
+def _summary(names: list[str], words: dict[str, str]) -> str:
+    """`waiting for namenode (in safe mode), flask`: all that is waited for, and what is wrong with the first."""
+    if not names:
+        return "all services are healthy"
+    first, *others = names
+    return "waiting for " + ", ".join([f"{first} ({words[first]})", *others])

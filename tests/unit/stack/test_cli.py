@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from upbit_elt.stack.choice import Memory
+from upbit_elt.stack.cli import main
+from upbit_elt.stack.options import StackSettings
+
+
+@pytest.fixture
+def data_dir(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UPBIT_RUN_DATA_DIR", str(stack.data_dir))
+    return stack.data_dir
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def is_one_clear_line(result: Result, *words: str) -> bool:
+    lines = [line for line in result.output.splitlines() if line.startswith("Error: ")]
+    return len(lines) == 1 and "Traceback" not in result.output and all(word in lines[0] for word in words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--exchange", "binance"], 2, "'binance' is not one of 'upbit', 'replica'"),
+        (["--wrong"], 2, "--wrong"),
+        (["restart"], 2, "restart"),
+        (["--replay", "/nowhere"], 1, "no folder with *.parquet files"),
+        (["status"], 1, "nothing has been started"),
+        (["logs", "hive"], 1, "no log of 'hive'"),
+    ],
+)
+def test_bad_input(data_dir: Path, arguments: list[str], code: int, words: str) -> None:
+    result = run(*arguments)
+    assert result.exit_code == code
+    assert is_one_clear_line(result, words)
+
+
+def test_a_wrong_setting_of_the_application_is_one_line_too(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_ELT_WORKERS", "99")
+    assert is_one_clear_line(run("doctor"), "workers")
+
+
+def test_a_full_disk_stops_the_start_before_anything_is_written(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPBIT_RUN_MIN_FREE_GB", "1e9")
+    result = run("--exchange", "replica")
+    assert result.exit_code == 1
+    assert is_one_clear_line(result, "GB are free")
+
+
+def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSettings, data_dir: Path) -> None:
+    Memory(exchange="replica", namenode_port=8020).save(stack)
+    result = run("status", "--json")
+    found = json.loads(result.output)
+    assert result.exit_code == 1
+    assert found["exchange"] == "replica"
+    assert (found["covered_until"], found["markets"], found["candles_today"]) == (None, 0, 0)
+    assert set(found["addresses"]) == {"airflow", "page", "hive", "webhdfs"}
+    names = {service["name"] for service in found["services"]}
+    assert names == {
+        *("namenode", "datanode", "hiveserver2", "replica", "flask"),
+        *("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
+    }
+    assert not any(service["healthy"] or service["pid"] for service in found["services"])
+
+
+def test_stop_with_nothing_running(data_dir: Path) -> None:
+    assert run("stop").output == "nothing was running\n"

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import io
+import socket
+
+import pytest
+from rich.console import Console
+
+from tests.unit.stack.conftest import Stub
+from upbit_elt.stack import doctor
+from upbit_elt.stack.doctor import Finding
+from upbit_elt.stack.options import StackSettings
+
+
+@pytest.fixture
+def exchange(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
+    stub.answers["HEAD /v1/market/all"] = (200, [])
+    monkeypatch.setenv("UPBIT_BASE_URL", stub.url)
+    return stub
+
+
+def found(stack: StackSettings) -> dict[str, Finding]:
+    return {finding.name: finding for finding in doctor.examine(stack)}
+
+
+def test_a_clock_that_agrees_is_well_and_one_that_does_not_is_named(stack: StackSettings, exchange: Stub) -> None:
+    assert found(stack)["clock"].advice is None
+    exchange.ahead = 60
+    clock = found(stack)["clock"]
+    assert "behind the exchange" in clock.seen
+    assert "timedatectl" in str(clock.advice)
+    exchange.ahead = -60
+    assert "ahead of the exchange" in found(stack)["clock"].seen
+
+
+def test_an_exchange_that_does_not_answer(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_BASE_URL", "http://127.0.0.1:9")
+    assert "./run --exchange replica" in str(found(stack)["exchange"].advice)
+
+
+def test_disk_and_ports_that_would_stop_a_start(stack: StackSettings, exchange: Stub) -> None:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        update = {"flask_port": server.getsockname()[1], "min_free_gb": 1e9}
+        seen = found(stack.model_copy(update=update))
+    assert "UPBIT_RUN_FLASK_PORT" in str(seen["ports"].advice)
+    assert "make room" in str(seen["disk"].advice)
+
+
+@pytest.mark.parametrize(("advice", "well"), [(None, True), ("do this", False)])
+def test_one_wrong_thing_is_enough(advice: str | None, well: bool) -> None:
+    out = io.StringIO()
+    findings = [Finding("java", "17 in [/usr]"), Finding("disk", "1 GB free", advice)]
+    assert doctor.show(findings, Console(file=out, width=200)) is well
+    assert "17 in [/usr]" in out.getvalue()
+    assert ("do: do this" in out.getvalue()) is not well

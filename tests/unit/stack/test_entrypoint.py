@@ -1,0 +1,96 @@
+"""The entrypoint with a Java that only writes down how it was called."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stack.conftest import program
+from upbit_elt.stack.services import ENTRYPOINT
+
+# what NameNode -format does to the folder that the configuration names
+JAVA = """
+echo "$*" >>"$CALLS"
+case "$*" in *-format*)
+  mkdir -p "$STACK_NAME_DIR/current"
+  touch "$STACK_NAME_DIR/current/VERSION"
+  exit ${FORMAT_EXIT:-0} ;;
+esac
+"""
+
+
+class World:
+    def __init__(self, folder: Path) -> None:
+        self.data, self.calls, self.home = folder / "data", folder / "calls", folder / "java"
+        self.names, self.blocks = self.data / "hdfs" / "name", self.data / "hdfs" / "blocks"
+        program(self.home / "bin" / "java", JAVA)
+
+    def start(self, daemon: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        own = {"JAVA_HOME": str(self.home), "CALLS": str(self.calls), "STACK_DATA_DIR": str(self.data)}
+        environment = {"PATH": os.environ["PATH"], **own, **variables}
+        return subprocess.run([ENTRYPOINT, daemon], env=environment, capture_output=True, text=True, check=False)
+
+    def java(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_the_first_start_formats_and_the_second_does_not(world: World) -> None:
+    for _ in range(2):
+        assert world.start("namenode").returncode == 0
+    assert ["-format" in call for call in world.java()] == [True, False, False]
+    assert (world.names / "current" / "VERSION").exists()
+
+
+def test_a_folder_that_holds_anything_is_never_formatted(world: World) -> None:
+    world.names.mkdir(parents=True)
+    (world.names / "unknown").touch()
+    world.start("namenode")
+    assert not any("-format" in call for call in world.java())
+    assert [path.name for path in world.names.iterdir()] == ["unknown"]
+
+
+def test_a_format_that_failed_halfway_leaves_nothing_and_is_done_again(world: World) -> None:
+    assert world.start("namenode", FORMAT_EXIT="1").returncode != 0
+    assert not world.names.exists()
+    assert world.start("namenode").returncode == 0
+    assert (world.names / "current" / "VERSION").exists()
+
+
+def test_blocks_without_names_are_not_formatted_away(world: World) -> None:
+    world.blocks.mkdir(parents=True)
+    (world.blocks / "current").mkdir()
+    done = world.start("namenode")
+    assert done.returncode == 1
+    assert "restore the name folder" in done.stderr
+    assert world.java() == []
+
+
+@pytest.mark.parametrize(
+    ("daemon", "main", "jars"),
+    [
+        ("datanode", "DataNode", "hadoop"),
+        ("hiveserver2", "HiveServer2", "hive"),
+        ("metastore", "HiveMetaStore", "hive"),
+    ],
+)
+def test_each_daemon_has_its_main_class_jars_and_heap(world: World, daemon: str, main: str, jars: str) -> None:
+    assert world.start(daemon, STACK_HEAP="123m", STACK_JARS_DIR="/jars").returncode == 0
+    (call,) = world.java()
+    assert call.split(" -p ")[0].endswith(main)
+    assert f"/jars/{jars}/*" in call
+    assert "-Xmx123m" in call
+    assert "--add-opens=java.base/java.net=ALL-UNNAMED" in call
+
+
+def test_unknown_daemon_or_database(world: World) -> None:
+    assert world.start("zookeeper").returncode == 2
+    wrong = world.start("metastore", STACK_METASTORE_DB_URL="jdbc:oracle:thin")
+    assert (wrong.returncode, "only Derby and PostgreSQL" in wrong.stderr) == (2, True)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from upbit_elt.settings import Settings
+from upbit_elt.stack import environment, plan
+from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.options import StackSettings
+
+
+def read_back(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings as a service reads them from these variables."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Settings()
+
+
+def test_a_service_reads_the_settings_that_were_meant(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    meant = environment.settings_for(
+        stack, dataset="replica", base_url=stack.replica_url, quotes=("KRW", "BTC"), flask_token="token", history_days=3
+    )
+    assert read_back(environment.application(meant), monkeypatch) == meant
+
+
+def test_replica_replay_and_upbit_never_share_a_lake(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UPBIT_BASE_URL", raising=False)
+    chosen = [Choice("upbit", None), Choice("replica", None), Choice("replica", Path("/candles"))]
+    plans = [plan.make(stack, choice) for choice in chosen]
+    assert [one.settings.lake_root for one in plans] == ["", "/replica", "/replay"]
+    assert len({one.settings.database for one in plans}) == 3
+    assert [one.settings.base_url == stack.replica_url for one in plans] == [False, True, True]
+    assert ["replica" in {service.name for service in one.services} for one in plans] == [False, True, True]
+
+
+def test_quotes_of_the_user_reach_the_services(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_ELT_QUOTES", "krw, usdt")
+    assert plan.make(stack, Choice("replica", None)).variables["UPBIT_ELT_QUOTES"] == "KRW,USDT"
+
+
+def test_another_setting_makes_another_plan_and_the_same_makes_the_same(
+    stack: StackSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = plan.make(stack, Choice("replica", None))
+    assert plan.make(stack, Choice("replica", None)).digest == first.digest
+    monkeypatch.setenv("UPBIT_ELT_HISTORY_DAYS", "1")
+    assert plan.make(stack, Choice("replica", None)).digest != first.digest
+
+
+def test_no_secret_is_on_a_command_line_or_in_supervisors_file(stack: StackSettings) -> None:
+    one = plan.make(stack, Choice("replica", None))
+    assert not any(secret in one.configuration for secret in one.secrets.model_dump().values())

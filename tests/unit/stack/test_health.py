@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.stack.conftest import Stub
+from upbit_elt.settings import Settings
+from upbit_elt.stack import health
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def beans(**values: object) -> tuple[int, object]:
+    return 200, {"beans": [values]}
+
+
+@pytest.mark.parametrize(
+    ("answer", "trouble"),
+    [
+        (beans(FSState="Operational", NumLiveDataNodes=1), None),
+        (beans(FSState="Operational", NumLiveDataNodes=0), "no DataNode has reported yet"),
+        (beans(FSState="safeMode", NumLiveDataNodes=1), "the NameNode is in safe mode"),
+        ((200, {"beans": []}), "does not show FSNamesystemState yet"),
+        ((200, "<html>"), "does another program have this port?"),
+        ((500, {}), "says 500"),
+    ],
+)
+def test_namenode(stub: Stub, answer: tuple[int, object], trouble: str | None) -> None:
+    stub.answers["GET /jmx"] = answer
+    said = health.namenode(stub.url)()
+    assert said is None if trouble is None else trouble in str(said)
+
+
+@pytest.mark.parametrize(
+    ("actors", "location", "trouble"),
+    [
+        ([{"ActorState": "RUNNING"}], "self", None),
+        ([{"ActorState": "CONNECTING"}], "self", "has not registered"),
+        ([{"ActorState": "RUNNING"}], f"{NOBODY}/webhdfs/v1/_probe", "no answer"),
+    ],
+)
+def test_a_datanode_is_well_only_when_writers_reach_it(
+    stub: Stub, actors: list[dict[str, str]], location: str, trouble: str | None
+) -> None:
+    stub.answers["GET /jmx"] = beans(BPServiceActorInfo=json.dumps(actors))
+    target = location.replace("self", f"{stub.url}/webhdfs/v1/_probe")
+    stub.answers["PUT /webhdfs/v1/_probe"] = (200, {"Location": target})
+    said = health.datanode(stub.url, stub.url, "upbit")()
+    assert said is None if trouble is None else trouble in str(said)
+
+
+def test_airflow_parts_are_told_apart(stub: Stub) -> None:
+    stub.answers["GET /api/v2/monitor/health"] = (
+        200,
+        {"scheduler": {"status": "healthy"}, "triggerer": {"status": "unhealthy"}},
+    )
+    parts = health.AirflowHealth(stub.url)
+    assert parts.part("scheduler")() is None
+    assert parts.part("triggerer")() == "Airflow calls its triggerer unhealthy"
+    assert parts.part("dag_processor")() == "Airflow calls its dag_processor unknown"
+
+
+def test_page_and_exchange(stub: Stub) -> None:
+    stub.answers["GET /readyz"] = (503, {"title": "Hive does not answer"})
+    assert health.page(stub.url)() == "/readyz says 503: Hive does not answer"
+    stub.answers["GET /readyz"] = (200, {})
+    assert health.page(stub.url)() is None
+    stub.answers["GET /v1/market/all"] = (200, [])
+    assert health.exchange(stub.url)() == "market/all lists no market"
+
+
+def test_nobody_there_is_a_reason_not_an_exception() -> None:
+    for check in (health.namenode(NOBODY), health.page(NOBODY), health.exchange(NOBODY)):
+        assert check() == "no answer (ConnectionError)"
+    assert health.hiveserver2(Settings(hive_host="127.0.0.1", hive_port=9))() == "no answer to SELECT 1"
