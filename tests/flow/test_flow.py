@@ -1,0 +1,205 @@
+"""The main job on the wall clock: `./run`, a real scheduler, real daemons; only the exchange is a replica."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from tests.support.stack import Stack, utc_of, wait_for
+from upbit_elt.settings import Settings
+from upbit_elt.stack import environment
+from upbit_elt.stack.options import load
+from upbit_elt.warehouse.hive import Hive
+
+HORIZONS = 8
+LIVE_RUN = timedelta(minutes=2)
+
+
+def settings_of(stack: Stack) -> Settings:
+    """Settings that point to the running stack, as `./run` hands them to its services."""
+    given = {
+        name.removeprefix("UPBIT_RUN_").lower(): value
+        for name, value in stack.variables.items()
+        if name.startswith("UPBIT_RUN_")
+    }
+    options = load(**given)
+    return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
+
+
+@pytest.fixture(scope="module")
+def after_two_more_runs(stack: Stack) -> dict[str, Any]:
+    """The status once two live runs have landed since the start, and their forecast is there."""
+    start = utc_of(stack.status()["covered_until"])
+
+    def landed() -> dict[str, Any] | None:
+        status = stack.status()
+        forecast = utc_of(status["forecast_origin"])
+        return status if forecast >= start + 2 * LIVE_RUN else None
+
+    found = wait_for(landed, 420)
+    assert found is not None
+    return found
+
+
+def test_everything_is_healthy_and_fresh(stack: Stack) -> None:
+    status = stack.status()
+    assert status["exchange"] == "replica"
+    assert [service for service in status["services"] if not service["healthy"]] == []
+    assert {service["name"] for service in status["services"]} >= {
+        "namenode", "datanode", "hiveserver2", "flask", "replica",
+        "airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer",
+    }  # fmt: skip
+    assert all(service["pid"] and service["rss_mb"] > 0 for service in status["services"])
+    assert status["addresses"].keys() == {"airflow", "page", "hive", "webhdfs"}
+    assert status["markets"] > 200
+    for time in (status["covered_until"], status["forecast_origin"]):
+        assert datetime.now(UTC) - utc_of(time) < timedelta(minutes=4)
+        assert time.endswith("Z")
+
+
+def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    done = stack.run("exec", "python", "-m", "upbit_elt", "verify")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = re.search(r"compared (\d+), lost (\d+), doubled (\d+), altered (\d+), invented (\d+)", done.stdout)
+    assert found, done.stdout
+    compared, *differences = map(int, found.groups())
+    assert compared > 10_000
+    assert differences == [0, 0, 0, 0]
+
+
+def test_no_key_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    hive = Hive.from_settings(settings_of(stack))
+    ((rows, keys),) = hive.query(
+        "SELECT count(*), count(DISTINCT market, candle_date_time_utc) FROM upbit_lake_replica.candle"
+    )
+    assert rows == keys > 10_000
+
+
+def test_forecasts_of_all_markets_are_stored_back(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    hive = Hive.from_settings(settings_of(stack))
+    origins = hive.query(
+        "SELECT origin, count(*), count(DISTINCT market), max(q50) FROM upbit_lake_replica.forecast GROUP BY origin"
+    )
+    assert len(origins) >= 2
+    for _, rows, markets, median in origins:
+        assert rows == markets * HORIZONS
+        assert markets > 200
+        assert median > 0
+    day = datetime.now(UTC) + timedelta(hours=9)
+    assert hive.query(f"SHOW TABLES IN upbit_lake_replica LIKE 'forecast_{day:%y%m%d}'")
+
+
+def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    api = stack.airflow_api()
+
+    def get(path: str, **query: str) -> dict[str, Any]:
+        answer = api.get(f"{stack.airflow}/api/v2/{path}", params=query, timeout=30)
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+        return body
+
+    assert get("importErrors")["total_entries"] == 0
+    assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(
+        ("min_candle", "backfill_candle", "train_forecast", "forecast_candle"), False
+    )
+    runs = get("dags/min_candle/dagRuns", limit="50")["dag_runs"]
+    assert [run["state"] for run in runs if run["state"] == "failed"] == []
+    done = [run for run in runs if run["state"] == "success" and run["run_type"] == "scheduled"]
+    assert len(done) >= 2
+    for run in done:
+        start, end = (datetime.fromisoformat(run[f"data_interval_{side}"]) for side in ("start", "end"))
+        assert end - start == LIVE_RUN
+    xcom = get(f"dags/min_candle/dagRuns/{done[-1]['dag_run_id']}/taskInstances/collect/xcomEntries/file_name")
+    assert re.fullmatch(r"\d{12}_\d{12}\.parquet", str(xcom["value"]).strip('"'))
+    today = datetime.now(UTC) + timedelta(hours=9)
+    assert get("variables/to_date")["value"] in {f"{today:%y%m%d}", f"{today - timedelta(minutes=10):%y%m%d}"}
+    for dag in ("train_forecast", "forecast_candle", "backfill_candle"):
+        states = {run["state"] for run in get(f"dags/{dag}/dagRuns", limit="50")["dag_runs"]}
+        assert states <= {"success", "running", "queued"}, dag
+        assert "success" in states or dag == "backfill_candle"
+
+
+def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    data = Path(stack.variables["UPBIT_RUN_DATA_DIR"])
+    secrets = {
+        value
+        for file in data.iterdir()
+        if file.is_file() and file.stat().st_mode & 0o777 == 0o600
+        for value in re.findall(r"[A-Za-z0-9_\-+/=]{24,}", file.read_text(errors="replace"))
+    }
+    assert secrets, "the generated secrets are in files that only the user can read"
+    logs = "".join(path.read_text(errors="replace") for path in (data / "airflow" / "logs").rglob("*.log"))
+    assert logs
+    with sqlite3.connect(next((data / "airflow").glob("*.db"))) as database:
+        xcoms = "".join(str(value) for (value,) in database.execute("SELECT value FROM xcom"))
+    config = stack.airflow_api().get(f"{stack.airflow}/api/v2/config", timeout=30).text
+    for secret in secrets:
+        assert secret not in logs + xcoms + config
+
+
+def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    pids = {service["name"]: service["pid"] for service in stack.status()["services"]}
+    for name in ("airflow-scheduler", "airflow-dag-processor", "airflow-api-server", "airflow-triggerer"):
+        maps = "".join(mapping.path for mapping in psutil.Process(pids[name]).memory_maps())
+        assert "libtorch" not in maps, name
+    maps = "".join(
+        mapping.path
+        for process in [psutil.Process(pids["flask"]), *psutil.Process(pids["flask"]).children(recursive=True)]
+        for mapping in process.memory_maps()
+    )
+    assert "libtorch" in maps, "the check can see torch where it is"
+
+
+def test_the_extract_opens_in_tableaus_own_engine(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    hyper = pytest.importorskip("tableauhyperapi", reason="tableauhyperapi has no wheel for this machine")
+    answer = requests.get(f"{stack.page}/extract/upbit.hyper", timeout=300)
+    assert answer.status_code == 200
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "upbit.hyper"
+        path.write_bytes(answer.content)
+        parameters = {"log_dir": folder}
+        telemetry = hyper.Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU
+        with (
+            hyper.HyperProcess(telemetry, parameters=parameters) as process,
+            hyper.Connection(process.endpoint, path) as connection,
+        ):
+            tables = [name for schema in connection.catalog.get_schema_names() for name in _tables(connection, schema)]
+            counts = {str(name.name.unescaped): _count(connection, name) for name in tables}
+    assert counts["candle"] > 10_000
+    assert counts["forecast"] > 0
+
+
+def test_a_second_start_goes_on_with_the_same_data(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    before = stack.status()
+    assert stack.run("stop").returncode == 0
+    marked = [p for p in psutil.process_iter() if _belongs(p, stack.variables["UPBIT_RUN_DATA_DIR"])]
+    assert marked == [], "every process is gone"
+    again = stack.run("--exchange", "replica")
+    assert again.returncode == 0, again.stdout + again.stderr
+    after = stack.status()
+    assert [service for service in after["services"] if not service["healthy"]] == []
+    assert utc_of(after["covered_until"]) >= utc_of(before["covered_until"])
+    assert after["candles_today"] >= before["candles_today"]
+
+
+def _tables(connection: Any, schema: Any) -> Any:
+    return connection.catalog.get_table_names(schema)
+
+
+def _count(connection: Any, name: Any) -> int:
+    return int(connection.execute_scalar_query(f"SELECT count(*) FROM {name}"))
+
+
+def _belongs(process: psutil.Process, data: str) -> bool:
+    try:
+        return process.environ().get(environment.MARKER) == data
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return False

@@ -1,0 +1,75 @@
+"""A whole stack, started by `./run` as a user would, on free ports and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+REPO = Path(__file__).resolve().parents[2]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its settings as environment variables, and what a user can ask it."""
+
+    variables: Mapping[str, str]
+
+    def run(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
+        """`./run ARGUMENTS`, with what it printed."""
+        return subprocess.run(
+            [str(REPO / "run"), *arguments],
+            env=os.environ | self.variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def status(self) -> dict[str, Any]:
+        """What `./run status --json` prints."""
+        status: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+        return status
+
+    @property
+    def page(self) -> str:
+        """Address of the dashboard."""
+        return f"http://127.0.0.1:{self.variables['UPBIT_RUN_FLASK_PORT']}"
+
+    @property
+    def airflow(self) -> str:
+        """Address of Airflow."""
+        return f"http://127.0.0.1:{self.variables['UPBIT_RUN_AIRFLOW_PORT']}"
+
+    def airflow_api(self) -> requests.Session:
+        """A session on Airflow's API, logged in as the admin of this stack."""
+        home = Path(self.variables["UPBIT_RUN_DATA_DIR"]) / "airflow"
+        (file,) = home.glob("*passwords*.json*")
+        password = json.loads(file.read_text())["admin"]
+        login = {"username": "admin", "password": password}
+        token = requests.post(f"{self.airflow}/auth/token", json=login, timeout=30)
+        token.raise_for_status()
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {token.json()['access_token']}"
+        return session
+
+
+def wait_for(condition: Callable[[], T], seconds: float) -> T:
+    """The first true value of `condition`, asked once a second for at most `seconds`."""
+    poll = retry(retry=retry_if_result(lambda value: not value), wait=wait_fixed(1), stop=stop_after_delay(seconds))
+    return poll(condition)()
+
+
+def utc_of(text: str) -> datetime:
+    """Aware datetime of a status time (`...Z`)."""
+    return datetime.fromisoformat(text)
