@@ -14,6 +14,7 @@ from airflow.sdk import Asset, dag, get_current_context, task
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     tags=["upbit"],
     doc_md=__doc__,
 )

@@ -38,6 +38,8 @@ mkdir -p "$web"/webapps/{hdfs,datanode,secondary,static,cluster,node} "$STACK_DA
 hadoop_classpath=$home/hadoop-conf:$web:$STACK_JARS_DIR/hadoop/*
 hive_classpath=$home/hive:$home/hadoop-conf:$web:$STACK_JARS_DIR/hive/*
 
+cd "$STACK_DATA_DIR/tmp" # Tez in local mode leaves its cache in the current folder
+
 java() { # CLASSPATH HEAP MAIN [ARGUMENT...]; replaces this shell
   local classpath=$1 heap=$2
   shift 2

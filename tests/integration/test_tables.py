@@ -89,7 +89,7 @@ def test_a_wrong_statement_comes_back_with_hives_own_words(here: Settings) -> No
 
 
 def test_a_server_that_is_away_or_silent_is_named_within_the_timeout() -> None:
-    with pytest.raises(WarehouseUnavailable, match=r"127\.0\.0\.1:9 did not answer"):
+    with pytest.raises(WarehouseUnavailable, match=r"127\.0\.0\.1:9 does not answer"):
         Hive("127.0.0.1", 9, "me", "x", 2.0).query("SELECT 1")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]

@@ -62,6 +62,10 @@ install_locked() { # VENV LOCK_FILE
     python=$(find_python) || fail "Python 3.11 or newer is missing"
   fi
   "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+  local free
+  free=$(df -Pm "$repo" | awk 'NR == 2 {print $4}')
+  [ "$free" -ge 9000 ] || [ -e "$stamp" ] ||
+    fail "only $free MB are free at $repo; the Python packages need 9000 MB (torch alone takes most): make room and run it again"
   say "Python packages of $(basename "$lock") into $venv"
   mkdir -p "$venv"
   touch "$venv/.unfinished"

@@ -79,8 +79,8 @@ class Hive:
 
     def _unavailable(self, error: Exception) -> WarehouseUnavailable:
         return WarehouseUnavailable(
-            f"HiveServer2 at {self.host}:{self.port} did not answer within {self._timeout:.0f} s "
-            f"({type(error).__name__}: {error}). Is it up, and is its authentication NONE, LDAP or CUSTOM?"
+            f"HiveServer2 at {self.host}:{self.port} does not answer (timeout {self._timeout:.0f} s, "
+            f"{type(error).__name__}: {error}). Is it up, and is its authentication NONE, LDAP or CUSTOM?"
         )
 
 
