@@ -88,7 +88,7 @@ def _project_error(error: errors.UpbitEltError) -> Response:
 
 def _bad_parameters(error: ValidationError) -> Response:
     found = [
-        {"parameter": ".".join(map(str, item["loc"])) or "query", "message": item["msg"]}
+        {"parameter": ".".join(map(str, item["loc"])) or "query", "message": item["msg"].removeprefix("Value error, ")}
         for item in error.errors(include_url=False)
     ]
     detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in found)

@@ -15,7 +15,7 @@ WIDEST = 0.01  # a tick is at most this part of the price,
 FEW, CAUTIOUS = 4, 0.002  # and this, when fewer different prices were seen: chance makes them look coarse
 SHARE = 0.98  # part of the prices that must be multiples: a redenomination or a price band may lie in between
 SAMPLE = 1000
-DECIMALS = 8  # of the smallest step
+SPARE_DIGITS = 3
 
 
 def ticks(panel: Panel) -> Floats:
@@ -37,7 +37,9 @@ def _tick(close: Floats, traded: Bools) -> float:
 
 
 def round_to_tick(price: Floats, last: Floats, tick: Floats) -> Floats:
-    """Nearest price that is whole ticks away from the last one, at least one tick."""
+    """Nearest price that is whole ticks away from the last one, at least one tick, without digits it does not have."""
     steps = np.rint((price - last) / tick)
-    rounded: Floats = np.maximum(last + steps * tick, tick).round(DECIMALS)
+    # a tick is 1 or 5 times a power of ten; the last price may lie between two ticks (SHARE), so some digits more
+    scale = 10.0 ** (SPARE_DIGITS + np.maximum(0, np.ceil(-np.log10(tick))))
+    rounded: Floats = np.rint(np.maximum(last + steps * tick, tick) * scale) / scale
     return rounded

@@ -86,3 +86,5 @@ def test_prices_are_rounded_to_whole_ticks_from_the_last_one_and_stay_positive()
     prices = np.array([100.34, 100.36, -3.0, 100.0])
     rounded = round_to_tick(prices, np.array(100.05), np.array(0.1))
     assert rounded.tolist() == [100.35, 100.35, 0.1, 100.05]
+    large = round_to_tick(np.array([139_226_700.0, 139_414_001.0]), np.array(139_414_000.0), np.array(1000.0))
+    assert large.tolist() == [139_227_000.0, 139_414_000.0], "no digits that only floats have"
