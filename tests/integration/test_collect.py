@@ -113,6 +113,37 @@ def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) 
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 
+def test_a_hole_before_midnight_is_healed_after_it(world: World) -> None:
+    world.collect(utc(14, 56, 5))
+    bad = world.busiest(utc(14, 56), utc(15))
+
+    def fail(path: str, query: dict[str, str]) -> Reply | None:
+        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
+
+    world.wire.spoil = fail
+    assert len(world.collect(utc(15, 0, 5)).holes) == 1
+    still = world.collect(utc(15, 2, 5))
+    assert [file.day for file in still.files] == ["261125"], "nothing new is known of the day that is over"
+    world.wire.spoil = lambda path, query: None
+    healed = world.collect(utc(15, 4, 5))
+    assert [file.day for file in healed.files] == ["261124", "261125"]
+    assert healed.holes == ()
+    assert world.in_hive(utc(11, 36), utc(16)) == world.truth(utc(11, 36), utc(15, 4))
+    assert world.compare(utc(11, 36), utc(15, 4)).equal
+
+
+def test_a_hole_is_healed_by_a_rerun_in_the_same_minute(world: World) -> None:
+    bad = world.busiest(FIRST, utc(3))
+    world.wire.spoil = lambda path, query: (
+        (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
+    )
+    assert len(world.collect().holes) == 1
+    assert len(world.collect(utc(3, 0, 30)).holes) == 1, "a rerun that learns nothing changes nothing"
+    world.wire.spoil = lambda path, query: None
+    assert world.collect(utc(3, 0, 40)).holes == ()
+    assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))
+
+
 def test_nothing_is_published_while_the_exchange_is_away(world: World) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     with pytest.raises(errors.ServerTrouble):

@@ -108,22 +108,24 @@ class Collector:
         repairs = self._repairs(before)
         files = []
         for day in days_between(min([coverage.start, *(c.start for c in repairs)]), coverage.end):
-            held.renew()
-            files += self._publish_day(day, candles, repairs, coverage)
+            files += self._publish_day(day, candles, repairs, coverage, held)
         return tuple(files), len(repairs)
 
     def _publish_day(
-        self, day: str, candles: list[Candle], repairs: list[Candle], coverage: Coverage
+        self, day: str, candles: list[Candle], repairs: list[Candle], coverage: Coverage, held: Lease
     ) -> list[Published]:
         files = []
         mine = to_table(candle for candle in candles if kst_day(candle.start) == day)
         mends = to_table(candle for candle in repairs if kst_day(candle.start) == day)
         start, end = max(coverage.start, day_start(day)), min(coverage.end, day_end(day))
-        with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock) as held:
+        with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock) as mine_now:
+            held.renew()  # the wait for the day may have been long
             if mends.num_rows:
-                files.append(self._mend(day, mends, coverage, held))
-            if start < end:
-                files.append(publish_window(self._lake, day, mine, coverage.clipped(start, end), held))
+                files.append(self._mend(day, mends, coverage, mine_now))
+            part = coverage.clipped(start, end) if start < end else None
+            # A day that is over and of which nothing new is known has its holes written down already.
+            if part and (part.known() or end == coverage.end):
+                files.append(publish_window(self._lake, day, mine, part, mine_now))
         return files
 
     def _mend(self, day: str, mends: pa.Table, coverage: Coverage, held: Lease) -> Published:

@@ -47,6 +47,10 @@ class Coverage:
     spans: tuple[Span, ...] = ()
     watermark: Mapping[str, datetime] = field(default_factory=dict)
 
+    def known(self) -> list[Span]:
+        """The spans that are accounted for."""
+        return [span for span in self.spans if span.state != "hole"]
+
     def holes(self) -> list[Span]:
         """The spans that are not known."""
         return [span for span in self.spans if span.state == "hole"]
@@ -107,7 +111,7 @@ class Coverage:
 def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     """One coverage that accounts for what several do; later knowledge beats holes, watermarks only grow."""
     parts = list(coverages)
-    known = [span for part in parts for span in part.spans if span.state != "hole"]
+    known = [span for part in parts for span in part.known()]
     holes = [span for part in parts for span in part.holes()]
     left = [rest for hole in holes for rest in _without(hole, known)]
     marks: dict[str, datetime] = {}

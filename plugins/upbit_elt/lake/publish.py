@@ -32,10 +32,8 @@ class Published(NamedTuple):
 def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease) -> Published:
     """Publish the file of one window of a KST day.
 
-    A day that already has a complete generation gets a new one that includes the window.
-
-    Raises:
-        LakeConflict: a file of this window exists and holds other rows.
+    A day that has a complete generation, or a file of this very window with other rows (a hole of it was healed),
+    gets a new generation that includes the window.
     """
     generation = ledger.current(lake, "candle", day)
     if generation and generation.complete:
@@ -47,8 +45,8 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
     try:
         lake.publish(path, encode(table, coverage))
     except LakeConflict:
-        if not decode(lake.read(path), path).equals(table):
-            raise
+        if coverage.known() and not decode(lake.read(path), path).equals(table):
+            return publish_generation(lake, day, table, coverage, lease, complete=False)
     return Published(day, folder, name, table.num_rows)
 
 
