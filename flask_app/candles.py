@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from flask_app.params import CandleQuery
+from flask_app.params import EARLIEST, CandleQuery
 from flask_app.rows import COLUMNS
 from flask_app.window import Window
 from upbit_elt.candle import MINUTE, day_end, kst_day, wire
@@ -16,7 +16,6 @@ from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.tables import days, partition
 
 MOST_DAYS = 64
-_EARLIEST = datetime(2017, 1, 1, tzinfo=UTC)
 
 
 def known_market(window: Window | None, market: str) -> Window:
@@ -40,7 +39,7 @@ def find(hive: Hive, settings: Settings, window: Window, query: CandleQuery) -> 
     Raises:
         WarehouseUnavailable, QueryFailed
     """
-    start, end = query.start or _EARLIEST, query.end or window.end
+    start, end = query.start or EARLIEST, query.end or window.end
     recent = window.rows(query.market, start, end, query.count)
     if len(recent) == query.count or start >= window.start:
         return recent

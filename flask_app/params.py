@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from werkzeug.datastructures import MultiDict
 
 MAX_COUNT = 1440
+EARLIEST, LATEST = datetime(2017, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # Upbit opened in 2017
 Q = TypeVar("Q", bound="Query")
 
 
@@ -20,12 +21,15 @@ def _moment(value: object) -> object:
         return None
     try:
         moment = datetime.fromisoformat(value)
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{value!r} is no date. Write ISO 8601, such as 2026-11-24T09:00:00Z or 2026-11-24T18:00:00%2B09:00 "
             "(a plus sign must be sent as %2B); without a zone it is UTC"
         ) from None
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError(f"{value!r} is out of range: from {EARLIEST.year} to {LATEST.year}")
+    return moment
 
 
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]

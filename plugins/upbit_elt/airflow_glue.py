@@ -5,14 +5,20 @@ Only imported inside tasks.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
 from airflow.sdk import Connection, Variable
 from pydantic import SecretStr
 
+from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.collect.window import Collected
 from upbit_elt.settings import Settings, settings
+
+# The drivers name every file and statement they touch; a task's log should say what the task did.
+for driver in ("hdfs.client", "pyhive.hive"):
+    logging.getLogger(driver).setLevel(logging.WARNING)
 
 WEBHDFS, HIVE, FLASK = "upbit_webhdfs", "upbit_hive", "upbit_flask"
 
@@ -54,7 +60,7 @@ def roll_variables(window: dict[str, Any]) -> None:
     days = sorted({published["day"] for published in window["files"]})
     if not days:
         return
-    before = Variable.get("to_date", default=None)
-    if days[-1] != before:
-        Variable.set("y_date", before or days[0])
+    before = Variable.get("to_date", default="")
+    if days[-1] > before:  # a window that is cleared and run again does not turn the days back
+        Variable.set("y_date", before or kst_day(day_start(days[-1]) - MINUTE))
         Variable.set("to_date", days[-1])

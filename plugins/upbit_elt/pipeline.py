@@ -18,7 +18,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import days, ensure_day, locations
+from upbit_elt.warehouse.tables import days, ensure_day, is_shown
 
 
 def collect(settings: Settings, run_id: str) -> Collected:
@@ -38,12 +38,10 @@ def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
         WarehouseError: Hive did not do it; run it again.
     """
     hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
-    chosen = sorted(set(wanted))
-    shown = locations(hive, settings, "candle", chosen)
     changed = []
-    for day in chosen:
+    for day in sorted(set(wanted)):
         generation = ledger.current(lake, "candle", day)
-        if generation and shown.get(day) != generation.path:
+        if generation and not is_shown(hive, settings, "candle", day, generation.path):
             ensure_day(hive, settings, "candle", day, generation.path)
             changed.append(day)
     return changed

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     hive_host: str = Field("localhost")
     hive_port: int = Field(10000)
     hive_user: str = Field("upbit")
-    hive_password: SecretStr = Field(SecretStr("none"), description="HiveServer2 with NONE accepts any.")
+    hive_password: SecretStr = Field(SecretStr("unchecked"), description="HiveServer2 with NONE accepts any.")
     hive_timeout: float = Field(60.0, gt=0, description="Longest wait for one Hive call.")
 
     flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")

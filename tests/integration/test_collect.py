@@ -68,6 +68,32 @@ def test_five_hours_of_outage_are_healed_by_one_run(world: World) -> None:
     assert pages <= 2 * len(world.markets), "300 minutes are two pages at most"
 
 
+def test_a_long_outage_is_healed_part_by_part(world: World) -> None:
+    world.collect(utc(3, 0, 5, day=22))
+    healed = world.collect(START)
+    assert healed.end == utc(3)
+    assert [(file.day, file.file_name) for file in healed.files] == [
+        ("261122", "202611220300_202611221500.parquet"),
+        ("261123", "202611221500_202611230300.parquet"),
+        ("261123", "202611230300_202611231500.parquet"),
+        ("261124", "202611231500_202611240300.parquet"),
+    ]
+    start = FIRST - timedelta(days=2)
+    assert world.in_hive(start, utc(4)) == world.truth(start, utc(3))
+
+
+def test_one_wrong_clock_among_the_answers_lets_no_open_minute_in(world: World) -> None:
+    def early(path: str, query: dict[str, str]) -> Reply | None:
+        if path != "/v1/market/all":
+            return None
+        answer = world.wire.app.test_client().get(path, query_string=query)
+        ahead = headers_at(world.clock.now() + timedelta(seconds=80))
+        return answer.status_code, answer.data, dict(answer.headers) | {"Date": ahead["Date"]}
+
+    world.wire.spoil = early
+    assert world.collect(utc(3, 0, 30)).end == utc(3)
+
+
 def test_a_window_across_korean_midnight_lands_in_both_days(world: World) -> None:
     world.collect(utc(14, 58, 5))
     across = world.collect(utc(15, 2, 5))

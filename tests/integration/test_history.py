@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
-from tests.support.world import World
+from tests.support.world import World, with_ticker
 from upbit_elt.collect.history import CHUNK_TIME
 from upbit_elt.lake import layout, ledger
 from upbit_elt.settings import Settings
@@ -99,3 +100,48 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     assert holes.keys() == {bad}
     assert "Code not found" in holes[bad]
     assert known.watermark[bad] == utc(3, 30), "the live runs of the market are not touched"
+
+
+def test_an_answer_that_makes_no_sense_is_asked_again_and_never_a_hole_for_good(world: World) -> None:
+    world.collect()
+    bad = world.busiest(YESTERDAY, NOW)
+
+    def maintenance(path: str, query: dict[str, str]) -> Reply | None:
+        return (200, "<html>maintenance</html>", headers_at(world.clock.now())) if query.get("market") == bad else None
+
+    world.wire.spoil = maintenance
+    assert world.fill_history(LATER).left == ("261124", "261123")
+    world.wire.spoil = lambda path, query: None
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
+
+
+def test_a_repair_on_the_first_day_does_not_end_its_history(world: World) -> None:
+    world.collect()
+    active = world.busiest(utc(3, 30), utc(3, 32))
+    world.wire.spoil = with_ticker(world.wire.app, active, trade_timestamp=int(utc(2).timestamp() * 1000))
+    world.collect(utc(3, 32, 5))
+    world.wire.spoil = lambda path, query: None
+    assert world.collect(utc(3, 34, 5)).repaired > 0
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 34))
+
+
+def test_a_market_that_is_collected_later_gets_its_history_too(world: World) -> None:
+    late = world.busiest(YESTERDAY, NOW)
+
+    def hide(path: str, query: dict[str, str]) -> Reply | None:
+        if path != "/v1/market/all":
+            return None
+        answer = world.wire.app.test_client().get(path, query_string=query)
+        rows = [row for row in answer.get_json() if row["market"] != late]
+        return answer.status_code, json.dumps(rows), dict(answer.headers)
+
+    world.wire.spoil = hide
+    world.collect()
+    assert world.fill_history(LATER).left == ()
+    assert late not in {candle.market for candle in world.in_hive(YESTERDAY, utc(4))}
+    world.wire.spoil = lambda path, query: None
+    world.collect(utc(3, 32, 5))
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 32))

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from uuid import uuid4
 
@@ -64,11 +65,20 @@ def test_a_writer_of_this_machine_that_is_dead_is_not_waited_for(folder: tuple[L
         assert clock.now() < utc(3) + SHORT
 
 
-def test_an_empty_lease_of_a_creator_that_died_at_once_blocks_nobody(folder: tuple[Lake, str]) -> None:
+def test_of_writers_that_come_at_once_one_has_the_lease(folder: tuple[Lake, str]) -> None:
     lake, path = folder
-    lake.create(f"{path}/_lease", b"")
-    with lease(lake, path, ManualClock(utc(3)), SHORT):
-        assert lake.read(f"{path}/_lease")
+    clock = ManualClock(utc(3))
+
+    def take(_: int) -> bool:
+        try:
+            Lease(lake, f"{path}/_lease", clock).acquire(timedelta(0))
+        except LeaseHeld:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(take, range(8))) == 1
+    assert [entry.name for entry in lake.list(path)] == ["_lease"]
 
 
 def test_a_long_job_keeps_its_lease_by_renewing_it(folder: tuple[Lake, str]) -> None:

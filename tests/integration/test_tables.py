@@ -17,7 +17,7 @@ from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import ensure_day, locations
+from upbit_elt.warehouse.tables import ensure_day, is_shown, locations
 
 ROW = minute_row("KRW-BTC", utc(1, 5), 162483000.0)
 
@@ -67,6 +67,19 @@ def test_a_new_generation_is_switched_in_and_a_half_done_switch_is_mended(here: 
     ensure_day(hive, here, "candle", "261124", second)
     counts = [hive.query(f"SELECT count(*) FROM {here.database}.{name}") for name in ("candle_261124", "candle")]
     assert counts == [[(2,)], [(2,)]]
+
+
+def test_a_daily_table_that_went_is_seen_and_made_again(here: Settings) -> None:
+    hive = Hive.from_settings(here)
+    folder = generation(here, "live-1", 5)
+    ensure_day(hive, here, "candle", "261124", folder)
+    assert is_shown(hive, here, "candle", "261124", folder)
+    hive.execute(f"DROP TABLE {here.database}.candle_261124")
+    assert not is_shown(hive, here, "candle", "261124", folder)
+    ensure_day(hive, here, "candle", "261124", folder)
+    hive.execute(f"ALTER TABLE {here.database}.candle_261124 SET LOCATION '{here.hdfs_uri}{folder}x'")
+    assert not is_shown(hive, here, "candle", "261124", folder)
+    assert not is_shown(hive, here, "candle", "261125", folder)
 
 
 def test_dropping_a_table_leaves_the_files(here: Settings) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from upbit_elt.candle import Candle
 from upbit_elt.collect.plan import Ask
-from upbit_elt.errors import Banned, ExchangeError, ExchangeTerminal
+from upbit_elt.errors import Banned, ExchangeError, UnknownMarket
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.pager import minutes_between
 from upbit_elt.lake.coverage import Span
@@ -17,7 +17,7 @@ from upbit_elt.lake.coverage import Span
 class Answer(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
-    `final`: asking again would fail again.
+    `final`: the exchange does not know the market (any more), so asking again would fail again.
     """
 
     ask: Ask
@@ -38,11 +38,14 @@ def fetch(client: UpbitClient, asks: Iterable[Ask], *, workers: int, tick: Calla
     A market's failure is an Answer with its reason. A ban ends the rest at once: each of them then fails without
     a request.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="fetch") as pool:
-        futures = [pool.submit(_ask, client, ask) for ask in asks]
-        for future in as_completed(futures):
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
+    try:
+        for future in as_completed([pool.submit(_ask, client, ask) for ask in asks]):
             yield future.result()
             tick()
+    finally:
+        # Whoever stops listening (a lost lease, a timeout) sends nothing more.
+        pool.shutdown(cancel_futures=True)
 
 
 def _ask(client: UpbitClient, ask: Ask) -> Answer:
@@ -51,7 +54,7 @@ def _ask(client: UpbitClient, ask: Ask) -> Answer:
     except Banned as error:
         return Answer(ask, failure=f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}")
     except ExchangeError as error:
-        return Answer(ask, failure=f"{type(error).__name__}: {error}", final=isinstance(error, ExchangeTerminal))
+        return Answer(ask, failure=f"{type(error).__name__}: {error}", final=isinstance(error, UnknownMarket))
     candles = [row.to_candle() for row in rows]
     inside = tuple(candle for candle in candles if candle.start >= ask.start)
     return Answer(ask, inside, tuple(candle for candle in candles if candle.start < ask.start))

@@ -7,6 +7,7 @@ shows them all at once. Only minutes before a market's watermark are asked: thos
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,10 +21,10 @@ from upbit_elt.collect.plan import Ask
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, gaps, merge
-from upbit_elt.lake.lease import lease
-from upbit_elt.lake.parquet import coverage_of, decode, encode
+from upbit_elt.lake.lease import Lease, lease
+from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage
 from upbit_elt.lake.publish import Published, publish_generation
-from upbit_elt.lake.read import latest, read_sources
+from upbit_elt.lake.read import latest
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 # Markets a chunk: 8 requests each for a day make some 20 s at the exchange's limit.
 CHUNK = 24
 CHUNK_TIME = timedelta(seconds=30)
+# Part of the markets that may be out of reach when a day is shown.
+FEW_MISSING = 0.1
 
 
 @dataclass(frozen=True)
@@ -66,26 +69,16 @@ class History:
         step = _Step(self._client, self._lake, self._settings, self._clock, live, run_id, self._chunk)
         published: list[Published] = []
         left = []
-        for day in self.pending_days():
-            finished = step.work(day, lambda: self._may_go_on(until))
-            published += [finished] if finished else []
-            left += [] if finished else [day]
+        with lease(self._lake, layout.backfill_root(self._lake.root), self._clock, wait=timedelta(0)) as held:
+            for day in self.wanted_days(self._settings, self._clock):
+                published += step.work(day, lambda: self._may_go_on(until), held)
+                left += [day] if step.missing(day) else []
         return Progress(step.candles, tuple(published), tuple(left))
-
-    def pending_days(self) -> list[str]:
-        """Days (newest first) of the wanted history whose beginning is not accounted for, by names alone."""
-        return [day for day in self.wanted_days(self._settings, self._clock) if not self._is_done(day)]
 
     @staticmethod
     def wanted_days(settings: Settings, clock: Clock) -> list[str]:
         """Today and the KST days of the wanted history, newest first."""
         return [kst_day(clock.now() - timedelta(days=back)) for back in range(settings.history_days + 1)]
-
-    def _is_done(self, day: str) -> bool:
-        generation = ledger.current(self._lake, "candle", day)
-        if generation is None or generation.complete:
-            return generation is not None
-        return any(file.start == day_start(day) for file in ledger.files(self._lake, generation, day))
 
     def _may_go_on(self, until: datetime) -> bool:
         live_lease = f"{layout.kind_folder(self._lake.root, 'candle')}/_lease"
@@ -100,35 +93,55 @@ class _Step:
     ) -> None:
         self._client, self._lake, self._settings, self._clock = client, lake, settings, clock
         self._live, self._run_id, self._chunk = live, run_id, chunk
+        self._listed = {span.market for span in live.spans}
         self._unreachable: set[str] = set()
         self.candles = 0
 
-    def work(self, day: str, may_go_on: Callable[[], bool]) -> Published | None:
-        """Stage chunks of a day until it is complete (then publish it) or no more may be asked."""
-        _, shown = read_sources(self._lake, day)
+    def work(self, day: str, may_go_on: Callable[[], bool], held: Lease) -> list[Published]:
+        """Stage chunks of a day until all of it is known, or no more may be asked; publish it then.
+
+        A few markets out of reach do not hold the day back: it is shown without them, and asked for again.
+        """
+        if not self.missing(day):
+            self._lake.delete(layout.backfill_folder(self._lake.root, day))  # a run died right after publishing
+            return []
         while may_go_on():
             tables, staged = self._staged(day)
-            missing = self._missing(day, [*shown, *staged])
-            if not missing:
-                return self._publish(day, tables, [*shown, *staged])
+            missing = self.missing(day, staged)
             asks = [ask for ask in missing if ask.market not in self._unreachable][: self._chunk]
-            if not asks:
-                return None
-            self._stage(day, asks)
-        return None
+            if asks:
+                self._stage(day, asks, held)
+            elif staged and len({ask.market for ask in missing}) <= FEW_MISSING * len(self._live.watermark):
+                return [self._publish(day, tables, staged)]
+            else:
+                break
+        return []
 
-    def _missing(self, day: str, coverages: Sequence[Coverage]) -> list[Ask]:
-        spans: dict[str, list[Span]] = {market: [] for market in self._live.watermark}
-        for span in (span for coverage in coverages for span in coverage.spans):
-            spans.setdefault(span.market, []).append(span)
+    def missing(self, day: str, staged: Sequence[Coverage] = ()) -> list[Ask]:
+        """Per market the span before its first known minute of the day; later ones are the live runs' business."""
+        first = self._first_known(day)
+        spans: dict[str, list[Span]] = defaultdict(list)
+        for span in (span for coverage in staged for span in coverage.spans):
+            spans[span.market].append(span)
         return [
             Ask(market, start, end)
             for market, watermark in sorted(self._live.watermark.items())
-            for start, end in gaps(spans[market], day_start(day), min(day_end(day), watermark))
+            for start, end in gaps(spans[market], day_start(day), min(first.get(market, day_end(day)), watermark))
         ]
 
-    def _stage(self, day: str, asks: Sequence[Ask]) -> None:
-        answers = list(fetch(self._client, asks, workers=self._settings.workers, tick=lambda: None))
+    def _first_known(self, day: str) -> dict[str, datetime]:
+        """First minute that the day's current generation accounts for, by market; reads as few footers as it takes."""
+        first: dict[str, datetime] = {}
+        generation = ledger.current(self._lake, "candle", day)
+        for file in ledger.files(self._lake, generation, day) if generation else []:
+            for span in read_coverage(self._lake, file.path, file.size).spans:
+                first[span.market] = min(span.start, first.get(span.market, span.start))
+            if first.keys() >= self._listed:
+                break
+        return first
+
+    def _stage(self, day: str, asks: Sequence[Ask], held: Lease) -> None:
+        answers = list(fetch(self._client, asks, workers=self._settings.workers, tick=held.renew))
         done = [answer for answer in answers if answer.final or not answer.failure]
         self._unreachable |= {answer.ask.market for answer in answers} - {answer.ask.market for answer in done}
         for answer in answers:
@@ -153,10 +166,9 @@ class _Step:
                 coverages.append(coverage_of(data, entry.name))
         return tables, coverages
 
-    def _publish(self, day: str, tables: list[pa.Table], known: Sequence[Coverage]) -> Published:
-        nothing = Coverage(day_start(day), day_start(day), self._run_id)
-        coverage = merge([nothing, *known], self._run_id)
-        complete = all(watermark >= day_end(day) for watermark in self._live.watermark.values())
+    def _publish(self, day: str, tables: list[pa.Table], staged: Sequence[Coverage]) -> Published:
+        coverage = merge(staged, self._run_id)
+        complete = all(self._live.watermark[market] >= day_end(day) for market in self._listed)
         with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock) as held:
             shown = publish_generation(self._lake, day, latest(tables), coverage, held, complete=complete)
         self._lake.delete(layout.backfill_folder(self._lake.root, day))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from upbit_elt.candle import MINUTE, floor_minute
+from upbit_elt.candle import floor_minute
 from upbit_elt.exchange.models import Ticker
 
 # A tick is stored up to 0.35 s after its minute's end; 2 s make a minute safely closed.
@@ -52,18 +52,18 @@ def make_plan(
     tickers: Sequence[Ticker],
     watermark: Mapping[str, datetime],
     end: datetime,
-    first_minutes: int,
+    first: datetime,
 ) -> Plan:
     """Split the markets into those to ask and those without a trade since their watermark.
 
     `tickers` must have been read after `end` was closed. A market without a watermark (the very first run, or a
-    new listing) is asked for its last `first_minutes`.
+    new listing) is asked from `first` on.
     """
     traded = {ticker.market: datetime.fromtimestamp(ticker.trade_timestamp / 1000, UTC) for ticker in tickers}
     asks: list[Ask] = []
     quiet: list[Ask] = []
     for market in sorted(markets):
-        start = watermark.get(market, end - first_minutes * MINUTE)
+        start = watermark.get(market, first)
         if start >= end:
             continue
         known = market in watermark

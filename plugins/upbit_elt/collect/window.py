@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, to_table
+from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, parse_wire, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.fetch import Answer, fetch
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
@@ -25,6 +26,9 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
+
+# The longest span that is held in memory before it is published.
+PART = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,23 @@ class Collector:
             tickers, end = self._settled_tickers()
             known = ledger.newest(self._lake)
             watermark = dict(known.watermark) if known else {}
-            plan = make_plan(markets, tickers, watermark, end, self._settings.first_minutes)
-            workers = self._settings.workers
-            answers = list(fetch(self._client, plan.asks, workers=workers, tick=held.renew))
-            coverage = self._coverage(plan, answers, watermark, end, run_id)
-            files, repaired = self._publish(answers, coverage, held)
-        return _summary(plan, answers, coverage, files, repaired, len(markets))
+            first = end - self._settings.first_minutes * MINUTE
+            first = min(first, known.end) if known else first
+            rounds = []
+            for until in _ends(markets, watermark, end):
+                plan = make_plan(markets, tickers, watermark, until, first)
+                done = self._round(plan, watermark, until, run_id, held)
+                watermark = dict(done.coverage.watermark)
+                rounds.append(done)
+        return _summary(rounds, len(markets))
+
+    def _round(self, plan: Plan, watermark: dict[str, datetime], end: datetime, run_id: str, held: Lease) -> _Round:
+        workers = self._settings.workers
+        answers = list(fetch(self._client, plan.asks, workers=workers, tick=held.renew))
+        coverage = self._coverage(plan, answers, watermark, end, run_id)
+        files, repaired = self._publish(answers, coverage, held)
+        candles = sum(len(answer.candles) for answer in answers)
+        return _Round(plan, coverage, candles, repaired, files)
 
     def _markets(self) -> list[str]:
         markets = [row.market for row in self._client.markets() if row.quote in self._settings.quotes]
@@ -131,7 +146,8 @@ class Collector:
     def _mend(self, day: str, mends: pa.Table, coverage: Coverage, held: Lease) -> Published:
         current = ledger.current(self._lake, "candle", day)
         complete = current is not None and current.complete
-        nothing_new = Coverage(day_start(day), day_start(day), coverage.run)
+        moment = parse_wire(mends.column("candle_date_time_utc")[0].as_py())
+        nothing_new = Coverage(moment, moment, coverage.run)
         log.warning("%s: %d candles of earlier minutes were missing or differed; repaired", day, mends.num_rows)
         return publish_generation(self._lake, day, mends, nothing_new, held, complete=complete)
 
@@ -146,25 +162,40 @@ class Collector:
         return repairs
 
 
-def _summary(
-    plan: Plan,
-    answers: Sequence[Answer],
-    coverage: Coverage,
-    files: tuple[Published, ...],
-    repaired: int,
-    markets: int,
-) -> Collected:
-    holes = tuple(f"{span.market}: {span.reason}" for span in coverage.holes())
+class _Round(NamedTuple):
+    """What one part of a window brought."""
+
+    plan: Plan
+    coverage: Coverage
+    candles: int
+    repaired: int
+    files: tuple[Published, ...]
+
+
+def _ends(markets: Sequence[str], watermark: dict[str, datetime], end: datetime) -> Iterator[datetime]:
+    """Ends of the parts of a window. A long outage is healed part by part: memory stays flat, and what a run that is
+    cut short has published is not asked again."""
+    newest = max((watermark[market] for market in markets if market in watermark), default=end)
+    while newest + PART < end:
+        newest += PART
+        yield newest
+    yield end
+
+
+def _summary(rounds: Sequence[_Round], markets: int) -> Collected:
+    holes = tuple(f"{span.market}: {span.reason}" for span in rounds[-1].coverage.holes())
     for hole in holes:
         log.warning("hole, asked again by the next run: %s", hole)
-    return Collected(
-        start=coverage.start,
-        end=coverage.end,
+    collected = Collected(
+        start=rounds[0].coverage.start,
+        end=rounds[-1].coverage.end,
         markets=markets,
-        requested=len(plan.asks),
-        quiet=len(plan.quiet),
+        requested=sum(len(part.plan.asks) for part in rounds),
+        quiet=sum(len(part.plan.quiet) for part in rounds),
         holes=holes,
-        candles=sum(len(answer.candles) for answer in answers),
-        repaired=repaired,
-        files=files,
+        candles=sum(part.candles for part in rounds),
+        repaired=sum(part.repaired for part in rounds),
+        files=tuple(published for part in rounds for published in part.files),
     )
+    log.info("%s", collected)
+    return collected

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, get_args
@@ -55,7 +54,6 @@ class UpbitClient:
         self._limits, self._clock, self._timeout = limits, clock, timeout
         self._session = session or _keep_alive_session()
         self._server_time: datetime | None = None
-        self._lock = threading.Lock()
         self._retrying = Retrying(
             retry=retry_if_exception_type((RateLimited, ServerTrouble, Unreachable)),
             stop=stop_after_attempt(attempts),
@@ -73,7 +71,7 @@ class UpbitClient:
 
     @property
     def server_time(self) -> datetime:
-        """The exchange's clock (UTC, whole seconds) as its latest answer said. Raises BadAnswer before the first."""
+        """The exchange's clock (UTC, whole seconds) as its last answer said. Raises BadAnswer before the first."""
         if self._server_time is None:
             raise BadAnswer("the exchange has not answered yet, so its time is not known")
         return self._server_time
@@ -178,12 +176,8 @@ class UpbitClient:
             self._limits.pause(group, 1.0)
         if refusal:
             raise refusal
-        self._note_time(server_time(response))
+        self._server_time = server_time(response)
         return response
-
-    def _note_time(self, moment: datetime) -> None:
-        with self._lock:
-            self._server_time = max(moment, self._server_time or moment)
 
 
 def _keep_alive_session() -> requests.Session:

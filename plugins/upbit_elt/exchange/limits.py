@@ -41,12 +41,16 @@ class AddressLimits:
         Raises:
             Banned: the address is blocked; nothing may be sent before `until`.
         """
-        self.check_ban()
-        pause = (self._until(group) - self._clock.now()).total_seconds()
-        if pause > 0:
-            self._clock.sleep(pause)
+        while True:
             self.check_ban()
-        self._limiter(group).try_acquire(group)
+            pause = (self._until(group) - self._clock.now()).total_seconds()
+            if pause > 0:
+                self._clock.sleep(pause)
+                continue
+            self._limiter(group).try_acquire(group)
+            # The turn may have been long in coming: what others were told meanwhile counts for this request too.
+            if max(self._until(group), self._until("ban")) <= self._clock.now():
+                return
 
     def check_ban(self) -> None:
         """Raise Banned while any process of this machine knows of a ban."""

@@ -41,9 +41,14 @@ def complete_folder(root: str, kind: Kind, day: str, generation: int) -> str:
     return f"{day_folder(root, kind, day)}/day-{generation}"
 
 
+def backfill_root(root: str) -> str:
+    """Where history waits until a day of it is complete."""
+    return f"{root}/candle/_backfill"
+
+
 def backfill_folder(root: str, day: str) -> str:
-    """Where the candles of a day wait until all markets of it are there."""
-    return f"{root}/candle/_backfill/{day}"
+    """Where the candles of a KST day wait until all markets of it are there."""
+    return f"{backfill_root(root)}/{day}"
 
 
 def model_folder(root: str, version: str) -> str:

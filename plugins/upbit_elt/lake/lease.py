@@ -1,4 +1,4 @@
-"""One writer at a time: a lease file in HDFS, made by a CREATE that lets one creator win, with an expiry."""
+"""One writer at a time: a lease file in HDFS, made by a rename that lets one writer win, with an expiry."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from upbit_elt.lake.webhdfs import Lake
 
 DURATION = timedelta(seconds=90)
 _POLL = 0.5
+SAME_START = 2.0  # seconds; an adjusted clock shifts what is said of a process's start
 
 
 class Lease:
@@ -55,16 +56,18 @@ class Lease:
 
     def _try(self) -> bool:
         self._until = self._clock.now() + DURATION
+        hidden = self._lake.stage(self._path, self._document())
         try:
-            self._lake.create(self._path, self._document())
+            self._lake.rename(hidden, self._path)  # of several, one succeeds; it appears with its content
         except LakeConflict:
+            self._lake.delete(hidden)
             self._remove_dead()
             return False
         return True
 
     def _remove_dead(self) -> None:
         holder = self._holder()
-        if holder and not _is_over(holder, self._clock.now()):
+        if not holder or not _is_over(holder, self._clock.now()):
             return
         aside = f"{self._path}.{uuid4().hex}"
         try:
@@ -78,8 +81,7 @@ class Lease:
             data = self._lake.read(self._path)
         except LakeCorrupt:
             return {}
-        # A creator that died between CREATE and its first byte leaves an empty file: nobody's lease.
-        return dict(json.loads(data)) if data else {}
+        return dict(json.loads(data))
 
     def _document(self) -> bytes:
         me = psutil.Process()
@@ -101,9 +103,10 @@ def _is_over(holder: dict[str, str], now: datetime) -> bool:
     if holder["host"] != socket.gethostname():
         return False
     try:
-        return str(psutil.Process(int(holder["pid"])).create_time()) != holder["started"]
+        started = psutil.Process(int(holder["pid"])).create_time()
     except psutil.NoSuchProcess:
         return True
+    return abs(started - float(holder["started"])) > SAME_START
 
 
 @contextmanager

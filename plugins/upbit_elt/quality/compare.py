@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from upbit_elt.candle import FIELDS, Candle, days_between, wire
+from upbit_elt.candle import FIELDS, Candle, day_end, day_start, days_between, wire
 from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import ServerTrouble
@@ -21,6 +21,7 @@ from upbit_elt.warehouse.tables import partition
 
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 SHOWN = 20
+FEW = 50  # markets that are named in the query; of more, the whole day is read
 
 
 @dataclass(frozen=True)
@@ -66,30 +67,49 @@ def compare(
     Raises:
         ServerTrouble: a market could not be asked, so nothing can be said.
     """
-    wanted = list(spans)
-    ours = _in_hive(hive, settings, wanted)
+    by_day: dict[str, list[Ask]] = defaultdict(list)
+    for ask in spans:
+        for day in days_between(ask.start, ask.end):
+            start, end = max(ask.start, day_start(day)), min(ask.end, day_end(day))
+            by_day[day].append(Ask(ask.market, start, end))
+    found = [_compare_day(hive, client, settings, day, by_day[day], tick) for day in sorted(by_day)]
+    return Comparison(
+        compared=sum(part.compared for part in found),
+        lost=sum(part.lost for part in found),
+        doubled=sum(part.doubled for part in found),
+        altered=sum(part.altered for part in found),
+        invented=sum(part.invented for part in found),
+        examples=tuple(text for part in found for text in part.examples),
+    )
+
+
+def _compare_day(
+    hive: Hive, client: UpbitClient, settings: Settings, day: str, asks: list[Ask], tick: Callable[[], None]
+) -> Comparison:
+    ours = _in_hive(hive, settings, day, asks)
     truth: dict[tuple[str, str], Candle] = {}
-    for answer in fetch(client, wanted, workers=settings.workers, tick=tick):
+    for answer in fetch(client, asks, workers=settings.workers, tick=tick):
         if answer.failure:
             raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.failure}")
         truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
     return _judge(ours, truth)
 
 
-def _in_hive(hive: Hive, settings: Settings, spans: list[Ask]) -> list[Candle]:
+def _in_hive(hive: Hive, settings: Settings, day: str, asks: list[Ask]) -> list[Candle]:
     bounds: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for ask in spans:
+    for ask in asks:
         bounds[ask.market].append((wire(ask.start), wire(ask.end)))
-    start, end = min(ask.start for ask in spans), max(ask.end for ask in spans)
-    rows: list[Candle] = []
-    for day in days_between(start, end):
-        found = hive.query(
-            f"SELECT {COLUMNS} FROM {settings.database}.candle WHERE dt = %(dt)s"  # noqa: S608 - our own names
-            " AND candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
-            {"dt": partition(day), "start": wire(start), "end": wire(end)},
-        )
-        rows += [Candle(*row) for row in found]
-    return [c for c in rows if any(low <= c.candle_date_time_utc < high for low, high in bounds.get(c.market, []))]
+    parameters: dict[str, object] = {"dt": partition(day)}
+    only = ""
+    if len(bounds) <= FEW:
+        parameters["markets"] = tuple(bounds)
+        only = "AND market IN %(markets)s"
+    rows = hive.query(
+        f"SELECT {COLUMNS} FROM {settings.database}.candle WHERE dt = %(dt)s {only}",  # noqa: S608 - our own names
+        parameters,
+    )
+    candles = [Candle(*row) for row in rows]
+    return [c for c in candles if any(low <= c.candle_date_time_utc < high for low, high in bounds.get(c.market, []))]
 
 
 def _judge(ours: list[Candle], truth: dict[tuple[str, str], Candle]) -> Comparison:

@@ -54,8 +54,6 @@ def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(stack.airflow_home / "logs"),
-        # the drivers name every file and statement they touch
-        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "hdfs.client=WARNING pyhive.hive=WARNING",
         # DAG files change with releases only; each parse is a process
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",

@@ -69,6 +69,16 @@ def locations(hive: Hive, settings: Settings, kind: Kind, wanted: Iterable[str])
     return {day: urlsplit(_location(hive, f"{whole} PARTITION (dt='{partition(day)}')")).path for day in shown}
 
 
+def is_shown(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> bool:
+    """Whether daily table and partition of a KST day are both there and point at `location`."""
+    daily = daily_table(kind, day)
+    if locations(hive, settings, kind, [day]).get(day) != location:
+        return False
+    if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
+        return False
+    return urlsplit(_location(hive, f"{settings.database}.{daily}")).path == location
+
+
 def _location(hive: Hive, target: str) -> str:
     rows = hive.query(f"DESCRIBE FORMATTED {target}")
     return next(str(value).strip() for name, value, *_ in rows if (name or "").strip() == "Location:")

@@ -9,6 +9,7 @@ from upbit_elt.collect.plan import OVERLAP, Ask, closed_until, make_plan, until_
 from upbit_elt.exchange.models import Ticker
 
 END = utc(3, 4)
+FIRST = END - timedelta(minutes=200)
 
 
 def ticker(market: str, traded: datetime) -> Ticker:
@@ -33,14 +34,13 @@ def test_a_minute_is_closed_two_seconds_after_its_end(now: datetime, end: dateti
 
 
 def test_the_first_run_asks_the_last_minutes_of_every_market_however_quiet() -> None:
-    plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, 200)
-    start = END - timedelta(minutes=200)
-    assert plan.asks == (Ask("KRW-A", start, END), Ask("KRW-B", start, END))
+    plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, FIRST)
+    assert plan.asks == (Ask("KRW-A", FIRST, END), Ask("KRW-B", FIRST, END))
     assert plan.quiet == ()
 
 
 def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
-    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, 200)
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, FIRST)
     assert plan.asks == (Ask("KRW-A", utc(0, 1), END, OVERLAP),)
 
 
@@ -55,17 +55,17 @@ def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
     ],
 )
 def test_only_a_market_whose_last_trade_is_clearly_older_is_skipped(traded: datetime, quiet: bool) -> None:
-    plan = make_plan(["KRW-A"], [ticker("KRW-A", traded)], {"KRW-A": utc(3, 2)}, END, 200)
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", traded)], {"KRW-A": utc(3, 2)}, END, FIRST)
     assert bool(plan.quiet) is quiet
     assert bool(plan.asks) is not quiet
 
 
 def test_a_market_that_the_ticker_does_not_know_is_asked() -> None:
-    plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, END, 200)
+    plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, END, FIRST)
     assert [ask.market for ask in plan.asks] == ["KRW-A"]
 
 
 def test_a_market_that_is_up_to_date_is_left_alone() -> None:
-    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": END}, END, 200)
+    plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": END}, END, FIRST)
     assert plan.asks == ()
     assert plan.quiet == ()

@@ -3,9 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from upbit_elt.clock import SystemClock
+from upbit_elt.errors import Banned
 from upbit_elt.exchange.limits import AddressLimits
 
 TAKE = """
@@ -35,3 +38,14 @@ def test_two_processes_together_send_at_most_ten_a_second(tmp_path: Path) -> Non
     assert len(moments) == 24
     busiest = max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
     assert busiest <= 10
+
+
+def test_a_ban_that_comes_while_waiting_for_a_turn_stops_the_request(tmp_path: Path) -> None:
+    limits = AddressLimits(tmp_path, 1, SystemClock())
+    limits.acquire("candles")
+    other = AddressLimits(tmp_path, 1, SystemClock())
+    with ThreadPoolExecutor(3) as pool:
+        waiting = [pool.submit(limits.acquire, "candles") for _ in range(3)]
+        other.ban(datetime.now(UTC) + timedelta(minutes=1))
+    assert [type(turn.exception()) for turn in waiting] == [Banned] * 3
+    limits.close()

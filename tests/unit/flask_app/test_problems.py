@@ -24,6 +24,7 @@ def problem(answer: TestResponse) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("query", "says"),
     [
+        ("market=KRW-BTC&to=9999-12-31T23:59:59Z", "to: '9999-12-31T23:59:59Z' is out of range"),
         ("market=KRW-BTC&to=yesterday", "to: 'yesterday' is no date"),
         ("market=KRW-BTC&to=2026-11-24T12:00:00+09:00", "%2B"),  # an unescaped plus arrives as a space
         ("market=KRW-BTC&from=1732417200", "is no date"),

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.clock import ManualClock, utc
+from tests.support.exchange import HandlerAdapter, headers_at, session_on
+from upbit_elt.collect.fetch import fetch
+from upbit_elt.collect.plan import Ask
+from upbit_elt.errors import LeaseHeld
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.limits import AddressLimits
+
+ASKS = [Ask(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
+
+
+def exchange(folder: Path, status: int = 200, body: str = "[]") -> tuple[UpbitClient, HandlerAdapter]:
+    adapter = HandlerAdapter(lambda path, query: (status, body, headers_at(utc(2))))
+    clock = ManualClock(utc(2))
+    limits = AddressLimits(folder, 1000, clock)
+    return UpbitClient("http://exchange", limits, clock, session=session_on(adapter)), adapter
+
+
+def test_a_collector_that_lost_its_lease_sends_no_more(tmp_path: Path) -> None:
+    client, adapter = exchange(tmp_path)
+
+    def lost() -> None:
+        raise LeaseHeld("taken over")
+
+    with pytest.raises(LeaseHeld):
+        list(fetch(client, ASKS, workers=2, tick=lost))
+    client.close()
+    assert len(adapter.requests) < len(ASKS) / 2
+
+
+def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Path) -> None:
+    client, adapter = exchange(tmp_path, 418, "blocked for 60 seconds")
+    answers = list(fetch(client, ASKS, workers=2, tick=lambda: None))
+    client.close()
+    assert len(answers) == len(ASKS)
+    assert all(answer.failure.startswith("banned until 2026-11-24T02:01") for answer in answers)
+    assert not any(answer.final for answer in answers)
+    assert len(adapter.requests) <= 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "final"),
+    [(404, '{"error":{"name":404,"message":"Code not found"}}', True), (200, "<html>", False), (400, "{}", False)],
+)
+def test_only_a_market_that_the_exchange_does_not_know_is_refused_for_good(
+    tmp_path: Path, status: int, body: str, final: bool
+) -> None:
+    client, _ = exchange(tmp_path, status, body)
+    (answer,) = fetch(client, ASKS[:1], workers=1, tick=lambda: None)
+    client.close()
+    assert answer.failure
+    assert answer.final is final
