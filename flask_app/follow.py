@@ -68,6 +68,7 @@ class Follower:
         try:
             self._window = self._updated(self._window)
             self._looked = self._clock.now()
+            pa.default_memory_pool().release_unused()  # a reload needs several times what the window keeps
             return self._window
         finally:
             self._lock.release()

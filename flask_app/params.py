@@ -8,6 +8,8 @@ from typing import Annotated, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from werkzeug.datastructures import MultiDict
 
+from flask_app.problems import BAD_PARAMETER, Problem
+
 MAX_COUNT = 1440
 EARLIEST, LATEST = datetime(2017, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # Upbit opened in 2017
 Q = TypeVar("Q", bound="Query")
@@ -43,9 +45,14 @@ class Query(BaseModel):
 
     @classmethod
     def of(cls: type[Q], arguments: MultiDict[str, str]) -> Q:
-        """Parameters of a request. Raises pydantic's ValidationError, which is answered with 400."""
-        single = {name: values[0] if len(values) == 1 else values for name, values in arguments.lists()}
-        return cls.model_validate(single)
+        """Parameters of a request. Raises Problem or pydantic's ValidationError, both answered with 400."""
+        unknown = sorted(set(arguments) - {field.alias or name for name, field in cls.model_fields.items()})
+        if unknown:
+            allowed = ", ".join(field.alias or name for name, field in cls.model_fields.items())
+            raise Problem(BAD_PARAMETER, f"{', '.join(unknown)}: no such parameter; there is {allowed}")
+        if twice := [name for name, values in arguments.lists() if len(values) > 1]:
+            raise Problem(BAD_PARAMETER, f"{', '.join(twice)}: given more than once")
+        return cls.model_validate(arguments.to_dict())
 
 
 class CandleQuery(Query):

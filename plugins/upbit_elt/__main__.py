@@ -94,12 +94,22 @@ def _spans(here: Settings, start: datetime | None, end: datetime | None, markets
         raise click.ClickException("the lake is empty; start collecting first")
     unknown = sorted(set(markets) - known.watermark.keys())
     if unknown:
-        raise click.BadParameter(f"{', '.join(unknown)}: not collected here", param_hint="--market")
-    begin, stop = start or day_start(kst_day(known.end)), end or known.end
+        raise click.BadParameter(
+            f"{', '.join(unknown)}: not collected here; {here.flask_url}/api/v1/markets lists what is",
+            param_hint="--market",
+        )
+    begin, stop = start or day_start(kst_day(known.end)), min(end or known.end, known.end)
     spans = [span for span in accounted(lake, begin, stop) if not markets or span.market in markets]
     if not spans:
-        raise click.BadParameter(f"nothing is covered between {begin} and {stop}", param_hint="--from")
+        raise click.BadParameter(
+            f"nothing is covered from {_kst(begin)} to {_kst(stop)}; the lake reaches until {_kst(known.end)}",
+            param_hint="--from/--to",
+        )
     return spans
+
+
+def _kst(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%d %H:%M} KST"
 
 
 def _words(items: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from upbit_elt.stack.status import trouble_of
 from upbit_elt.stack.supervision import Supervisor
 
 NEEDED_MEMORY_GB = 4.0
+LEFT_MEMORY_GB = 0.5  # while the stack runs: training needs some for a minute
 CLOCK_TOLERANCE = 2.0
 
 
@@ -41,7 +42,8 @@ def examine(stack: StackSettings) -> list[Finding]:
     except StackError as error:
         return [*findings, Finding("settings", "no start is possible", str(error))]
     running = Supervisor(stack).alive()
-    findings += [] if running else [_memory(), _ports(stack, planned)]
+    findings.append(_memory(LEFT_MEMORY_GB if running else NEEDED_MEMORY_GB))
+    findings += [] if running else [_ports(stack, planned)]
     findings.append(_clock(planned.settings))
     return findings + (_running(stack, planned) if running else [Finding("services", "not started: ./run starts them")])
 
@@ -89,10 +91,10 @@ def _disk(stack: StackSettings) -> Finding:
     return Finding("disk", seen)
 
 
-def _memory() -> Finding:
+def _memory(needed: float) -> Finding:
     free = psutil.virtual_memory().available / 1e9
-    advice = f"{NEEDED_MEMORY_GB:g} GB are needed: end other programs, or use a larger machine"
-    return Finding("memory", f"{free:.1f} GB available", None if free >= NEEDED_MEMORY_GB else advice)
+    advice = f"{needed:g} GB are needed: end other programs, or use a larger machine"
+    return Finding("memory", f"{free:.1f} GB available", None if free >= needed else advice)
 
 
 def _ports(stack: StackSettings, planned: Plan) -> Finding:

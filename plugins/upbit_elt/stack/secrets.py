@@ -49,6 +49,7 @@ def load(path: Path) -> Secrets:
 def write_private(path: Path, text: str) -> None:
     """Write a file of mode 600 so that it appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o700)  # runs, results and encrypted secrets lie beside it
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

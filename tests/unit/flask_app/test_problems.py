@@ -33,8 +33,8 @@ def problem(answer: TestResponse) -> dict[str, Any]:
         ("market=KRW-BTC&count=1441", "less than or equal to 1440"),
         ("market=KRW-BTC&count=many", "valid integer"),
         ("market=KRW-BTC&from=2026-11-24T03:00:00&to=2026-11-24T03:00:00", "`from` must be before `to`"),
-        ("market=KRW-BTC&form=2026-11-24T03:00:00", "form: Extra inputs"),
-        ("market=KRW-BTC&market=KRW-ETH", "market: Input should be a valid string"),
+        ("market=KRW-BTC&form=2026-11-24T03:00:00", "form: no such parameter; there is market, from, to, count"),
+        ("market=KRW-BTC&market=KRW-ETH", "market: given more than once"),
         ("", "market: Field required"),
     ],
 )
