@@ -107,7 +107,7 @@ def test_another_market_is_found_by_typing(page: Any) -> None:
     field.send_keys(*[Keys.ARROW_DOWN] * _options(page).index(other), Keys.ENTER)
     _wait(page, lambda driver: driver.find_element(By.ID, "chart-title").text == other)
     assert page.current_url.endswith(f"#{other}")
-    assert page.find_element(By.ID, "link-candles").get_attribute("href").endswith(f"market={other}")
+    _wait(page, lambda driver: driver.find_element(By.ID, "link-candles").get_attribute("href").endswith(f"={other}"))
 
 
 def test_the_console_stays_clean(page: Any) -> None:
