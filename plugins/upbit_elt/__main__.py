@@ -48,10 +48,7 @@ def collect() -> None:
     here = settings()
     window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     pipeline.show(here, [published.day for published in window.files])
-    click.echo(
-        f"{window.start:%Y-%m-%dT%H:%MZ} to {window.end:%Y-%m-%dT%H:%MZ}: {window.candles} candles of "
-        f"{window.markets} markets, {window.requested} requests, {window.quiet} quiet, {len(window.holes)} holes"
-    )
+    click.echo(str(window))
 
 
 @main.command()

@@ -45,6 +45,12 @@ class Collected:
     repaired: int
     files: tuple[Published, ...]
 
+    def __str__(self) -> str:
+        return (
+            f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}: {self.candles} candles of {self.markets} "
+            f"markets ({self.requested} requested, {self.quiet} quiet, {len(self.holes)} holes, {self.repaired} repaired)"
+        )
+
 
 class Collector:
     """Collects windows into one lake; the exchange's clock alone says which minutes are closed."""
