@@ -46,10 +46,9 @@ class Collected:
     files: tuple[Published, ...]
 
     def __str__(self) -> str:
-        return (
-            f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}: {self.candles} candles of {self.markets} "
-            f"markets ({self.requested} requested, {self.quiet} quiet, {len(self.holes)} holes, {self.repaired} repaired)"
-        )
+        span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
+        asked = f"{self.requested} requested, {self.quiet} quiet, {len(self.holes)} holes, {self.repaired} repaired"
+        return f"{span}: {self.candles} candles of {self.markets} markets ({asked})"
 
 
 class Collector:
