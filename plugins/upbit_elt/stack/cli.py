@@ -36,7 +36,9 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise click.ClickException(f"wrong setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            name = str(first["loc"][0]).upper()
+            name = name if name.startswith("UPBIT_") else f"UPBIT_ELT_{name}"
+            raise click.ClickException(f"wrong setting {name}: {first['msg']} (it is {first['input']!r})") from None
         except OSError as error:
             raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror or error}") from None
 

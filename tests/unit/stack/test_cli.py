@@ -45,7 +45,7 @@ def test_bad_input(data_dir: Path, arguments: list[str], code: int, words: str) 
 
 def test_a_wrong_setting_of_the_application_is_one_line_too(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPBIT_ELT_WORKERS", "99")
-    assert is_one_clear_line(run("doctor"), "workers")
+    assert is_one_clear_line(run("doctor"), "UPBIT_ELT_WORKERS")
 
 
 def test_a_full_disk_stops_the_start_before_anything_is_written(
