@@ -121,6 +121,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
     assert re.fullmatch(r"\d{12}_\d{12}\.parquet", str(xcom["value"]).strip('"'))
     today = datetime.now(UTC) + timedelta(hours=9)
     assert get("variables/to_date")["value"] in {f"{today:%y%m%d}", f"{today - timedelta(minutes=10):%y%m%d}"}
+    assert get("variables/y_date")["value"] < get("variables/to_date")["value"]
     for dag in ("train_forecast", "forecast_candle", "backfill_candle"):
         states = {run["state"] for run in get(f"dags/{dag}/dagRuns", limit="50")["dag_runs"]}
         assert states <= {"success", "running", "queued"}, dag
