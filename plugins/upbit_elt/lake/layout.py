@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 Kind = Literal["candle", "forecast"]
+# Folders at the top of a dataset.
+TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
 STAMP = "%Y%m%d%H%M"
 DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")

@@ -119,6 +119,12 @@ class Lake:
         with self._errors(path):
             self._client.makedirs(path)
 
+    def own(self, path: str, owner: str, permission: str) -> None:
+        """Give a file or folder an owner (also as group) and a permission in octal digits; the superuser alone may."""
+        with self._errors(path):
+            self._client.set_owner(path, owner=owner, group=owner)
+            self._client.set_permission(path, permission)
+
     def _rename(self, source: str, target: str, options: str) -> None:
         # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
         with self._errors(target):
