@@ -23,6 +23,7 @@ case $STACK_METASTORE_DB_URL in
   *) echo "STACK_METASTORE_DB_URL: only Derby and PostgreSQL are known, not ${STACK_METASTORE_DB_URL%%:*}" >&2; exit 2 ;;
 esac
 export USER=${HADOOP_USER_NAME:-${USER:-$(id -un)}} # Tez asks the environment for it
+[ "${STACK_TEZ_LOCAL:-true}" = true ] || export STACK_FRAMEWORK=yarn
 export STACK_NODEMANAGER_HOST=${STACK_NODEMANAGER_HOST:-$(hostname)}
 # In HDFS; but Tez in local mode stages under the same path on this machine's disk too, so it must be ours on both.
 export STACK_HIVE_SCRATCH=$STACK_DATA_DIR/tmp/hive-scratch

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 from urllib.request import urlopen
 
 from pyhive import hive
@@ -95,9 +96,9 @@ def _bean(port: int, name: str) -> dict[str, str]:
     return beans[0]
 
 
-def _json(url: str) -> dict[str, object]:
+def _json(url: str) -> Any:
     with urlopen(url, timeout=TIMEOUT) as answer:
-        return dict(json.load(answer))
+        return json.load(answer)
 
 
 CHECKS: dict[str, Callable[[], str | None]] = {

@@ -21,6 +21,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   └── LeaseHeld            another writer has the day (transient)
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
+    │   ├── LoginRefused         HiveServer2 does not take the password (terminal)
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
@@ -111,6 +112,10 @@ class WarehouseError(UpbitEltError):
 
 class WarehouseUnavailable(WarehouseError):
     """HiveServer2 does not answer within the timeout."""
+
+
+class LoginRefused(WarehouseError):
+    """HiveServer2 does not know this user with this password."""
 
 
 class QueryFailed(WarehouseError):

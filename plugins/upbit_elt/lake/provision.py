@@ -23,7 +23,7 @@ HIVE_FOLDERS = (
     Folder("/warehouse", "hive"),
     Folder("/warehouse_ext", "hive"),
     Folder("/data/tmp/hive-scratch", "hive", "733"),  # Hive insists on it
-    Folder("/tmp", "hdfs", "1777"),
+    Folder("/tmp", "hdfs", "1777"),  # noqa: S108 - in HDFS
 )
 
 

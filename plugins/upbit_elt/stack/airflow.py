@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from dotenv import dotenv_values
 
 from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack.options import HOST, REPO, StackSettings
 from upbit_elt.stack.secrets import Secrets, write_private
 
+SHARED = REPO / "docker" / "airflow.env"
 USER = "admin"
 POOL = "upbit"
 TIMEOUT = 20.0
@@ -33,15 +35,14 @@ def password_file(stack: StackSettings) -> Path:
 
 
 def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
-    """Airflow's whole configuration."""
+    """Airflow's whole configuration: what docker compose has too, and what is of this machine."""
     url = stack.airflow_url
-    return {
+    shared = {name: value for name, value in dotenv_values(SHARED).items() if value is not None}
+    return shared | {
         "AIRFLOW_HOME": str(stack.airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(stack.dags_dir),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__FERNET_KEY": secrets.airflow_fernet_key,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -54,15 +55,6 @@ def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(stack.airflow_home / "logs"),
-        # DAG files change with releases only; each parse is a process
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
-        # a task whose process was killed blocks its DAG (one run at a time) until it is noticed
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-        # a task outlives a restart of the API server, which takes up to a minute on a busy machine
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "30",
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "4",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
