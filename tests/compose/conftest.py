@@ -44,7 +44,7 @@ def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
     made: list[Deployment] = []
 
     def make() -> Deployment:
-        name = f"upbit-test-{os.getpid()}-{len(made)}"
+        name = f"upbit-test-{os.environ.get('UPBIT_TEST_RUN', os.getpid())}-{len(made)}"
         deployment = Deployment(name, tmp_path_factory.mktemp("compose") / ".env")
         deployment.choose("--exchange", "replica")
         with ExitStack() as held, deployment.env_file.open("a") as file:

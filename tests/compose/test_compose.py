@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,8 @@ def test_hive_equals_the_replica_value_by_value(deployment: Deployment, note: No
 
 def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
     rows = deployment.hive().query("SELECT market, count(*) FROM upbit_lake_replica.candle GROUP BY market")
-    assert len(rows) == 60
-    assert sum(count for _, count in rows) == deployment.count("candle")
+    assert len(rows) == deployment.status()["markets"]
+    assert 10_000 < sum(count for _, count in rows) <= deployment.count("candle")
     port = deployment.settings()["YARN_PORT"]
     apps = json.loads(deployment.run("curl", "-sf", f"http://127.0.0.1:{port}/ws/v1/cluster/apps"))["apps"]["app"]
     assert {app["applicationType"] for app in apps} == {"TEZ"}
@@ -107,10 +108,9 @@ def test_sizes_and_memory_are_printed(deployment: Deployment, note: Note) -> Non
 def test_every_main_process_is_killed_and_all_goes_on(deployment: Deployment, note: Note) -> None:
     before = deployment.successes("min_candle")
     running = {name: c["State"] for name, c in deployment.containers().items() if c["State"]["Running"]}
-    for state in running.values():
-        init = int(state["Pid"])
-        children = Path(f"/proc/{init}/task/{init}/children").read_text().split()
-        os.kill(int(children[0]) if children else init, signal.SIGKILL)
+    for name, container in deployment.containers().items():
+        if name in running:
+            os.kill(main_process(container), signal.SIGKILL)
     began = time.monotonic()
 
     def back() -> bool:
@@ -182,3 +182,11 @@ def test_celery_workers_run_the_dags(deployment: Deployment, note: Note) -> None
     tasks = deployment.airflow(f"/dags/min_candle/dagRuns/{new}/taskInstances")["task_instances"]
     workers = {c["Config"]["Hostname"] for name, c in deployment.containers().items() if "airflow-worker" in name}
     assert {task["hostname"] for task in tasks} <= workers
+
+
+def main_process(container: dict[str, Any]) -> int:
+    """Process id, on this machine, of what a container runs (below Docker's init, where it has one)."""
+    first = int(container["State"]["Pid"])
+    if not container["HostConfig"]["Init"]:
+        return first
+    return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])
