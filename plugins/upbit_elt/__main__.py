@@ -14,6 +14,7 @@ from upbit_elt.candle import KST, day_start, kst_day
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.housekeeping.command import clean
 from upbit_elt.lake import ledger
 from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
@@ -41,6 +42,9 @@ class Moment(click.ParamType[datetime]):
 @click.group()
 def main() -> None:
     """Upbit candles, end to end. Settings are read from UPBIT_ELT_* and UPBIT_BASE_URL."""
+
+
+main.add_command(clean)
 
 
 @main.command()

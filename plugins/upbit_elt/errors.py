@@ -26,6 +26,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
     │   └── NotEnoughHistory     too few closed minutes to train or to predict
+    ├── CleanupFailed            Airflow could not clean its own database (transient)
     └── StackError               a service of the local stack cannot be started, reached or stopped
 """
 
@@ -132,6 +133,10 @@ class NoModel(ForecastError):
 
 class NotEnoughHistory(ForecastError):
     """There are too few closed minutes to train on or to predict from."""
+
+
+class CleanupFailed(UpbitEltError):
+    """Airflow could not remove its old rows; the message has its own words."""
 
 
 class StackError(UpbitEltError):

@@ -53,7 +53,7 @@ def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(stack.airflow_port),
         "AIRFLOW__API__SECRET_KEY": secrets.airflow_api_secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _database(stack),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(stack.airflow_home / "logs"),
     }
 
@@ -66,7 +66,9 @@ def connections(stack: StackSettings, settings: Settings) -> dict[str, str]:
         "UPBIT_HIVE": _connection("hiveserver2", stack.hive_port, settings.hive_user, hive_password),
         "UPBIT_FLASK": _connection("http", stack.flask_port, password=settings.flask_token.get_secret_value()),
     }
-    return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in named.items()}
+    found = {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in named.items()}
+    # tasks are not given Airflow's database; `housekeeping` cleans it
+    return found | {"AIRFLOW_CONN_UPBIT_AIRFLOW_DB": _database(stack)}
 
 
 def prepare(stack: StackSettings, secrets: Secrets, environment: dict[str, str]) -> None:
@@ -100,6 +102,10 @@ def migrated(stack: StackSettings) -> bool:
     """Whether the database is there, made by this version of Airflow."""
     stamp = _stamp(stack)
     return stamp.exists() and stamp.read_text() == version("apache-airflow")
+
+
+def _database(stack: StackSettings) -> str:
+    return f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}"
 
 
 def _stamp(stack: StackSettings) -> Path:
