@@ -187,6 +187,6 @@ def test_celery_workers_run_the_dags(deployment: Deployment, note: Note) -> None
 def main_process(container: dict[str, Any]) -> int:
     """Process id, on this machine, of what a container runs (below Docker's init, where it has one)."""
     first = int(container["State"]["Pid"])
-    if not container["HostConfig"]["Init"]:
+    if not container["HostConfig"].get("Init"):
         return first
     return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])
