@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from upbit_elt.candle import day_end, day_start
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import Kind
-from upbit_elt.lake.parquet import read_coverage
+from upbit_elt.lake.parquet import read_coverage, read_notes
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
@@ -52,6 +52,18 @@ def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
     """The generation of a day that readers should see, None before the day's first file."""
     found = generations(lake, kind, day)
     return found[-1] if found else None
+
+
+def unshown(lake: Lake, kind: Kind, day: str) -> list[str]:
+    """Marks of generations of a day that a writer has made and Hive may not show yet: paths of files."""
+    folder = layout.day_folder(lake.root, kind, day)
+    return [f"{folder}/{entry.name}" for entry in lake.list(folder) if entry.name.startswith(layout.UNSHOWN)]
+
+
+def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:
+    """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none."""
+    found = files(lake, generation, day)
+    return read_notes(lake, found[0].path, found[0].size) if found else {}
 
 
 def files(lake: Lake, generation: Generation, day: str) -> list[DataFile]:
