@@ -146,7 +146,7 @@ class Collector:
             # A day that is over and of which nothing new is known has its holes written down already.
             if part and (part.known() or end == coverage.end):
                 files.append(publish_window(self._lake, day, mine, part, mine_now))
-                files += roll_up(self._lake, day, coverage.run, mine_now)
+                roll_up(self._lake, day, coverage.run, mine_now)
         return files
 
     def _mend(self, day: str, mends: pa.Table, coverage: Coverage, held: Lease) -> Published:

@@ -107,7 +107,7 @@ def lineage(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
 
 
 def same_rows(lake: Lake, kind: Kind, day: str, old: str, new: str) -> bool:
-    """Whether folder `new` of a day holds the rows of folder `old` in other files (and what came after), no row changed.
+    """Whether folder `new` of a day holds the rows of folder `old` in other files, and otherwise only newer windows.
 
     False when it cannot be told, as when the folders between them are gone.
     """
@@ -185,7 +185,7 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     written = [file.read_row_group(number) for number in range(file.num_row_groups)]
     wanted = _marks(shape, tables)
     found = _marks(shape, written)
-    rows = sum(part.num_rows for part in written)
+    rows = int(sum(part.num_rows for part in written))
     good = rows == len(found[0]) and all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     if not good:
         raise LakeCorrupt(

@@ -38,14 +38,20 @@ def days(lake: Lake, kind: Kind) -> list[str]:
 
 def generations(lake: Lake, kind: Kind, day: str) -> list[Generation]:
     """Generations of a day, oldest first; the last one is what readers should see."""
+    return look(lake, kind, day)[0]
+
+
+def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Generation], list[str]]:
+    """Generations of a day (oldest first) and the marks of those that Hive may not show yet, in one question."""
     folder = layout.day_folder(lake.root, kind, day)
-    found = []
+    found, marks = [], []
     for entry in lake.list(folder):
+        marks += [f"{folder}/{entry.name}"] if entry.name.startswith(layout.UNSHOWN) else []
         for complete, pattern in ((False, layout.LIVE), (True, layout.COMPLETE)):
             match = pattern.match(entry.name)
             if entry.is_dir and match:
                 found.append(Generation(complete, int(match[1]), f"{folder}/{entry.name}"))
-    return sorted(found)
+    return sorted(found), marks
 
 
 def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
@@ -56,8 +62,7 @@ def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
 
 def unshown(lake: Lake, kind: Kind, day: str) -> list[str]:
     """Marks of generations of a day that a writer has made and Hive may not show yet: paths of files."""
-    folder = layout.day_folder(lake.root, kind, day)
-    return [f"{folder}/{entry.name}" for entry in lake.list(folder) if entry.name.startswith(layout.UNSHOWN)]
+    return look(lake, kind, day)[1]
 
 
 def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:

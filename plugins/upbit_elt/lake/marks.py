@@ -44,4 +44,5 @@ def _bits(column: pa.ChunkedArray) -> Marks:
         return np.ascontiguousarray(wide).view(np.uint64)
     encoded = column.combine_chunks().dictionary_encode()
     digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in encoded.dictionary.to_pylist()]
-    return np.frombuffer(b"".join(digests), np.uint64)[encoded.indices.to_numpy()]
+    marks: Marks = np.frombuffer(b"".join(digests), np.uint64)[encoded.indices.to_numpy()]
+    return marks

@@ -55,7 +55,7 @@ def _touches(entry: Entry, start: datetime, end: datetime) -> bool:
 
 
 def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:
-    """One table with each key once, sorted by key; of equal keys the row stays that `shape` says (tables oldest first)."""
+    """One table of several (oldest first) with each key once, sorted by key; `shape` says which row of a key stays."""
     if not tables:
         return shape.schema.empty_table()
     names, step = shape.schema.names, -1 if shape.later_wins else 1
