@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from upbit_elt.candle import day_end
+from upbit_elt.candle import KST, day_end
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import ConfigError, LeaseHeld
 from upbit_elt.forecast import store
@@ -148,6 +148,5 @@ def _is_over(day: str, live: Coverage) -> bool:
 def _words(left: list[Span]) -> str:
     first = left[0]
     markets = len({span.market for span in left})
-    return (
-        f"{markets} markets have holes, as {first.market} {first.start:%H:%M} to {first.end:%H:%M} UTC: {first.reason}"
-    )
+    start, end = (moment.astimezone(KST) for moment in (first.start, first.end))
+    return f"{markets} markets have holes, as {first.market} {start:%H:%M} to {end:%H:%M} KST: {first.reason}"

@@ -29,7 +29,7 @@ class Reading(NamedTuple):
     """A count that a reader got, and how many rows were there at least and at most while it asked."""
 
     sql: str
-    count: int
+    found: int
     least: int
     most: int
 
@@ -73,7 +73,7 @@ class Readers:
                 thread.join()
 
     def wrong(self) -> list[Reading]:
-        return [reading for reading in self.readings if not reading.least <= reading.count <= reading.most]
+        return [reading for reading in self.readings if not reading.least <= reading.found <= reading.most]
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_every_count_of_every_reader_is_right_during_every_switch(world: World) 
     assert readers.errors == []
     assert readers.wrong() == []
     assert {reading.sql for reading in readers.readings} == {sql for sql, _ in readers._questions}
-    assert len({reading.count for reading in readers.readings}) > 3, "readers saw the day grow"
+    assert len({reading.found for reading in readers.readings}) > 3, "readers saw the day grow"
     assert tables.locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-3")
     assert world.in_hive(START, END) == world.truth(START, END)
 
