@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import day_end, day_start
+from upbit_elt.candle import day_end, day_start, wire
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import parse_window
@@ -24,15 +24,19 @@ def read_sources(
 ) -> tuple[list[pa.Table], list[Coverage]]:
     """Tables and coverages of the files of a KST day's current generation, oldest first.
 
-    With `start` and `end` (UTC) only the files whose span touches [start, end).
+    With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a day that
+    was rolled up is one large file.
     """
     generation = ledger.current(lake, "candle", day)
     start, end = start or day_start(day), end or day_end(day)
+    moment = pc.field("candle_date_time_utc")
+    inside = (moment >= wire(start)) & (moment < wire(end))
     tables, coverages = [], []
     for file in ledger.files(lake, generation, day) if generation else []:
         if file.start < end and file.end > start:
             data = lake.read(file.path)
-            tables.append(decode(data, file.path))
+            table = decode(data, file.path)
+            tables.append(table if start <= file.start and file.end <= end else table.filter(inside))
             coverages.append(coverage_of(data, file.path))
     return tables, coverages
 
