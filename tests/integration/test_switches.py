@@ -87,7 +87,7 @@ def run_through(world: World, readers: Readers) -> None:
     """Windows, roll-ups, a repair, the close and a late candle, as the pipeline does them."""
 
     def published(until: datetime) -> int:
-        return len(world.truth(START, min(until, END)))
+        return len(world.truth(START, min(until.replace(second=0), END)))
 
     def collect(moment: datetime) -> None:
         readers.most = published(moment)

@@ -24,8 +24,8 @@ def read_sources(
 ) -> tuple[list[pa.Table], list[Coverage]]:
     """Tables and coverages of the files of a KST day's current generation, oldest first.
 
-    With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a day that
-    was rolled up is one large file.
+    With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a
+    day that was rolled up is one large file.
     """
     generation = ledger.current(lake, "candle", day)
     start, end = start or day_start(day), end or day_end(day)
