@@ -189,7 +189,7 @@ def forecasts(bench: Bench, markets: int) -> None:
         before = bench.seconds("forecast", DAY)
         began = time.perf_counter()
         with bench.held("forecast", DAY) as held:
-            folder = store.roll_up(bench.lake, DAY, "bench", held)[0].folder
+            folder = store.rewrite(bench.lake, DAY, "bench", held, complete=False).folder
         _line(bench, "forecast", f"{last - first:4} files ", before, time.perf_counter() - began)
     before = bench.seconds("forecast", DAY)
     began = time.perf_counter()

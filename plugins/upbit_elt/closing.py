@@ -8,7 +8,7 @@ generation of the closed day.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 LAST_FORECAST = timedelta(minutes=10)
 # A day that somebody else writes is left to the next run.
 NO_WAIT = timedelta(0)
+KINDS: tuple[Kind, ...] = ("candle", "forecast")
+Step = Callable[[Lease], list[Published]]
 
 
 @dataclass
@@ -62,37 +64,37 @@ class Closer:
         """
         live = ledger.newest(self._lake)
         done = Closed()
-        if live is None:
-            return done
         if only:
             self._check(only, live)
-        for kind, step in self._kinds(live, run_id, done, with_holes=with_holes):
+        if live is None:
+            return done
+        for kind in KINDS:
             for day in [only] if only else reversed(ledger.days(self._lake, kind)):
                 generations, marks = ledger.look(self._lake, kind, day)
                 if marks:
-                    self._leased(kind, day, partial(self._mend, kind, marks, done), done)
-                if generations and not generations[-1].complete:
-                    self._leased(kind, day, step, done)
+                    self._leased(kind, day, done, partial(self._mend, kind, day, marks, done))
+                if not generations or generations[-1].complete:
+                    continue
+                if kind == "candle":
+                    step = self._candles(day, live, run_id, done, with_holes=with_holes)
+                else:
+                    step = self._forecasts(day, live, run_id)
+                if step:
+                    self._leased(kind, day, done, step)
         return done
 
-    def _kinds(
-        self, live: Coverage, run_id: str, done: Closed, *, with_holes: bool
-    ) -> Iterator[tuple[Kind, Callable[[str, Lease], list[Published]]]]:
-        yield "candle", lambda day, held: self._close_candles(day, live, run_id, held, done, with_holes=with_holes)
-        yield "forecast", lambda day, held: self._close_forecasts(day, live, run_id, held)
-
-    def _check(self, day: str, live: Coverage) -> None:
-        if day not in ledger.days(self._lake, "candle"):
+    def _check(self, day: str, live: Coverage | None) -> None:
+        if live is None or day not in ledger.days(self._lake, "candle"):
             raise ConfigError(f"--day {day}: the lake has nothing of this KST day (yyMMdd)")
         if not _is_over(day, live):
             raise ConfigError(
                 f"--day {day}: the day is not over yet; the lake reaches until {live.end:%Y-%m-%dT%H:%MZ}"
             )
 
-    def _leased(self, kind: Kind, day: str, step: Callable[[str, Lease], list[Published]], done: Closed) -> None:
+    def _leased(self, kind: Kind, day: str, done: Closed, step: Step) -> None:
         try:
             with lease(self._lake, layout.day_folder(self._lake.root, kind, day), self._clock, wait=NO_WAIT) as held:
-                made = step(day, held)
+                made = step(held)
         except LeaseHeld as busy:
             done.waiting[f"{kind} {day}"] = str(busy)
             return
@@ -101,29 +103,35 @@ class Closer:
             show_day(self._lake, self._hive, self._settings, kind, day)
         done.made += made
 
-    def _close_candles(
-        self, day: str, live: Coverage, run_id: str, held: Lease, done: Closed, *, with_holes: bool
-    ) -> list[Published]:
+    def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
+        """What closes a day of candles; None while it has to wait."""
         if not _is_over(day, live):
-            return []
+            return None
         left = whole.missing(self._lake, day, live)
         patient = live.end < day_end(day) + timedelta(hours=self._settings.close_wait_hours)
         if left and patient and not with_holes:
             done.waiting[f"candle {day}"] = _words(left)
-            return []
-        for hole in left:
-            log.warning(
-                "%s is closed with a hole: %s %s to %s: %s", day, hole.market, hole.start, hole.end, hole.reason
-            )
-        done.holes += left
-        return [publish.rewrite(self._lake, day, run_id, held, complete=True)]
+            return None
 
-    def _close_forecasts(self, day: str, live: Coverage, run_id: str, held: Lease) -> list[Published]:
-        if live.end < day_end(day) + LAST_FORECAST:
-            return store.roll_up(self._lake, day, run_id, held)
-        return [store.rewrite(self._lake, day, run_id, held, complete=True)]
+        def step(held: Lease) -> list[Published]:
+            made = [publish.rewrite(self._lake, day, run_id, held, complete=True)]
+            for hole in left:
+                words = f"{hole.market} {hole.start} to {hole.end}: {hole.reason}"
+                log.warning("%s is closed with a hole: %s", day, words)
+            done.holes += left
+            return made
 
-    def _mend(self, kind: Kind, marks: Sequence[str], done: Closed, day: str, held: Lease) -> list[Published]:
+        return step
+
+    def _forecasts(self, day: str, live: Coverage, run_id: str) -> Step | None:
+        """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
+        if live.end >= day_end(day) + LAST_FORECAST:
+            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=True)]
+        if store.is_due(self._lake, day):
+            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=False)]
+        return None
+
+    def _mend(self, kind: Kind, day: str, marks: Sequence[str], done: Closed, held: Lease) -> list[Published]:
         """Show what a writer left unshown that died before or after its rename; under the lease there is no other."""
         if show_day(self._lake, self._hive, self._settings, kind, day):
             log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from upbit_elt import closing
-from upbit_elt.candle import day_start
+from upbit_elt.candle import day_start, kst_day
 from upbit_elt.settings import settings
 
 
@@ -29,12 +29,14 @@ def close(day: str | None, with_holes: bool) -> None:
     for name, reason in done.waiting.items():
         click.echo(f"{name} stays open: {reason}")
     if not (done.made or done.mended or done.waiting):
-        click.echo("nothing to close")
+        click.echo(f"{day} is closed already" if day else "nothing to close")
     sys.exit(1 if day and done.waiting else 0)
 
 
 def _check(day: str) -> None:
     try:
-        day_start(day)
+        known = kst_day(day_start(day)) == day
     except ValueError:
-        raise click.BadParameter(f"{day!r} is no day; write yyMMdd, as 261124", param_hint="--day") from None
+        known = False
+    if not known:
+        raise click.BadParameter(f"{day!r} is no day; write yyMMdd, as 261124", param_hint="--day")

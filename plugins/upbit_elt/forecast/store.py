@@ -72,11 +72,10 @@ def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> P
     return write_generation(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
 
 
-def roll_up(lake: Lake, day: str, run: str, held: Lease) -> list[Published]:
-    """Make one file of an open day's many once there are MOST_FILES of them; [] until then."""
+def is_due(lake: Lake, day: str) -> bool:
+    """Whether an open day has MOST_FILES and more, which `rewrite` should make one."""
     generation = ledger.current(lake, "forecast", day)
-    found = ledger.files(lake, generation, day) if generation and not generation.complete else []
-    return [rewrite(lake, day, run, held, complete=False)] if len(found) >= MOST_FILES else []
+    return generation is not None and len(ledger.files(lake, generation, day)) >= MOST_FILES
 
 
 def _holds(lake: Lake, generation: Generation, day: str, origin: str) -> bool:
