@@ -1,7 +1,8 @@
 """Follows Hive: loads the recent window in bulk once, then fetches only what is new.
 
 New minutes are known from the lake's newest coverage and fetched from Hive by start of candle. A repaired or
-backfilled day is known from its partition's location (its generation), and makes the window load again.
+backfilled day is known from its partition's location (its generation), and makes the window load again; a day that was
+only rolled up or closed holds the same rows and does not.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from upbit_elt.clock import Clock
 from upbit_elt.errors import WarehouseUnavailable
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.generation import same_rows
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
@@ -79,10 +81,10 @@ class Follower:
             return window
         recent = days_between(coverage.end - LENGTH, coverage.end)
         folders = locations(self._hive, self._settings, "candle", recent)
-        if kst_day(coverage.end - MINUTE) not in folders:
-            # A new day's first file is in the lake, its tables follow within seconds.
+        if not self._is_shown(kst_day(coverage.end - MINUTE), folders):
+            # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
             return window
-        since = None if window is None else _changed_since(window, coverage, folders)
+        since = None if window is None else self._changed_since(window, coverage, folders)
         if window is None or since is None:
             candles = load_candles(self._lake, folders, coverage.end - LENGTH, coverage.end)
         else:
@@ -99,15 +101,21 @@ class Follower:
         kept = candles.filter((start >= wire(end - LENGTH)) & (start < wire(since)))
         return pa.concat_tables([kept, table_of(rows)]).combine_chunks()
 
+    def _is_shown(self, day: str, folders: Mapping[str, str]) -> bool:
+        generation = ledger.current(self._lake, "candle", day)
+        return generation is not None and folders.get(day) == generation.path
 
-def _changed_since(window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
-    """From which minute on candles may have changed since `window`; None when all of it may have."""
-    days = list(days_between(coverage.end - LENGTH, window.end))
-    if any(window.folders.get(day) != folders.get(day) for day in days):
-        return None
-    old, new = window.coverage.watermark, coverage.watermark
-    if new.keys() - old.keys():
-        return None
-    moved = [mark for market, mark in old.items() if new.get(market) != mark]
-    since = min([window.end, *moved]) - OVERLAP
-    return since if coverage.end - since <= BULK_BEYOND else None
+    def _changed_since(self, window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
+        """From which minute on candles may have changed since `window`; None when all of it may have."""
+        for day in days_between(coverage.end - LENGTH, window.end):
+            if not self._same_rows(day, window.folders.get(day), folders.get(day)):
+                return None
+        old, new = window.coverage.watermark, coverage.watermark
+        if new.keys() - old.keys():
+            return None
+        moved = [mark for market, mark in old.items() if new.get(market) != mark]
+        since = min([window.end, *moved]) - OVERLAP
+        return since if coverage.end - since <= BULK_BEYOND else None
+
+    def _same_rows(self, day: str, old: str | None, new: str | None) -> bool:
+        return old == new or (old is not None and new is not None and same_rows(self._lake, "candle", day, old, new))

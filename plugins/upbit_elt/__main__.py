@@ -11,6 +11,7 @@ from rich.progress import Progress, TimeRemainingColumn
 
 from upbit_elt import pipeline
 from upbit_elt.candle import KST, day_start, kst_day
+from upbit_elt.cli.close import close
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
@@ -125,6 +126,8 @@ def _kst(moment: datetime) -> str:
 def _words(items: tuple[str, ...]) -> str:
     return ", ".join(items) or "none"
 
+
+main.add_command(close)
 
 if __name__ == "__main__":
     try:

@@ -18,7 +18,8 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import days, ensure_day, is_shown
+from upbit_elt.warehouse.show import show_day
+from upbit_elt.warehouse.tables import days
 
 
 def collect(settings: Settings, run_id: str) -> Collected:
@@ -38,13 +39,7 @@ def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
         WarehouseError: Hive did not do it; run it again.
     """
     hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
-    changed = []
-    for day in sorted(set(wanted)):
-        generation = ledger.current(lake, "candle", day)
-        if generation and not is_shown(hive, settings, "candle", day, generation.path):
-            ensure_day(hive, settings, "candle", day, generation.path)
-            changed.append(day)
-    return changed
+    return [day for day in sorted(set(wanted)) if show_day(lake, hive, settings, "candle", day)]
 
 
 def fill_history(settings: Settings, run_id: str, until: datetime) -> Progress:

@@ -31,6 +31,11 @@ class Settings(BaseSettings):
     quotes: Annotated[tuple[str, ...], NoDecode] = Field(("KRW",), description="Quote currencies to collect.")
     first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history the very first run brings.")
     history_days: int = Field(7, ge=0, description="Days of history that follow behind the live runs.")
+    close_wait_hours: int = Field(
+        6,
+        ge=0,
+        description="A day that is over waits this long for its holes to be healed; then it is closed with them.",
+    )
     state_dir: Path = Field(Path(".data/state"), description="Rate limit and ban state, shared on this machine.")
     requests_per_second: int = Field(10, ge=1, le=10, description="Per group, over all processes.")
     request_timeout: float = Field(10.0, gt=0)

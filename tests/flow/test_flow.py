@@ -108,7 +108,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
 
     assert get("importErrors")["total_entries"] == 0
     assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(
-        ("min_candle", "backfill_candle", "train_forecast", "forecast_candle", "housekeeping"), False
+        ("min_candle", "backfill_candle", "close_day", "train_forecast", "forecast_candle", "housekeeping"), False
     )
     runs = get("dags/min_candle/dagRuns", limit="50")["dag_runs"]
     assert [run["state"] for run in runs if run["state"] == "failed"] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from upbit_elt.lake.shape import Shape
+
 HORIZONS = (1, 2, 3, 5, 10, 15, 30, 60)
 """Minutes from the origin to the target."""
 
@@ -27,3 +29,6 @@ FORECAST_SCHEMA = pa.schema(
 closed minute that the model saw, target is origin + horizon minutes. Quantiles are those of the last price at
 target (the close of the minute that ends there), in the quote currency. `expected_volume` is in base units over
 the horizon; `volatility` is the standard deviation of the log return over the horizon."""
+
+FORECAST = Shape("forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False)
+"""Of an origin the forecasts count that were stored first."""

@@ -1,20 +1,30 @@
-"""Stored forecasts: one file an origin, the first write wins."""
+"""Stored forecasts: one file an origin, the first write wins; made one file by and by, as candles are."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_elt.candle import kst_day, parse_wire
-from upbit_elt.errors import LakeConflict
-from upbit_elt.forecast.schema import FORECAST_SCHEMA
-from upbit_elt.lake.layout import live_folder, stamp
-from upbit_elt.lake.ledger import current
-from upbit_elt.lake.parquet import encode
+from upbit_elt.clock import SystemClock
+from upbit_elt.errors import LakeConflict, LakeCorrupt
+from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.generation import Published, Source, read_files, rewrite_notes, write_generation
+from upbit_elt.lake.lease import Lease, lease
+from upbit_elt.lake.ledger import DataFile, Generation
+from upbit_elt.lake.parquet import encode, read_notes
+from upbit_elt.lake.publish import MOST_FILES
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import ensure_day
+from upbit_elt.warehouse.show import show_day
+
+ORIGINS = "origins"
 
 
 def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table) -> str | None:
@@ -24,19 +34,74 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table) -> str | 
 
     Raises:
         LakeConflict: the origin's day is complete and takes no more forecasts.
+        LeaseHeld: another writer keeps the day too long.
         ValueError: the table is not of FORECAST_SCHEMA, or not of one origin.
     """
     origin = parse_wire(_origin(table))
-    day = kst_day(origin)
-    generation = current(lake, "forecast", day)
-    if generation and generation.complete:
-        raise LakeConflict(f"{generation.path}: the day is complete, forecasts of {origin:%H:%M} UTC come too late")
-    folder = generation.path if generation else live_folder(lake.root, "forecast", day, 1)
-    name = f"{stamp(origin)}.parquet"
-    written = _publish_first(lake, f"{folder}/{name}", encode(table))
+    day, name = kst_day(origin), f"{layout.stamp(origin)}.parquet"
+    with lease(lake, layout.day_folder(lake.root, "forecast", day), SystemClock()) as held:
+        generation = ledger.current(lake, "forecast", day)
+        written = not (generation and _holds(lake, generation, day, layout.stamp(origin)))
+        if written:
+            if generation and generation.complete:
+                late = f"forecasts of {origin:%H:%M} UTC come too late"
+                raise LakeConflict(f"{generation.path}: the day is complete, {late}")
+            folder = generation.path if generation else layout.live_folder(lake.root, "forecast", day, 1)
+            held.check()
+            lake.publish(f"{folder}/{name}", encode(table))
     # Also for an origin that was there: the run that wrote it may have died before this line.
-    ensure_day(hive, settings, "forecast", day, folder)
+    show_day(lake, hive, settings, "forecast", day)
     return name if written else None
+
+
+def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
+    """One file of all forecasts of a KST day; with `complete` the day takes no more.
+
+    The caller holds the day's lease.
+
+    Raises:
+        LakeCorrupt: the day has none, or what was written does not hold what it should; nothing became visible.
+    """
+    sources = read_files(lake, FORECAST, day)
+    origins = sorted({origin for source in sources for origin in _of_source(source)})
+    if not origins:
+        raise LakeCorrupt(f"{layout.day_folder(lake.root, 'forecast', day)}: no forecasts to make one file of")
+    name = "forecast.parquet" if complete else _name(origins)
+    notes = rewrite_notes(lake, FORECAST, day, sources, run) | {ORIGINS: origins}
+    tables = [source.table for source in sources]
+    return write_generation(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
+
+
+def is_due(lake: Lake, day: str) -> bool:
+    """Whether an open day has MOST_FILES and more, which `rewrite` should make one."""
+    generation = ledger.current(lake, "forecast", day)
+    return generation is not None and len(ledger.files(lake, generation, day)) >= MOST_FILES
+
+
+def _holds(lake: Lake, generation: Generation, day: str, origin: str) -> bool:
+    """Whether an origin (as in file names) is there, in a file of its own or in one of many."""
+    files = ledger.files(lake, generation, day)
+    return any(origin in _of_file(lake, file) for file in files)
+
+
+def _of_file(lake: Lake, file: DataFile) -> Iterable[str]:
+    name = file.path.rsplit("/", 1)[1].removesuffix(".parquet")
+    return [name] if name.isdigit() else _noted(read_notes(lake, file.path, file.size), file.path)
+
+
+def _of_source(source: Source) -> Iterable[str]:
+    name = source.name.removesuffix(".parquet")
+    return [name] if name.isdigit() else _noted(source.notes, source.name)
+
+
+def _noted(notes: Mapping[str, Any], path: str) -> list[str]:
+    if ORIGINS not in notes:
+        raise LakeCorrupt(f"{path}: its footer does not say which forecasts it holds")
+    return list(notes[ORIGINS])
+
+
+def _name(origins: list[str]) -> str:
+    return layout.window_name(layout.parse_stamp(origins[0]), layout.parse_stamp(origins[-1]) + timedelta(minutes=1))
 
 
 def _origin(table: pa.Table) -> str:
@@ -46,11 +111,3 @@ def _origin(table: pa.Table) -> str:
     if len(origins) != 1:
         raise ValueError(f"a file holds the forecasts of one origin, got {origins}")
     return str(origins[0])
-
-
-def _publish_first(lake: Lake, path: str, data: bytes) -> bool:
-    """Publish, unless a file of this name is there."""
-    try:
-        return lake.publish(path, data)
-    except LakeConflict:
-        return False

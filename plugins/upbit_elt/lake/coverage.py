@@ -113,7 +113,10 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     parts = list(coverages)
     known = [span for part in parts for span in part.known()]
     holes = [span for part in parts for span in part.holes()]
-    left = [rest for hole in holes for rest in _without(hole, known)]
+    by_market: dict[str, list[Span]] = defaultdict(list)
+    for span in known:
+        by_market[span.market].append(span)
+    left = [rest for hole in holes for rest in _without(hole, by_market[hole.market])]
     marks: dict[str, datetime] = {}
     for part in parts:
         for market, moment in part.watermark.items():
@@ -159,11 +162,10 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def _without(hole: Span, known: Iterable[Span]) -> list[Span]:
-    """What of a hole no known span accounts for."""
+    """What of a hole no known span of its market accounts for."""
     rest = [hole]
     for span in known:
-        if span.market == hole.market:
-            rest = [piece for part in rest for piece in _cut(part, span)]
+        rest = [piece for part in rest for piece in _cut(part, span)]
     return rest
 
 

@@ -2,6 +2,7 @@
 
 <root>/candle/yyMMdd/live-<g>/<start>_<end>.parquet   while the KST day is open; UTC minutes, half-open
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
+<root>/candle/yyMMdd/_unshown-<generation>            that generation is there, but Hive may not show it yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/model/<version>/, <root>/model/champion.json
@@ -24,6 +25,7 @@ DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")
 COMPLETE = re.compile(r"^day-(\d+)$")
 HIDDEN = re.compile(r"^_.+\.[0-9a-f]{32}$")
+UNSHOWN = "_unshown-"
 WINDOW = re.compile(r"^(\d{12})_(\d{12})\.parquet$")
 
 
@@ -45,6 +47,12 @@ def live_folder(root: str, kind: Kind, day: str, generation: int) -> str:
 def complete_folder(root: str, kind: Kind, day: str, generation: int) -> str:
     """Leaf folder of a generation of a complete day."""
     return f"{day_folder(root, kind, day)}/day-{generation}"
+
+
+def unshown_mark(generation: str) -> str:
+    """The file that says of a generation (a leaf folder) that Hive may not show it yet."""
+    parent, leaf = generation.rsplit("/", 1)
+    return f"{parent}/{UNSHOWN}{leaf}"
 
 
 def backfill_root(root: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from upbit_elt.candle import day_end, day_start
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import Kind
-from upbit_elt.lake.parquet import read_coverage
+from upbit_elt.lake.parquet import read_coverage, read_notes
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
@@ -38,20 +38,37 @@ def days(lake: Lake, kind: Kind) -> list[str]:
 
 def generations(lake: Lake, kind: Kind, day: str) -> list[Generation]:
     """Generations of a day, oldest first; the last one is what readers should see."""
+    return look(lake, kind, day)[0]
+
+
+def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Generation], list[str]]:
+    """Generations of a day (oldest first) and the marks of those that Hive may not show yet, in one question."""
     folder = layout.day_folder(lake.root, kind, day)
-    found = []
+    found, marks = [], []
     for entry in lake.list(folder):
+        marks += [f"{folder}/{entry.name}"] if entry.name.startswith(layout.UNSHOWN) else []
         for complete, pattern in ((False, layout.LIVE), (True, layout.COMPLETE)):
             match = pattern.match(entry.name)
             if entry.is_dir and match:
                 found.append(Generation(complete, int(match[1]), f"{folder}/{entry.name}"))
-    return sorted(found)
+    return sorted(found), marks
 
 
 def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
     """The generation of a day that readers should see, None before the day's first file."""
     found = generations(lake, kind, day)
     return found[-1] if found else None
+
+
+def unshown(lake: Lake, kind: Kind, day: str) -> list[str]:
+    """Marks of generations of a day that a writer has made and Hive may not show yet: paths of files."""
+    return look(lake, kind, day)[1]
+
+
+def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:
+    """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none."""
+    found = files(lake, generation, day)
+    return read_notes(lake, found[0].path, found[0].size) if found else {}
 
 
 def files(lake: Lake, generation: Generation, day: str) -> list[DataFile]:

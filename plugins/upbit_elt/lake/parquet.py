@@ -1,8 +1,13 @@
-"""Parquet bytes of candle tables, with the coverage in the footer."""
+"""Parquet bytes of tables, with the coverage and where the rows came from in the footer."""
 
 from __future__ import annotations
 
+import base64
 import io
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,17 +17,34 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake.coverage import FOOTER_KEY, Coverage
 from upbit_elt.lake.webhdfs import Lake
 
-# Footers of live files are a few KB, those of merged days some tens.
+NOTES_KEY = b"upbit_elt.notes"
+# Footers of live files are a few KB, those of merged days some hundred.
 _TAIL = 256 * 1024
+# The coverage of a merged day is half a megabyte of JSON, a fifth of it when compressed.
+_PACK_BEYOND = 16 * 1024
+ROW_GROUP = 100_000
 
 
 def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
     """Parquet (zstd) of a table; the same table and coverage give the same bytes."""
-    if coverage is not None:
-        table = table.replace_schema_metadata({FOOTER_KEY: coverage.to_json()})
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=100_000)
+    with parquet_writer(sink, table.schema, metadata(coverage)) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
     return sink.getvalue()
+
+
+def parquet_writer(sink: io.BytesIO, schema: pa.Schema, footer: Mapping[bytes, bytes]) -> pq.ParquetWriter:
+    """Writes Parquet (zstd) with `footer` (see `metadata`) at its end."""
+    # `store_schema` would write a second copy of the schema, larger than the rows of a quiet window.
+    writer = pq.ParquetWriter(sink, schema.remove_metadata(), compression="zstd", store_schema=False)
+    writer.add_key_value_metadata(footer)
+    return writer
+
+
+def metadata(coverage: Coverage | None, notes: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
+    """What the footer says: the coverage, and notes of the one who wrote the file (plain JSON values)."""
+    found = {} if coverage is None else {FOOTER_KEY: _packed(coverage.to_json())}
+    return found | ({NOTES_KEY: _packed(json.dumps(notes, sort_keys=True).encode())} if notes else {})
 
 
 def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
@@ -37,18 +59,52 @@ def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
 def coverage_of(data: bytes, path: str) -> Coverage:
     """Coverage in the footer of Parquet bytes (the file's end is enough). Raises LakeCorrupt when absent."""
     try:
-        metadata = pq.read_metadata(io.BytesIO(data)).metadata or {}
+        found = (pq.read_metadata(io.BytesIO(data)).metadata or {}).get(FOOTER_KEY)
     except pa.ArrowException as error:
         raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
-    if FOOTER_KEY not in metadata:
+    if found is None:
         raise LakeCorrupt(f"{path}: its footer says nothing about coverage; was it written by another program?")
-    return Coverage.from_json(metadata[FOOTER_KEY])
+    try:
+        return Coverage.from_json(_unpacked(found))
+    except (ValueError, zlib.error) as error:
+        raise LakeCorrupt(f"{path}: its footer's coverage cannot be unpacked: {error}") from error
+
+
+def notes_of(data: bytes, path: str) -> dict[str, Any]:
+    """Notes in the footer of Parquet bytes (the file's end is enough), {} of a plain window's file.
+
+    Raises:
+        LakeCorrupt: it is no Parquet file, or the notes are no JSON.
+    """
+    try:
+        found = (pq.read_metadata(io.BytesIO(data)).metadata or {}).get(NOTES_KEY)
+        return dict(json.loads(_unpacked(found))) if found else {}
+    except (pa.ArrowException, ValueError, zlib.error) as error:
+        raise LakeCorrupt(f"{path}: its footer cannot be read: {error}") from error
+
+
+def _packed(text: bytes) -> bytes:
+    """Base64 of zlib where it pays: a Parquet footer holds text, uncompressed."""
+    return base64.b64encode(zlib.compress(text)) if len(text) > _PACK_BEYOND else text
+
+
+def _unpacked(data: bytes) -> bytes:
+    return data if data.startswith((b"{", b"[")) else zlib.decompress(base64.b64decode(data))
+
+
+def read_notes(lake: Lake, path: str, size: int) -> dict[str, Any]:
+    """Notes of a file in the lake, reading only the file's end; `size` in bytes."""
+    return notes_of(_tail(lake, path, size), path)
 
 
 def read_coverage(lake: Lake, path: str, size: int) -> Coverage:
     """Coverage of a file in the lake, reading only the file's end; `size` in bytes."""
+    return coverage_of(_tail(lake, path, size), path)
+
+
+def _tail(lake: Lake, path: str, size: int) -> bytes:
     tail = lake.read(path, offset=max(0, size - _TAIL))
     footer = int.from_bytes(tail[-8:-4], "little") + 8
     if footer > len(tail):
         tail = lake.read(path, offset=max(0, size - footer))
-    return coverage_of(tail, path)
+    return tail

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import reduce
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import KEY, SCHEMA, day_end, day_start
+from upbit_elt.candle import day_end, day_start, wire
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of, decode
+from upbit_elt.lake.shape import CANDLE, Shape
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
@@ -20,15 +24,19 @@ def read_sources(
 ) -> tuple[list[pa.Table], list[Coverage]]:
     """Tables and coverages of the files of a KST day's current generation, oldest first.
 
-    With `start` and `end` (UTC) only the files whose span touches [start, end).
+    With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a
+    day that was rolled up is one large file.
     """
     generation = ledger.current(lake, "candle", day)
     start, end = start or day_start(day), end or day_end(day)
+    moment = pc.field("candle_date_time_utc")
+    inside = (moment >= wire(start)) & (moment < wire(end))
     tables, coverages = [], []
     for file in ledger.files(lake, generation, day) if generation else []:
         if file.start < end and file.end > start:
             data = lake.read(file.path)
-            tables.append(decode(data, file.path))
+            table = decode(data, file.path)
+            tables.append(table if start <= file.start and file.end <= end else table.filter(inside))
             coverages.append(coverage_of(data, file.path))
     return tables, coverages
 
@@ -50,17 +58,18 @@ def _touches(entry: Entry, start: datetime, end: datetime) -> bool:
     return span is None or (span[0] < end and span[1] > start)
 
 
-def latest(tables: list[pa.Table]) -> pa.Table:
-    """One table with each key once, sorted by market and time; of equal keys the last table's row stays."""
+def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:
+    """One table of several (oldest first) with each key once, sorted by key; `shape` says which row of a key stays."""
     if not tables:
-        return SCHEMA.empty_table()
+        return shape.schema.empty_table()
+    names, step = shape.schema.names, -1 if shape.later_wins else 1
     numbered = [
-        t.select(SCHEMA.names).append_column("_age", pa.array([-i] * t.num_rows, pa.int32()))
+        t.select(names).append_column("_age", pa.array(np.full(t.num_rows, step * i, np.int32)))
         for i, t in enumerate(tables)
     ]
-    table = pa.concat_tables(numbered).sort_by([(name, "ascending") for name in [*KEY, "_age"]]).combine_chunks()
+    table = pa.concat_tables(numbered).sort_by([(name, "ascending") for name in [*shape.key, "_age"]]).combine_chunks()
     if table.num_rows < 2:
-        return table.select(SCHEMA.names)
-    same = [pc.equal(table.column(name)[1:], table.column(name)[:-1]) for name in KEY]
-    first = pa.chunked_array([pa.array([True]), *pc.invert(pc.and_(*same)).chunks])
-    return table.filter(first).select(SCHEMA.names)
+        return table.select(names)
+    same = [pc.equal(table.column(name)[1:], table.column(name)[:-1]) for name in shape.key]
+    first = pa.chunked_array([pa.array([True]), *pc.invert(reduce(pc.and_, same)).chunks])
+    return table.filter(first).select(names)

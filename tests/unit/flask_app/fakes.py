@@ -83,7 +83,8 @@ class MemoryLake(Lake):
         self._answer()
         if target in self.files and options != "OVERWRITE":
             raise LakeConflict(f"{target}: already there")
-        self.files[target] = self.files.pop(source)
+        for path in [path for path in self.files if path == source or path.startswith(f"{source}/")]:
+            self.files[target + path.removeprefix(source)] = self.files.pop(path)
 
     def _answer(self) -> None:
         if not self.up:

@@ -8,9 +8,11 @@ from datetime import datetime, timedelta
 from flask_app.window import LENGTH, Window
 from tests.unit.flask_app.world import MARKETS, NOON, World, candle, minutes
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, kst_day, to_table, wire
-from upbit_elt.lake import layout
+from upbit_elt.lake import layout, publish
 from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import encode
+from upbit_elt.warehouse import show
 
 TODAY = kst_day(NOON)
 
@@ -73,6 +75,40 @@ def test_yesterday_that_is_repaired_loads_anew(world: World) -> None:
     world.publish_file(day, day_start(day), day_end(day), rows, generation=2)
     world.publish(NOON, NOON + MINUTE)
     assert price(world, "KRW-BTC", NOON - timedelta(hours=20)) == 7.0
+
+
+def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle | None = None) -> None:
+    """As the pipeline does it: all files of the day become one in a new generation, and Hive is switched."""
+    lake = world.lake
+    with lease(lake, layout.day_folder(lake.root, "candle", day), world.clock) as held:
+        if repaired:
+            known = Coverage(repaired.start, repaired.start, "repair")
+            publish.publish_generation(lake, day, to_table([repaired]), known, held, complete=complete)
+        else:
+            publish.rewrite(lake, day, "roll", held, complete=complete)
+    show.show_day(lake, world.hive, world.settings, "candle", day)
+
+
+def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) -> None:
+    before = held(world)
+    for _ in range(2):
+        roll_up(world, TODAY)
+    roll_up(world, kst_day(NOON - timedelta(days=1)), complete=True)
+    world.hive.scanned.clear()
+    assert held(world) == before
+    world.publish_file(TODAY, NOON, NOON + MINUTE, [candle("KRW-ETH", NOON)], generation=3)
+    after = held(world)
+    assert after - before == {("KRW-ETH", wire(NOON))}
+    assert world.hive.scanned == ["2026-11-24"] * 2, "only the newest minutes were asked for"
+
+
+def test_a_repair_between_two_roll_ups_is_seen(world: World) -> None:
+    held(world)
+    roll_up(world, TODAY)
+    repaired = replace(candle("KRW-BTC", NOON - timedelta(hours=3)), trade_price=1.0)
+    roll_up(world, TODAY, repaired=repaired)
+    roll_up(world, TODAY)
+    assert price(world, "KRW-BTC", repaired.start) == 1.0
 
 
 def test_a_day_that_is_backfilled_behind_the_live_runs_appears() -> None:

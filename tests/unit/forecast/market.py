@@ -89,15 +89,19 @@ class MemoryLake(Lake):
             raise LakeCorrupt(f"{path}: no such file in HDFS")
         return self.files[path][offset : None if length is None else offset + length]
 
-    def publish(self, path: str, data: bytes) -> bool:
-        if path in self.files and self.files[path] != data:
-            raise LakeConflict(f"{path}: already there")
-        fresh = path not in self.files
-        self.files[path] = data
-        return fresh
+    def size(self, path: str) -> int | None:
+        return len(self.files[path]) if path in self.files else None
 
-    def replace(self, path: str, data: bytes) -> None:
+    def create(self, path: str, data: bytes) -> None:
         self.files[path] = data
+
+    def delete(self, path: str) -> None:
+        self.files.pop(path, None)
+
+    def _rename(self, source: str, target: str, options: str) -> None:
+        if target in self.files and options != "OVERWRITE":
+            raise LakeConflict(f"{target}: already there")
+        self.files[target] = self.files.pop(source)
 
 
 class MemoryHive(Hive):

@@ -24,7 +24,7 @@ from upbit_elt.forecast.store import store
 from upbit_elt.forecast.train import TrainedModel
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import window_name
-from upbit_elt.lake.parquet import encode
+from upbit_elt.lake.parquet import encode, metadata, parquet_writer
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import ensure_day
 
@@ -203,7 +203,10 @@ def test_forecasts_go_to_the_newest_live_generation_of_an_open_day_only(
     table = predict(champion, reverting, END)
     store(lake, hive, settings, table)
     assert "/replica/forecast/261125/live-3/202611241500.parquet" in lake.files
-    lake.files["/replica/forecast/261125/day-1/forecast.parquet"] = b""
+    sink = io.BytesIO()
+    with parquet_writer(sink, table.schema, metadata(None, {"origins": ["202611241458"]})) as writer:
+        writer.write_table(table.slice(0, 0))
+    lake.files["/replica/forecast/261125/day-1/forecast.parquet"] = sink.getvalue()
     with pytest.raises(LakeConflict, match="the day is complete"):
         store(lake, hive, settings, table)
 

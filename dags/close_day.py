@@ -1,0 +1,38 @@
+"""Every 10 minutes, between the live runs: close the days that are over, and keep the forecasts in few files."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task
+
+
+@dag(
+    dag_id="close_day",
+    schedule=CronDataIntervalTimetable("3-59/10 * * * *", timezone="UTC"),  # odd minutes: live runs start at even ones
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def close_day() -> None:
+    @task(execution_timeout=timedelta(minutes=8))
+    def close() -> dict[str, Any]:
+        """Close what is ready; a day with holes waits some hours for them, and is then closed with its holes named."""
+        from upbit_elt import airflow_glue, closing
+
+        done = closing.close(airflow_glue.deployment(), get_current_context()["run_id"])
+        return {
+            "made": [published._asdict() for published in done.made],
+            "mended": done.mended,
+            "holes": [f"{hole.market} {hole.start} to {hole.end}: {hole.reason}" for hole in done.holes[:20]],
+            "waiting": done.waiting,
+        }
+
+    close()
+
+
+close_day()

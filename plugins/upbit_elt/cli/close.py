@@ -1,0 +1,42 @@
+"""`python -m upbit_elt close`: what the DAG close_day does, by hand."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from upbit_elt import closing
+from upbit_elt.candle import day_start, kst_day
+from upbit_elt.settings import settings
+
+
+@click.command()
+@click.option("--day", metavar="yyMMdd", help="Only this KST day; exit 1 when it stays open.")
+@click.option("--with-holes", is_flag=True, help="Close now what would wait for its holes to be healed.")
+def close(day: str | None, with_holes: bool) -> None:
+    """Close the days that are over: one sorted file each, held against its sources (what the DAG close_day does)."""
+    if day:
+        _check(day)
+    done = closing.close(settings(), f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", only=day, with_holes=with_holes)
+    for published in done.made:
+        click.echo(f"{published.day}: {published.rows} rows in {published.folder}/{published.file_name}")
+    for hole in done.holes:
+        click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.reason}")
+    for mended in done.mended:
+        click.echo(f"{mended}: shown in Hive now")
+    for name, reason in done.waiting.items():
+        click.echo(f"{name} stays open: {reason}")
+    if not (done.made or done.mended or done.waiting):
+        click.echo(f"{day} is closed already" if day else "nothing to close")
+    sys.exit(1 if day and done.waiting else 0)
+
+
+def _check(day: str) -> None:
+    try:
+        known = kst_day(day_start(day)) == day
+    except ValueError:
+        known = False
+    if not known:
+        raise click.BadParameter(f"{day!r} is no day; write yyMMdd, as 261124", param_hint="--day")

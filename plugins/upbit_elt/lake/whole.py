@@ -1,0 +1,44 @@
+"""Is a day whole? What is still missing of a KST day that is over, by its files' footers alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from upbit_elt.candle import day_end, day_start
+from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import Coverage, Span, gaps
+from upbit_elt.lake.parquet import read_coverage
+from upbit_elt.lake.webhdfs import Lake
+
+NOT_ASKED = "not asked for yet"
+
+
+def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
+    """Spans (UTC) of a KST day that no file of its current generation accounts for, each with its reason.
+
+    Of markets that the day's files name and that are still listed when the lake's newest coverage `live` ends. Those
+    that left in the meantime are not waited for, nor those that came later.
+    """
+    generation = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, generation, day) if generation else []
+    known: dict[str, list[Span]] = defaultdict(list)
+    holes: dict[str, list[Span]] = defaultdict(list)
+    for span in (span for file in files for span in read_coverage(lake, file.path, file.size).spans):
+        (holes if span.state == "hole" else known)[span.market].append(span)
+    return [
+        Span(market, start, end, "hole", _reason(holes[market], start, end))
+        for market in sorted(listed(live) & (known.keys() | holes.keys()))
+        for start, end in gaps(known[market], day_start(day), day_end(day))
+    ]
+
+
+def listed(live: Coverage) -> set[str]:
+    """Markets that the exchange listed when a coverage ended: each has a span that reaches its end."""
+    return {span.market for span in live.spans if span.end == live.end}
+
+
+def _reason(holes: Iterable[Span], start: datetime, end: datetime) -> str:
+    reasons = [hole.reason for hole in holes if hole.start < end and hole.end > start]
+    return reasons[-1] if reasons else NOT_ASKED
