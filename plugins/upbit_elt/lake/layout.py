@@ -4,6 +4,7 @@
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
+<root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
 <root>/model/<version>/, <root>/model/champion.json
 """
 
@@ -13,7 +14,7 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-Kind = Literal["candle", "forecast"]
+Kind = Literal["candle", "forecast", "reconciliation"]
 STAMP = "%Y%m%d%H%M"
 DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")

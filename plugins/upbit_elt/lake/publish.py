@@ -5,6 +5,7 @@ The caller holds the day's lease.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -13,10 +14,10 @@ import pyarrow as pa
 from upbit_elt.candle import KEY, day_end, day_start
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.coverage import Coverage, merge
+from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode
-from upbit_elt.lake.read import latest, read_sources
+from upbit_elt.lake.read import latest, outside, read_sources
 from upbit_elt.lake.webhdfs import Lake
 
 
@@ -51,17 +52,26 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
 
 
 def publish_generation(
-    lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease, *, complete: bool
+    lake: Lake,
+    day: str,
+    table: pa.Table,
+    coverage: Coverage,
+    lease: Lease,
+    *,
+    complete: bool,
+    replaces: Sequence[Span] = (),
 ) -> Published:
     """Publish a new generation of a day: all that the current one holds, with `table` added to it.
 
-    Where both hold a key, `table` wins: it was asked for later. Before it becomes visible, it is read back and
+    Where both hold a key, `table` wins: it was asked for later. In the spans of `replaces` only `table` counts:
+    candles of the current generation that it does not hold are left out. Before it becomes visible, it is read back and
     its key set and coverage are compared with the sources.
 
     Raises:
         LakeCorrupt: what was written does not hold what it should; nothing became visible.
     """
     old, coverages = read_sources(lake, day)
+    old = [outside(part, replaces) for part in old]
     merged = latest([*old, table])
     whole = merge([*coverages, coverage], coverage.run).clipped(day_start(day), day_end(day))
     folder = _next_folder(lake, day, complete=complete)
