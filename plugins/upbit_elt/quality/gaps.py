@@ -10,8 +10,9 @@ trade was older); or a *hole* with its reason. A hole is **explained** when the 
 - `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more and the exchange said of
   at least half of them that there was none
 
-What may be missing is **unexplained**: `failed request` (the next run asks again) and `never asked` (between first
-span and watermark without a span: a file was lost, or history was not brought in).
+What may be missing is **unexplained**: `failed request` (the next run asks again), `refused row` and `late row` (the
+row that came made no sense, or did not come yet), `file lost` (a complete day whose folder is empty), and `never
+asked` (between first span and watermark without a span: a file was lost, or history was not brought in).
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ UNASKED, HOLE, QUIET, ASKED, PROVEN, CANDLE = range(6)
 OUTAGE = 5
 OUTAGE_MARKETS = 20  # of fewer, a pause of all may be chance
 BEGIN, UNLISTED, DELISTED, VENUE = "before collection began", "not listed yet", "delisted", "venue outage"
-NEVER, FAILED = "never asked", "failed request"
+NEVER, LOST, FAILED = "never asked", "file lost", "failed request"
 EXPLAINED = frozenset({BEGIN, UNLISTED, DELISTED, VENUE})
 _READERS = 8
-_REFUSED = "UnknownMarket"
+# How the words of a hole's reason begin, and what it is then; any other is a failed request.
+_KINDS = {"UnknownMarket": DELISTED, "refused row": "refused row", "late row": "late row"}
 _KEYS = pa.schema([(name, pa.string()) for name in KEY])
 
 
@@ -97,7 +99,7 @@ class Grid(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """Accounts of markets over a span, and the spans (UTC) in which none of all markets traded though they were asked."""
+    """Accounts of markets over a span, and the spans (UTC) in which no market at all traded though all were asked."""
 
     accounts: Sequence[Account]
     outages: Sequence[tuple[datetime, datetime]]
@@ -115,9 +117,13 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
     """
     chosen = set(markets) or set(known.watermark)
     found = {market: Account(market) for market in sorted(chosen)}
-    firsts, silent = Firsts(lake), []
-    for day in days_between(start, min(end, known.end)):
-        grid = grid_of(lake, known, firsts, day, max(start, day_start(day)), min(end, known.end, day_end(day)))
+    firsts, silent, end = Firsts(lake), [], min(end, known.end)
+    began = min(firsts.began() or end, end)
+    if start < began:
+        for one in found.values():
+            one.holes.append(Hole(start, began, BEGIN))
+    for day in days_between(max(start, began), end):
+        grid = grid_of(lake, known, firsts, day, max(start, began, day_start(day)), min(end, day_end(day)))
         silent += outages(grid)
         for row, market in enumerate(grid.markets):
             if market in found:
@@ -132,6 +138,8 @@ def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: dateti
     state = np.zeros((len(markets), width), np.uint8)
     reason = np.zeros((len(markets), width), np.int32)
     reasons = _Reasons()
+    lost = lost_folder(lake, day)
+    never = reasons.number(LOST, lost) if lost else reasons.number(NEVER)
     grid = Grid(start, markets, state, reason, reasons)
     rows = {market: row for row, market in enumerate(markets)}
     for keys, coverage in read_keys(lake, day, start, end):
@@ -139,29 +147,41 @@ def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: dateti
             _apply(grid, reasons, rows, span)
         _mark_candles(grid, rows, keys)
     _mark_proven(grid, rows, lake, day)
-    _name_holes(grid, reasons, known, firsts)
+    _name_holes(grid, reasons, known, firsts, never)
     return grid
 
 
+def lost_folder(lake: Lake, day: str) -> str | None:
+    """Folder of a KST day's current generation if it is complete and yet holds no file."""
+    generation = ledger.current(lake, "candle", day)
+    lost = generation is not None and generation.complete and not ledger.files(lake, generation, day)
+    return generation.path if generation and lost else None
+
+
 class Firsts:
-    """First minute (UTC) that the lake accounts for, by market; reads footers, oldest day first, as far as needed."""
+    """First minute (UTC) that the lake accounts for, by market; reads footers, oldest day first, as far as needed.
+
+    What a lost file accounted for is not known: it is taken to be the whole day of every market.
+    """
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._days = iter(ledger.days(lake, "candle"))
         self._found: dict[str, datetime] = {}
+        self._lost: datetime | None = None
 
     def of(self, market: str) -> datetime | None:
         """Start of the market's first span that is not a hole, None when there is none."""
-        while market not in self._found and self._read_next():
+        while market not in self._found and not self._lost and self._read_next():
             pass
-        return self._found.get(market)
+        known = [moment for moment in (self._found.get(market), self._lost) if moment]
+        return min(known, default=None)
 
     def began(self) -> datetime | None:
         """The first minute of any market."""
-        while not self._found and self._read_next():
+        while not self._found and not self._lost and self._read_next():
             pass
-        return min(self._found.values(), default=None)
+        return min([*self._found.values(), *([self._lost] if self._lost else [])], default=None)
 
     def _read_next(self) -> bool:
         day = next(self._days, None)
@@ -172,6 +192,8 @@ class Firsts:
             for span in read_coverage(self._lake, file.path, file.size).known():
                 fresh[span.market] = min(span.start, fresh.get(span.market, span.start))
         self._found = fresh | self._found
+        if day and lost_folder(self._lake, day):
+            self._lost = self._lost or day_start(day)
         return day is not None
 
 
@@ -208,7 +230,7 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
     part = grid.state[row, first:last]
     np.maximum(part, level, out=part)
     if level == HOLE:
-        name = DELISTED if span.reason.startswith(_REFUSED) else FAILED
+        name = _KINDS.get(span.reason.partition(":")[0], FAILED)
         grid.reason[row, first:last] = reasons.number(name, span.reason)
 
 
@@ -232,7 +254,7 @@ def _mark_proven(grid: Grid, rows: Mapping[str, int], lake: Lake, day: str) -> N
             np.maximum(part, PROVEN, out=part)
 
 
-def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts) -> None:
+def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts, never: int) -> None:
     """Give unasked minutes their reason, and failed ones that of an outage."""
     outage = _outage(grid)
     failed = {number for number, (name, _) in enumerate(reasons) if name == FAILED}
@@ -242,31 +264,18 @@ def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts) 
         hit = outage & (state == HOLE) & np.isin(reason, list(failed))
         for number in np.unique(reason[hit]).tolist():
             reason[hit & (reason == number)] = reasons.number(VENUE, reasons[number][1])
-        unasked = state == UNASKED
-        if unasked.any():
-            _name_unasked(grid, reasons, known, firsts, market, unasked, reason)
+        if (state == UNASKED).any():
+            _name_unasked(grid, row, reasons, never, known.watermark[market], firsts.of(market))
 
 
 def _name_unasked(
-    grid: Grid,
-    reasons: _Reasons,
-    known: Coverage,
-    firsts: Firsts,
-    market: str,
-    unasked: NDArray[np.bool_],
-    reason: NDArray[np.int32],
+    grid: Grid, row: int, reasons: _Reasons, never: int, watermark: datetime, first: datetime | None
 ) -> None:
+    unasked, reason = grid.state[row] == UNASKED, grid.reason[row]
     minutes = np.arange(len(unasked))
-    left = minutes >= _column(grid, known.watermark[market])
-    reason[unasked & left] = reasons.number(DELISTED)
-    if not (unasked & ~left).any():
-        return
-    first, began = firsts.of(market), firsts.began()
-    unlisted = minutes < (_column(grid, first) if first else len(minutes))
-    before = minutes < (_column(grid, began) if began else len(minutes))
-    reason[unasked & ~left] = reasons.number(NEVER)
-    reason[unasked & ~left & unlisted] = reasons.number(UNLISTED)
-    reason[unasked & ~left & before] = reasons.number(BEGIN)
+    reason[unasked] = never
+    reason[unasked & (minutes < (_column(grid, first) if first else len(minutes)))] = reasons.number(UNLISTED)
+    reason[unasked & (minutes >= _column(grid, watermark))] = reasons.number(DELISTED)
 
 
 def outages(grid: Grid) -> list[tuple[datetime, datetime]]:

@@ -32,7 +32,7 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import proofs
 from upbit_elt.quality.day import Day, batches
 from upbit_elt.quality.hours import HOUR
-from upbit_elt.quality.proofs import DayProof, Proof
+from upbit_elt.quality.proofs import DayProof, Proof, Verdict
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -47,10 +47,14 @@ _LOOK = 1.0  # seconds between two looks at a live run's lease
 
 @dataclass(frozen=True)
 class Judged:
-    """What a run made of a closed day: its judgement, all rows of it, and whether candles were repaired."""
+    """What a run made of a closed day: its verdict, all rows of it, and whether candles were repaired.
+
+    `proof` is where the rows lie, None when no market could be judged.
+    """
 
     day: str
-    proof: DayProof
+    verdict: Verdict
+    proof: DayProof | None
     rows: tuple[Proof, ...]
     repaired: bool
     unjudged: int
@@ -66,18 +70,18 @@ class Judged:
         )
         gone = sum(row.state == "gone" for row in self.rows)
         return (
-            f"{self.day} {self.proof.verdict}: {len(self.rows)} markets, {hours} hours compared, {differing} differed, "
+            f"{self.day} {self.verdict}: {len(self.rows)} markets, {hours} hours compared, {differing} differed, "
             f"{repaired} repaired, {findings} findings, {gone} markets gone, {self.unjudged} not judged yet"
         )
 
 
-def wanted(lake: Lake) -> list[str]:
-    """Closed KST days whose candles have no whole judgement yet, newest first."""
+def wanted(lake: Lake, *, retry: bool = False) -> list[str]:
+    """Closed KST days without a whole judgement of their candles, newest first; with `retry` also those with findings."""
+    unsettled = {None, "partial", "findings"} if retry else {None, "partial"}
     found = []
     for day in reversed(ledger.days(lake, "candle")):
-        generation = ledger.current(lake, "candle", day)
-        judged = proofs.valid(lake, day) if generation and generation.complete else None
-        if generation and generation.complete and (judged is None or judged.verdict == "partial"):
+        state, judged = proofs.state_of(lake, day)
+        if state != "open" and (judged.verdict if judged else None) in unsettled:
             found.append(day)
     return found
 
@@ -115,6 +119,8 @@ class Prover:
         with lease(self._lake, folder, self._clock, wait=wait) as held:
             run = _Run(self, run_id, until, held)
             for batch in batches(days, BATCH):
+                if not run.may_go_on():
+                    break
                 done += run.batch(batch, retry=retry)
         return done
 
@@ -187,15 +193,15 @@ class _Run:
 
     def _publish(self, day: Day, *, repaired: bool) -> Judged:
         rows = tuple(day.judged[market] for market in sorted(day.judged))
-        found = proofs.publish(self._lake, day.day, rows, day.generation, day.verdict, self._held)
-        judged = Judged(day.day, found, rows, repaired, len(day.todo()))
+        found = proofs.publish(self._lake, day.day, rows, day.generation, day.verdict, self._held) if rows else None
+        judged = Judged(day.day, day.verdict, found, rows, repaired, len(day.todo()))
         log.info("%s", judged)
         return judged
 
     def _answers(self, asks: Sequence[Ask], *, unit: MinuteUnit) -> Iterator[Answer]:
         """Answers, in chunks; none any more when the time is over."""
         for chunk in _chunks(asks, self._chunk, unit):
-            if not self._may_go_on():
+            if not self.may_go_on():
                 return
             yield from fetch(self._client, chunk, workers=self._workers, tick=self._asked, unit=unit)
 
@@ -203,7 +209,7 @@ class _Run:
         self._held.renew()
         self._tell()
 
-    def _may_go_on(self) -> bool:
+    def may_go_on(self) -> bool:
         """Whether a chunk still fits; waits while a live run is under way."""
         live = layout.kind_folder(self._lake.root, "candle")
         while self._clock.now() + CHUNK_TIME <= self._until:

@@ -1,0 +1,1 @@
+"""Commands that `python -m upbit_elt` registers."""
