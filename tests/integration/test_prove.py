@@ -155,7 +155,8 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
     lost = account(world)
     assert lost.unexplained() == 5 * 1440
     assert {hole.reason for one in lost.accounts for hole in one.holes} == {"file lost"}
-    (judged,) = world.prove([DAY], retry=True)
+    assert wanted(world.lake) == [DAY], "the next run of the DAG repairs it"
+    (judged,) = world.prove(wanted(world.lake))
     assert (judged.verdict, judged.repaired) == ("proven", True)
     assert world.in_hive(START, END) == world.truth(START, END)
     assert account(world).unexplained() == 0
@@ -253,6 +254,17 @@ def test_several_days_share_their_requests(daemons: Settings, tmp_path: Path) ->
         assert len(world.wire.candle_requests()) - before == len(world.markets)
     finally:
         world.close()
+
+
+def test_a_candle_lost_after_the_proof_is_not_called_proven(world: World) -> None:
+    world.prove([DAY])
+    market = world.busiest(START, END)
+    lost = next(c for c in world.truth(START, END) if c.market == market)
+    replant(world, lambda candles: [c for c in candles if c != lost])
+    assert told(world, market, lost.start) == "empty (asked)"
+    assert world.prove([DAY])[0].repaired
+    assert told(world, market, lost.start) == "candle"
+    assert world.in_hive(START, END) == world.truth(START, END)
 
 
 def replace_price(candle: Candle, price: float) -> Candle:

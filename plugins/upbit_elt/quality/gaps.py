@@ -17,6 +17,7 @@ asked` (between first span and watermark without a span: a file was lost, or his
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -142,11 +143,13 @@ def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: dateti
     never = reasons.number(LOST, lost) if lost else reasons.number(NEVER)
     grid = Grid(start, markets, state, reason, reasons)
     rows = {market: row for row, market in enumerate(markets)}
+    counts: Counter[str] = Counter()
     for keys, coverage in read_keys(lake, day, start, end):
+        counts.update({row["values"]: row["counts"] for row in pc.value_counts(keys.column(KEY[0])).to_pylist()})
         for span in coverage.spans:
             _apply(grid, reasons, rows, span)
         _mark_candles(grid, rows, keys)
-    _mark_proven(grid, rows, lake, day)
+    _mark_proven(grid, rows, counts, proofs.read(lake, proofs.valid(lake, day)), day)
     _name_holes(grid, reasons, known, firsts, never)
     return grid
 
@@ -246,9 +249,13 @@ def _mark_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
     grid.state[line[inside], column[inside]] = CANDLE
 
 
-def _mark_proven(grid: Grid, rows: Mapping[str, int], lake: Lake, day: str) -> None:
-    for market, proof in proofs.read(lake, proofs.valid(lake, day)).items():
-        for hour in proof.proven_hours(day) if market in rows else ():
+def _mark_proven(
+    grid: Grid, rows: Mapping[str, int], counts: Mapping[str, int], found: Mapping[str, proofs.Proof], day: str
+) -> None:
+    """Empty minutes of proven hours; a proof counts only for as many candles as it saw (a complete day is one file)."""
+    for market, proof in found.items():
+        holds = market in rows and proof.candles == counts.get(market, 0)
+        for hour in proof.proven_hours(day) if holds else ():
             first, last = _columns(grid, hour, hour + HOUR)
             part = grid.state[rows[market], first:last]
             np.maximum(part, PROVEN, out=part)

@@ -98,9 +98,11 @@ def newest(lake: Lake, day: str) -> DayProof | None:
 
 
 def valid(lake: Lake, day: str) -> DayProof | None:
-    """The newest judgement of a KST day if it is of the candles' current generation."""
+    """The newest judgement of a KST day if it is of the candles' current generation, and that holds a file still."""
     generation, found = ledger.current(lake, "candle", day), newest(lake, day)
-    return found if generation and found and generation.path.endswith(f"/{found.generation}") else None
+    if generation is None or found is None or not generation.path.endswith(f"/{found.generation}"):
+        return None
+    return found if ledger.files(lake, generation, day) else None
 
 
 def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
@@ -139,13 +141,14 @@ def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verd
     numbers = [found.number for found in ledger.generations(lake, "reconciliation", day)]
     folder = layout.complete_folder(lake.root, "reconciliation", day, max(numbers, default=0) + 1)
     hidden = f"{layout.day_folder(lake.root, 'reconciliation', day)}/_{uuid4().hex}"
-    lake.publish(f"{hidden}/{name}", encode(_table(rows)))
+    lake.publish(f"{hidden}/{name}", encode(to_table(rows)))
     lease.check()
     lake.rename(hidden, folder)
     return DayProof(day, generation, verdict, folder, f"{folder}/{name}")
 
 
-def _table(rows: list[Proof]) -> pa.Table:
+def to_table(rows: list[Proof]) -> pa.Table:
+    """Arrow table (SCHEMA) of rows."""
     columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(fields(Proof))
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

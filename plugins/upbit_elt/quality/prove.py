@@ -76,7 +76,7 @@ class Judged:
 
 
 def wanted(lake: Lake, *, retry: bool = False) -> list[str]:
-    """Closed KST days without a whole judgement of their candles, newest first; with `retry` also those with findings."""
+    """Closed KST days without a whole judgement of their candles, newest first; `retry` adds those with findings."""
     unsettled = {None, "partial", "findings"} if retry else {None, "partial"}
     found = []
     for day in reversed(ledger.days(lake, "candle")):
