@@ -90,9 +90,9 @@ def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage
         near = difflib.get_close_matches(market, known.watermark, n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise NotCollected(f"{market}: not collected here ({len(known.watermark)} markets are){hint}")
-    if minute > now:
-        raise NotCollected(f"{_kst(minute)} is in the future; it is {_kst(now)} now")
     if minute >= known.end:
+        if minute > now:
+            raise NotCollected(f"{_kst(minute)} is in the future; it is {_kst(now)} now")
         raise NotCollected(f"{_kst(minute)} is not collected yet: the lake reaches until {_kst(known.end)}")
     return known
 
