@@ -11,7 +11,7 @@ const calendar = (() => {
   /** What the cell says of a day: its class, its word, and the sentence that a pointer or a screen reader gets. */
   function words(day) {
     const count = `${format.count(day.candles)} candles`;
-    if (day.findings) return ["findings", `${day.findings} differ`, `${count}; ${day.findings} hours differ from the exchange`];
+    if (day.findings) return ["findings", "differs", `${count}; ${day.findings} hours differ from the exchange`];
     const mended = day.repaired ? `, ${day.repaired} hours repaired` : "";
     const gone = day.gone ? `, ${day.gone} markets no longer listed` : "";
     if (day.state === "proven") return ["proven", "proven", `${count}; every hour equals the exchange's own${mended}${gone}`];
@@ -23,7 +23,7 @@ const calendar = (() => {
   function cell(date, day) {
     const item = document.createElement("li");
     const number = document.createElement("b");
-    number.textContent = date.slice(8) === "01" ? date.slice(5) : date.slice(8);
+    number.textContent = date.endsWith("-01") ? `${Number(date.slice(5, 7))}/1` : Number(date.slice(8));
     if (!day) {
       item.className = "day none";
       item.title = `${date}: not collected`;
@@ -38,7 +38,7 @@ const calendar = (() => {
     const state = document.createElement("span");
     state.textContent = word;
     const size = document.createElement("small");
-    size.textContent = short.format(day.candles);
+    size.textContent = day.findings ? `${day.findings} h` : short.format(day.candles);
     link.append(number, state, size);
     item.className = `day ${kind}`;
     item.append(link);

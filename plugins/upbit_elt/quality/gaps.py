@@ -191,9 +191,10 @@ class Firsts:
         generation = ledger.current(self._lake, "candle", day) if day else None
         files = ledger.files(self._lake, generation, day) if generation and day else []
         fresh: dict[str, datetime] = {}
-        for file in files:
-            for span in read_coverage(self._lake, file.path, file.size).known():
-                fresh[span.market] = min(span.start, fresh.get(span.market, span.start))
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            coverages = list(pool.map(lambda file: read_coverage(self._lake, file.path, file.size), files))
+        for span in (span for coverage in coverages for span in coverage.known()):
+            fresh[span.market] = min(span.start, fresh.get(span.market, span.start))
         self._found = fresh | self._found
         if day and lost_folder(self._lake, day):
             self._lost = self._lost or day_start(day)
