@@ -28,7 +28,7 @@ def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
 def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
     """Table of Parquet bytes, columns as in `schema`. Raises LakeCorrupt when they are not."""
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = pq.read_table(io.BytesIO(data), columns=schema.names)
         return table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError) as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of {schema.names}: {error}") from error
