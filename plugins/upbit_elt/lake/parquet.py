@@ -47,18 +47,18 @@ def coverage_of(data: bytes, path: str) -> Coverage:
 
 def read_coverage(lake: Lake, path: str, size: int) -> Coverage:
     """Coverage of a file in the lake, reading only the file's end; `size` in bytes."""
-    return coverage_of(_footer(lake, path, size), path)
+    return coverage_of(_tail(lake, path, size), path)
 
 
 def read_count(lake: Lake, path: str, size: int) -> int:
     """Rows of a file in the lake, reading only the file's end; `size` in bytes. Raises LakeCorrupt."""
     try:
-        return int(pq.read_metadata(io.BytesIO(_footer(lake, path, size))).num_rows)
+        return int(pq.read_metadata(io.BytesIO(_tail(lake, path, size))).num_rows)
     except pa.ArrowException as error:
         raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
 
 
-def _footer(lake: Lake, path: str, size: int) -> bytes:
+def _tail(lake: Lake, path: str, size: int) -> bytes:
     tail = lake.read(path, offset=max(0, size - _TAIL))
     footer = int.from_bytes(tail[-8:-4], "little") + 8
     if footer > len(tail):

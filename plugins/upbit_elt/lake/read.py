@@ -56,11 +56,12 @@ def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
     """The candles that lie in none of the spans (of their own market)."""
     if not spans:
         return table
-    market = table.column("market").to_numpy()
+    market = table.column("market").combine_chunks().dictionary_encode()
+    codes, names = market.indices.to_numpy(), market.dictionary.to_pylist()
     moment = pc.strptime(table.column("candle_date_time_utc"), format=WIRE_FORMAT, unit="s").cast(pa.int64()).to_numpy()
     kept = np.ones(table.num_rows, dtype=bool)
-    for name in {span.market for span in spans}:
-        rows = np.flatnonzero(market == name)
+    for code, name in enumerate(names):
+        rows = np.flatnonzero(codes == code)
         for span in (span for span in spans if span.market == name):
             start, end = span.start.timestamp(), span.end.timestamp()
             kept[rows[(moment[rows] >= start) & (moment[rows] < end)]] = False
