@@ -224,7 +224,7 @@ def test_live_runs_go_first(world: World) -> None:
     holder = {"token": "x", "until": "2026-11-24T15:40:00+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
     world.lake.create(f"{world.lake.root}/candle/_lease", json.dumps(holder).encode())
     before = len(world.wire.candle_requests())
-    assert world.prove([DAY], seconds=60) == []
+    assert world.prove([DAY], seconds=15) == []
     assert len(world.wire.candle_requests()) == before
     assert world.prove([DAY])[0].verdict == "proven", "a lease that has ended holds nobody"
 
