@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hmac
+from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, request
 from flask.typing import ResponseReturnValue
 
 from flask_app import candles
+from flask_app.days import iso, rows_of
 from flask_app.forecasts import Forecast
 from flask_app.jsonio import number, zulu
-from flask_app.params import CandleQuery, ForecastQuery, Query
-from flask_app.problems import NO_FORECAST, TOKEN_NEEDED, WRITES_OFF, Problem
+from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query
+from flask_app.problems import BAD_PARAMETER, NO_FORECAST, TOKEN_NEEDED, WRITES_OFF, Problem
 from flask_app.rows import wire_rows
 from flask_app.services import services
 from flask_app.status import current
 from upbit_elt.candle import day_start, kst_day, parse_wire
 from upbit_elt.forecast.schema import QUANTILE_COLUMNS
+from upbit_elt.quality.proofs import state_of
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -55,6 +58,25 @@ def list_candles() -> ResponseReturnValue:
     shared = services()
     window = candles.known_market(shared.follower.window(), query.market)
     return wire_rows(candles.find(shared.hive, shared.settings, window, query))
+
+
+@blueprint.get("/days")
+def list_days() -> ResponseReturnValue:
+    """Days (KST) of the lake, oldest first: open, closed or proven, with counts; null where nothing was compared."""
+    return services().calendar.days(DaysQuery.of(request.args).count)
+
+
+@blueprint.get("/days/<day>")
+def show_day(day: str) -> ResponseReturnValue:
+    """What reconciliation found on a KST day `2026-11-24`, a row a market, those with findings first."""
+    Query.of(request.args)
+    try:
+        compact = datetime.strptime(day, "%Y-%m-%d").strftime("%y%m%d")
+    except ValueError:
+        raise Problem(BAD_PARAMETER, f"{day!r} is no day; write 2026-11-24") from None
+    lake = services().lake
+    state, _ = state_of(lake, compact)
+    return {"day": iso(compact), "state": state, "markets": rows_of(lake, compact)}
 
 
 @blueprint.get("/forecasts")

@@ -77,6 +77,12 @@ class ForecastQuery(Query):
     origin: Moment = None
 
 
+class DaysQuery(Query):
+    """How many KST days the calendar goes back, today included."""
+
+    count: int = Field(35, ge=1, le=366)
+
+
 class ExtractQuery(Query):
     """How many whole KST days before today the extract holds, beside today so far."""
 

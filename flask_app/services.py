@@ -7,6 +7,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from flask_app.days import Calendar
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
@@ -20,7 +21,7 @@ _KEY = "upbit_elt"
 
 @dataclass(frozen=True)
 class Services:
-    """The edges, and the three things with a memory: recent candles, newest forecast, champion model."""
+    """The edges, and the four things with a memory: recent candles, newest forecast, champion model, days."""
 
     settings: Settings
     hive: Hive
@@ -29,6 +30,7 @@ class Services:
     follower: Follower = field(init=False)
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)
+    calendar: Calendar = field(init=False)
 
     def __post_init__(self) -> None:
         follower = Follower(self.settings, self.hive, self.lake, self.clock)
@@ -37,6 +39,7 @@ class Services:
         object.__setattr__(self, "follower", follower)
         object.__setattr__(self, "forecasts", forecasts)
         object.__setattr__(self, "forecaster", forecaster)
+        object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
 
 
 def install(app: Flask, services: Services) -> None:

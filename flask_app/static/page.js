@@ -111,6 +111,7 @@ async function refresh() {
     showStatus(status);
     picker.show(markets, market);
     await showMarket(status, mine);
+    calendar.show(await get("days"), status.now);
     byId("notice").hidden = true;
     byId("updated").textContent = `Last at ${format.time(status.now)} KST.`;
   } catch (error) {

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
 from upbit_elt import pipeline
-from upbit_elt.candle import KST, day_start, kst_day
+from upbit_elt.candle import day_start, kst_day
+from upbit_elt.cli import accounts, proofs
 from upbit_elt.cli.close import close
+from upbit_elt.cli.times import Moment, kst
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
@@ -22,22 +24,6 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted, compare
 from upbit_elt.settings import Settings, settings
 from upbit_elt.warehouse.hive import Hive
-
-
-class Moment(click.ParamType[datetime]):
-    """A time with or without zone (none means KST), to the minute."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """UTC minute of an ISO 8601 text. Fails with the allowed form."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 2026-11-24T09:30 (KST) or 2026-11-24T00:30Z", param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=KST)).astimezone(UTC).replace(second=0)
 
 
 @click.group()
@@ -113,21 +99,18 @@ def _spans(here: Settings, start: datetime | None, end: datetime | None, markets
     spans = [span for span in accounted(lake, begin, stop) if not markets or span.market in markets]
     if not spans:
         raise click.BadParameter(
-            f"nothing is covered from {_kst(begin)} to {_kst(stop)}; the lake reaches until {_kst(known.end)}",
+            f"nothing is covered from {kst(begin)} to {kst(stop)}; the lake reaches until {kst(known.end)}",
             param_hint="--from/--to",
         )
     return spans
-
-
-def _kst(moment: datetime) -> str:
-    return f"{moment.astimezone(KST):%Y-%m-%d %H:%M} KST"
 
 
 def _words(items: tuple[str, ...]) -> str:
     return ", ".join(items) or "none"
 
 
-main.add_command(close)
+for command in (close, accounts.gaps, accounts.explain, proofs.prove):
+    main.add_command(command)
 
 if __name__ == "__main__":
     try:

@@ -18,6 +18,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
     │   ├── LakeConflict         a file of this name holds other rows (terminal)
     │   ├── LakeCorrupt          a file cannot be read as what its name says (terminal)
+    │   ├── NotCollected         the lake does not know the market, the minute or the day
     │   └── LeaseHeld            another writer has the day (transient)
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
@@ -101,6 +102,10 @@ class LakeConflict(LakeError):
 
 class LakeCorrupt(LakeError):
     """A file's content does not match its name or its footer."""
+
+
+class NotCollected(LakeError):
+    """The lake does not know what was asked for: the market, the minute or a closed day; the message says which."""
 
 
 class LeaseHeld(LakeError):

@@ -99,6 +99,14 @@ def test_the_picture_fits_the_window(page: Any) -> None:
     assert page.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_the_calendar_has_a_word_for_every_day(page: Any) -> None:
+    _wait(page, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#days .day a"))
+    cells = page.find_elements(By.CSS_SELECTOR, "#days .day a")
+    assert {cell.find_element(By.TAG_NAME, "span").text for cell in cells} <= {"open", "closed", "proven"}
+    assert cells[-1].find_element(By.TAG_NAME, "span").text == "open", "today"
+    assert page.find_element(By.ID, "days-sum").text.endswith("days proven")
+
+
 def test_another_market_is_found_by_typing(page: Any) -> None:
     shown = page.find_element(By.ID, "chart-title").text
     other = next(name for name in _options(page) if name != shown)

@@ -108,7 +108,16 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
 
     assert get("importErrors")["total_entries"] == 0
     assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(
-        ("min_candle", "backfill_candle", "close_day", "train_forecast", "forecast_candle", "housekeeping"), False
+        (
+            "min_candle",
+            "backfill_candle",
+            "close_day",
+            "prove_day",
+            "train_forecast",
+            "forecast_candle",
+            "housekeeping",
+        ),
+        False,
     )
     runs = get("dags/min_candle/dagRuns", limit="50")["dag_runs"]
     assert [run["state"] for run in runs if run["state"] == "failed"] == []
@@ -122,10 +131,10 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
     today = datetime.now(UTC) + timedelta(hours=9)
     assert get("variables/to_date")["value"] in {f"{today:%y%m%d}", f"{today - timedelta(minutes=10):%y%m%d}"}
     assert get("variables/y_date")["value"] < get("variables/to_date")["value"]
-    for dag in ("train_forecast", "forecast_candle", "backfill_candle"):
+    for dag in ("train_forecast", "forecast_candle", "backfill_candle", "prove_day"):
         states = {run["state"] for run in get(f"dags/{dag}/dagRuns", limit="50")["dag_runs"]}
         assert states <= {"success", "running", "queued"}, dag
-        assert "success" in states or dag == "backfill_candle"
+        assert "success" in states or dag in ("backfill_candle", "prove_day")
 
 
 def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from tests.support.clock import ManualClock
 from tests.support.exchange import Reply, WsgiAdapter, session_on
-from upbit_elt import pipeline
-from upbit_elt.candle import Candle
+from upbit_elt import pipeline, proving
+from upbit_elt.candle import Candle, day_end, to_table
 from upbit_elt.collect.history import CHUNK, History, Progress
 from upbit_elt.collect.window import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.lake import layout
+from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.lease import lease
+from upbit_elt.lake.publish import publish_generation
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import Comparison, accounted, compare
+from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
+from upbit_elt.quality.prove import Judged, Prover
 from upbit_elt.replica import SyntheticSource, create_replica, truth
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
@@ -76,6 +82,23 @@ class World:
         progress = job.run("test", until)
         pipeline.show(self.settings, History.wanted_days(self.settings, self.clock))
         return progress
+
+    def close_day(self, day: str) -> None:
+        """Make the day's live files one complete generation, shown in Hive."""
+        nothing_new = Coverage(day_end(day), day_end(day), "close")
+        with lease(self.lake, layout.day_folder(self.lake.root, "candle", day), self.clock) as held:
+            publish_generation(self.lake, day, to_table([]), nothing_new, held, complete=True)
+        pipeline.show(self.settings, [day])
+
+    def prove(
+        self, days: Iterable[str], *, retry: bool = False, seconds: float = 3600, chunk: int = PROVE_CHUNK
+    ) -> list[Judged]:
+        """One run of reconciliation, shown in Hive."""
+        until = self.clock.now() + timedelta(seconds=seconds)
+        prover = Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk)
+        judged = prover.run("prove", days, until, retry=retry)
+        proving.show(self.settings, judged)
+        return judged
 
     def compare(self, start: datetime, end: datetime) -> Comparison:
         """Hive against the exchange for what the lake claims to know of [start, end)."""

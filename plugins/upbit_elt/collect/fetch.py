@@ -10,6 +10,7 @@ from upbit_elt.candle import Candle
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import Banned, ExchangeError, UnknownMarket
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.exchange.pager import minutes_between
 from upbit_elt.lake.coverage import Span
 
@@ -32,15 +33,17 @@ class Answer(NamedTuple):
         return Span(market, start, end, "hole", self.failure) if self.failure else Span(market, start, end, "asked")
 
 
-def fetch(client: UpbitClient, asks: Iterable[Ask], *, workers: int, tick: Callable[[], None]) -> Iterator[Answer]:
-    """Answers in the order they arrive. `tick` is called after each (to prolong a lease).
+def fetch(
+    client: UpbitClient, asks: Iterable[Ask], *, workers: int, tick: Callable[[], None], unit: MinuteUnit = 1
+) -> Iterator[Answer]:
+    """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called after each (to prolong a lease).
 
     A market's failure is an Answer with its reason. A ban ends the rest at once: each of them then fails without
     a request.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
     try:
-        for future in as_completed([pool.submit(_ask, client, ask) for ask in asks]):
+        for future in as_completed([pool.submit(_ask, client, ask, unit) for ask in asks]):
             yield future.result()
             tick()
     finally:
@@ -48,9 +51,9 @@ def fetch(client: UpbitClient, asks: Iterable[Ask], *, workers: int, tick: Calla
         pool.shutdown(cancel_futures=True)
 
 
-def _ask(client: UpbitClient, ask: Ask) -> Answer:
+def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
     try:
-        rows = minutes_between(client, ask.market, ask.start, ask.end, overlap=ask.overlap)
+        rows = minutes_between(client, ask.market, ask.start, ask.end, overlap=ask.overlap, unit=unit)
     except Banned as error:
         return Answer(ask, failure=f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}")
     except ExchangeError as error:

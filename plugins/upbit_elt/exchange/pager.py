@@ -6,26 +6,27 @@ from datetime import datetime
 
 from upbit_elt.candle import MINUTE
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
-from upbit_elt.exchange.models import MinuteCandle
+from upbit_elt.exchange.models import MinuteCandle, MinuteUnit
 
 
 def minutes_between(
-    client: UpbitClient, market: str, start: datetime, end: datetime, *, overlap: int = 0
+    client: UpbitClient, market: str, start: datetime, end: datetime, *, overlap: int = 0, unit: MinuteUnit = 1
 ) -> list[MinuteCandle]:
-    """All 1-minute candles of [start - overlap, end) (UTC), oldest first.
+    """All candles of `unit` minutes of [start - overlap, end) (UTC, multiples of the unit), oldest first.
 
     Pages run backwards: the next `to` is the oldest start received, since `count` counts rows and an interval
-    without a trade has none. `overlap` minutes before `start` come free with the first request.
+    without a trade has none. `overlap` candles before `start` come free with the first request.
 
     Raises:
         ExchangeError: see UpbitClient.
     """
-    begin = start - overlap * MINUTE
+    step = unit * MINUTE
+    begin = start - overlap * step
     rows: list[MinuteCandle] = []
     to = end
     while to > begin:
-        count = min(MAX_COUNT, int((to - begin) / MINUTE))
-        page = client.minutes(market, to=to, count=count)
+        count = min(MAX_COUNT, int((to - begin) / step))
+        page = client.minutes(market, unit, to=to, count=count)
         rows.extend(row for row in page if begin <= row.start < end)
         if len(page) < count or page[-1].start <= start:
             break

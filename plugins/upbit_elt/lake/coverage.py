@@ -100,11 +100,17 @@ class Coverage:
             raise ValueError(f"coverage version {document['version']} is newer than this program")
         names = document["markets"]
         spans = tuple(
-            Span(names[position], parse_stamp(start), parse_stamp(end), state, reason)
+            Span(names[position], first, last, state, reason)
             for start, end, state, reason, positions in document["spans"]
+            for first, last in [(parse_stamp(start), parse_stamp(end))]  # once for all of its markets
             for position in positions
         )
-        marks = {names[position]: parse_stamp(text) for text, chosen in document["watermark"] for position in chosen}
+        marks = {
+            names[position]: moment
+            for text, chosen in document["watermark"]
+            for moment in [parse_stamp(text)]
+            for position in chosen
+        }
         return cls(parse_stamp(document["start"]), parse_stamp(document["end"]), document["run"], spans, marks)
 
 

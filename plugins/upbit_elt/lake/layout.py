@@ -5,6 +5,7 @@
 <root>/candle/yyMMdd/_unshown-<generation>            that generation is there, but Hive may not show it yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
+<root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
 <root>/model/<version>/, <root>/model/champion.json
 <root>/rejected/yyMMdd/...                            what could not be used
 
@@ -17,7 +18,7 @@ import re
 from datetime import UTC, datetime
 from typing import Literal
 
-Kind = Literal["candle", "forecast"]
+Kind = Literal["candle", "forecast", "reconciliation"]
 # Folders at the top of a dataset.
 TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
 STAMP = "%Y%m%d%H%M"

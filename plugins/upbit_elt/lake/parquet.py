@@ -50,7 +50,7 @@ def metadata(coverage: Coverage | None, notes: Mapping[str, Any] | None = None) 
 def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
     """Table of Parquet bytes, columns as in `schema`. Raises LakeCorrupt when they are not."""
     try:
-        table = pq.read_table(io.BytesIO(data))
+        table = pq.read_table(io.BytesIO(data), columns=schema.names)
         return table.select(schema.names).cast(schema)
     except (pa.ArrowException, KeyError) as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of {schema.names}: {error}") from error
@@ -100,6 +100,14 @@ def read_notes(lake: Lake, path: str, size: int) -> dict[str, Any]:
 def read_coverage(lake: Lake, path: str, size: int) -> Coverage:
     """Coverage of a file in the lake, reading only the file's end; `size` in bytes."""
     return coverage_of(_tail(lake, path, size), path)
+
+
+def read_count(lake: Lake, path: str, size: int) -> int:
+    """Rows of a file in the lake, reading only the file's end; `size` in bytes. Raises LakeCorrupt."""
+    try:
+        return int(pq.read_metadata(io.BytesIO(_tail(lake, path, size))).num_rows)
+    except pa.ArrowException as error:
+        raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
 
 
 def _tail(lake: Lake, path: str, size: int) -> bytes:

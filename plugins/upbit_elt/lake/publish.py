@@ -6,6 +6,7 @@ The caller holds the day's lease.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 import pyarrow as pa
 
@@ -16,6 +17,7 @@ from upbit_elt.lake.coverage import Coverage, Span, covered, merge
 from upbit_elt.lake.generation import SOURCES, Published, lineage, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode
+from upbit_elt.lake.read import outside
 from upbit_elt.lake.shape import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
@@ -47,11 +49,19 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
 
 
 def publish_generation(
-    lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease, *, complete: bool
+    lake: Lake,
+    day: str,
+    table: pa.Table,
+    coverage: Coverage,
+    lease: Lease,
+    *,
+    complete: bool,
+    replaces: Sequence[Span] = (),
 ) -> Published:
     """Publish a new generation of a day: all that the current one holds, with `table` added to it.
 
-    Where both hold a key, `table` wins: it was asked for later. Before it becomes visible, it is read back and
+    Where both hold a key, `table` wins: it was asked for later. In the spans of `replaces` only `table` counts:
+    candles of the current generation that it does not hold are left out. Before it becomes visible, it is read back and
     its key set and coverage are compared with the sources.
 
     Raises:
@@ -62,8 +72,8 @@ def publish_generation(
     whole = merge(parts, coverage.run).clipped(day_start(day), day_end(day))
     _compare(parts, whole)
     name = "candle.parquet" if complete else layout.window_name(whole.start, whole.end)
-    tables = [source.table for source in sources]
-    if table.num_rows:
+    tables = [outside(source.table, replaces) for source in sources]
+    if table.num_rows or replaces:
         notes = {SOURCES: [*lineage(sources), (layout.window_name(coverage.start, coverage.end), coverage.run)]}
     else:
         notes = rewrite_notes(lake, CANDLE, day, sources, coverage.run)

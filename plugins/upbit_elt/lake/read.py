@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import day_end, day_start, wire
+from upbit_elt.candle import WIRE_FORMAT, day_end, day_start, wire
 from upbit_elt.lake import ledger
-from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.shape import CANDLE, Shape
@@ -56,6 +56,22 @@ def _touches(entry: Entry, start: datetime, end: datetime) -> bool:
         return False
     span = parse_window(entry.name)
     return span is None or (span[0] < end and span[1] > start)
+
+
+def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
+    """The candles that lie in none of the spans (of their own market)."""
+    if not spans:
+        return table
+    market = table.column("market").combine_chunks().dictionary_encode()
+    codes, names = market.indices.to_numpy(), market.dictionary.to_pylist()
+    moment = pc.strptime(table.column("candle_date_time_utc"), format=WIRE_FORMAT, unit="s").cast(pa.int64()).to_numpy()
+    kept = np.ones(table.num_rows, dtype=bool)
+    for code, name in enumerate(names):
+        rows = np.flatnonzero(codes == code)
+        for span in (span for span in spans if span.market == name):
+            start, end = span.start.timestamp(), span.end.timestamp()
+            kept[rows[(moment[rows] >= start) & (moment[rows] < end)]] = False
+    return table.filter(pa.array(kept))
 
 
 def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:

@@ -44,20 +44,18 @@ def ensure_day(hive: Hive, settings: Settings, kind: Kind, day: str, location: s
 
     Moving is one metastore operation each; a run that died between the two is mended by the next.
     """
-    database, uri = settings.database, f"{settings.hdfs_uri}{location}"
-    daily, whole = f"{database}.{daily_table(kind, day)}", f"{database}.{kind}"
-    part = f"PARTITION (dt='{partition(day)}')"
-    hive.execute(
-        f"CREATE DATABASE IF NOT EXISTS {database}",
-        f"CREATE DATABASE IF NOT EXISTS {settings.bi_database}",
-        _create(settings, kind, daily_table(kind, day), uri, partitioned=False),
-        _create(settings, kind, kind, _root(settings, kind), partitioned=True),
-        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
-        f"ALTER TABLE {whole} ADD IF NOT EXISTS {part} LOCATION '{uri}'",
-    )
-    for target in (daily, f"{whole} {part}"):
-        if _location(hive, target) != uri:
-            hive.execute(f"ALTER TABLE {target} SET LOCATION '{uri}'")
+    uri = f"{settings.hdfs_uri}{location}"
+    daily = daily_table(kind, day)
+    hive.execute(*_partition_made(settings, kind, day, uri), _create(settings, kind, daily, uri, partitioned=False))
+    for target in (f"{settings.database}.{daily}", _partition_of(settings, kind, day)):
+        _point(hive, target, uri)
+
+
+def ensure_partition(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> None:
+    """Make the table over all days and the day's partition, and point it at `location`: a kind without daily tables."""
+    uri = f"{settings.hdfs_uri}{location}"
+    hive.execute(*_partition_made(settings, kind, day, uri))
+    _point(hive, _partition_of(settings, kind, day), uri)
 
 
 def days(hive: Hive, settings: Settings, kind: Kind) -> list[str]:
@@ -101,6 +99,27 @@ def pointers(hive: Hive, settings: Settings, kind: Kind, day: str) -> list[Point
 def _pointer(described: Mapping[str, str]) -> Pointer:
     since = datetime.fromtimestamp(int(described["transient_lastDdlTime"]), UTC)
     return Pointer(urlsplit(described["Location:"]).path, since)
+
+
+def _partition_made(settings: Settings, kind: Kind, day: str, uri: str) -> list[str]:
+    """Statements that make databases, table, view and partition where they are missing."""
+    database = settings.database
+    return [
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        f"CREATE DATABASE IF NOT EXISTS {settings.bi_database}",
+        _create(settings, kind, kind, _root(settings, kind), partitioned=True),
+        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
+        f"ALTER TABLE {database}.{kind} ADD IF NOT EXISTS PARTITION (dt='{partition(day)}') LOCATION '{uri}'",
+    ]
+
+
+def _partition_of(settings: Settings, kind: Kind, day: str) -> str:
+    return f"{settings.database}.{kind} PARTITION (dt='{partition(day)}')"
+
+
+def _point(hive: Hive, target: str, uri: str) -> None:
+    if _location(hive, target) != uri:
+        hive.execute(f"ALTER TABLE {target} SET LOCATION '{uri}'")
 
 
 def _location(hive: Hive, target: str) -> str:

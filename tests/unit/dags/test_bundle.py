@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 REPO = Path(__file__).resolve().parents[3]
-DAGS = {"min_candle", "backfill_candle", "close_day", "train_forecast", "forecast_candle", "housekeeping"}
+DAGS = {"min_candle", "backfill_candle", "close_day", "prove_day", "train_forecast", "forecast_candle", "housekeeping"}
 # What the dag-processor and then, in a process of its own, a task does with a bundle.
 USE = """
 import json, os, sys

@@ -62,6 +62,7 @@ def test_every_dag_loads(loaded: dict[str, Any]) -> None:
         "min_candle",
         "backfill_candle",
         "close_day",
+        "prove_day",
         "train_forecast",
         "forecast_candle",
         "housekeeping",

@@ -10,7 +10,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, decode, encode
-from upbit_elt.lake.read import latest
+from upbit_elt.lake.read import latest, outside
 
 COVERAGE = Coverage(utc(1), utc(1, 2), "run", (Span("KRW-A", utc(1), utc(1, 2), "asked"),), {"KRW-A": utc(1, 2)})
 
@@ -69,3 +69,16 @@ def test_names_say_the_span() -> None:
     assert name == "202611241459_202611241501.parquet"
     assert layout.parse_window(name) == (utc(14, 59), utc(15, 1))
     assert layout.parse_window("candle.parquet") is None
+
+
+def test_the_candles_outside_of_spans_stay() -> None:
+    table = to_table([candle(market, minute) for market in ("KRW-A", "KRW-B") for minute in range(5)])
+    spans = [Span("KRW-A", utc(1, 1), utc(1, 3), "asked"), Span("KRW-A", utc(1, 4), utc(1, 9), "asked")]
+    spans.append(Span("KRW-C", utc(1), utc(2), "asked"))
+    assert from_table(outside(table, spans)) == [
+        candle("KRW-A", 0),
+        candle("KRW-A", 3),
+        *(candle("KRW-B", minute) for minute in range(5)),
+    ]
+    assert outside(table, []) is table
+    assert outside(to_table([]), spans).num_rows == 0

@@ -1,0 +1,41 @@
+"""Between the live runs: hold each closed day against the exchange's own hours, repair it, and mark it proven."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task
+
+
+@dag(
+    dag_id="prove_day",
+    schedule=CronDataIntervalTimetable("1-59/10 * * * *", timezone="UTC"),  # odd minutes: live runs start at even ones
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def prove_day() -> None:
+    @task(execution_timeout=timedelta(minutes=15))
+    def prove() -> list[str]:
+        """Judge the closed days that wait for it, as far as eight minutes reach; waits while a live run is at work."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from upbit_elt import airflow_glue, proving
+        from upbit_elt.errors import LeaseHeld
+
+        run_id = get_current_context()["run_id"]
+        until = datetime.now(UTC) + timedelta(minutes=8)
+        try:
+            judged: list[Any] = proving.prove(airflow_glue.deployment(), run_id, until)
+        except LeaseHeld as busy:
+            raise AirflowSkipException(f"somebody proves already: {busy}") from busy
+        return [str(one) for one in judged]
+
+    prove()
+
+
+prove_day()

@@ -1,0 +1,114 @@
+"""The calendar: every KST day that the lake holds, whether it is open, closed or proven, and what it counts."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from flask_app.jsonio import zulu
+from upbit_elt.candle import KST, kst_day, parse_wire
+from upbit_elt.clock import Clock
+from upbit_elt.lake import ledger
+from upbit_elt.lake.ledger import DataFile
+from upbit_elt.lake.parquet import read_count, read_coverage
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality import proofs
+
+LOOK_EVERY = timedelta(seconds=25)
+_READERS = 8
+
+
+class Calendar:
+    """Keeps the last look at the days; files never change, so what was read of one is kept while it is current."""
+
+    def __init__(self, lake: Lake, clock: Clock) -> None:
+        self._lake, self._clock = lake, clock
+        self._lock = Lock()
+        self._looked: tuple[datetime, int] | None = None
+        self._days: list[dict[str, Any]] = []
+        self._read: dict[str, Any] = {}
+
+    def days(self, count: int) -> list[dict[str, Any]]:
+        """Those of the last `count` KST days, today included, that the lake holds, oldest first.
+
+        Raises:
+            LakeUnavailable
+        """
+        with self._lock:
+            now = self._clock.now()
+            if self._looked is None or now - self._looked[0] >= LOOK_EVERY or self._looked[1] != count:
+                first = kst_day(now - timedelta(days=count - 1))
+                wanted = [day for day in ledger.days(self._lake, "candle") if day >= first]
+                kept: dict[str, Any] = {}
+                with ThreadPoolExecutor(_READERS, thread_name_prefix="days") as pool:
+                    self._days = list(pool.map(lambda day: self._day(day, kept), wanted))
+                self._looked, self._read = (now, count), kept
+            return self._days
+
+    def _day(self, day: str, kept: dict[str, Any]) -> dict[str, Any]:
+        state, judged = proofs.state_of(self._lake, day)
+        if judged:
+            path = judged.path
+            kept[path] = counts = self._read.get(path) or _judged(proofs.read(self._lake, judged))
+        else:
+            counts = _unjudged(self._files(day, kept))
+        return {"day": iso(day), "state": state, **counts}
+
+    def _files(self, day: str, kept: dict[str, Any]) -> list[tuple[int, int]]:
+        """Candles of each file of the day, and markets with a hole in it."""
+        generation = ledger.current(self._lake, "candle", day)
+        found = ledger.files(self._lake, generation, day) if generation else []
+        for file in found:
+            kept[file.path] = self._read.get(file.path) or self._of_file(file, whole=bool(generation and generation[0]))
+        return [kept[file.path] for file in found]
+
+    def _of_file(self, file: DataFile, *, whole: bool) -> tuple[int, int]:
+        rows = read_count(self._lake, file.path, file.size)
+        if not whole:  # a hole of an open day is the next run's business
+            return rows, 0
+        return rows, len({hole.market for hole in read_coverage(self._lake, file.path, file.size).holes()})
+
+
+def iso(day: str) -> str:
+    """`2026-11-24` of a KST day `yyMMdd`."""
+    return datetime.strptime(day, "%y%m%d").replace(tzinfo=KST).strftime("%Y-%m-%d")
+
+
+def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
+    """Reconciliation of a KST day `yyMMdd`, a row a market; [] while it has none that counts."""
+    found = proofs.read(lake, proofs.valid(lake, day)).values()
+    return [_row(proof) for proof in sorted(found, key=lambda proof: (proof.state, proof.market))]
+
+
+def _row(proof: proofs.Proof) -> dict[str, Any]:
+    row = {name: value for name, value in asdict(proof).items() if name not in ("digest", "detail")}
+    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": json.loads(proof.detail)}
+
+
+def _judged(rows: dict[str, proofs.Proof]) -> dict[str, Any]:
+    proven = list(rows.values())
+    sums = ("candles", "differences", "repaired", "findings")
+    return {
+        "markets": len(proven),
+        **{name: sum(getattr(proof, name) for proof in proven) for name in sums},
+        "gone": sum(proof.state == "gone" for proof in proven),
+        "holes": 0,
+        "checked": zulu(max((parse_wire(proof.checked) for proof in proven), default=None)),
+    }
+
+
+def _unjudged(files: list[tuple[int, int]]) -> dict[str, Any]:
+    return {
+        "markets": None,
+        "candles": sum(rows for rows, _ in files),
+        "differences": None,
+        "repaired": None,
+        "findings": None,
+        "gone": None,
+        "holes": sum(holes for _, holes in files),
+        "checked": None,
+    }

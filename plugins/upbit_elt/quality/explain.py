@@ -1,0 +1,130 @@
+"""The evidence chain of one market-minute: what every file that still exists says of it, newest generation first."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow.compute as pc
+
+from upbit_elt.candle import KST, MINUTE, Candle, from_table, kst_day, wire
+from upbit_elt.errors import NotCollected
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.parquet import coverage_of, decode
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality import proofs
+from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, grid_of
+from upbit_elt.quality.proofs import DayProof, Proof
+
+_WORDS = {PROVEN: "empty (proven)", ASKED: "empty (asked)", QUIET: "empty (quiet)", CANDLE: "candle"}
+
+
+class Evidence(NamedTuple):
+    """What one file says of the minute: the run that wrote it, the market's span there, its candles of the minute."""
+
+    path: str
+    run: str
+    span: Span | None
+    candles: list[Candle]
+    current: bool
+
+
+@dataclass(frozen=True)
+class Chain:
+    """All that the lake knows of a market-minute. `state` is in words; `first` and `watermark` are the market's."""
+
+    market: str
+    minute: datetime
+    state: str
+    evidence: list[Evidence]
+    waiting: list[Evidence]
+    first: datetime | None
+    watermark: datetime
+    covered_until: datetime
+    day_state: str
+    judgement: DayProof | None
+    proof: Proof | None
+
+
+def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
+    """The evidence of a minute (UTC).
+
+    Raises:
+        NotCollected: the lake is empty, does not know the market, or does not reach to the minute.
+    """
+    known = _known(lake, market, minute, now)
+    day = kst_day(minute)
+    firsts = Firsts(lake)
+    began = firsts.began()
+    if began is None or minute < began:
+        raise NotCollected(f"{_kst(minute)} is before collection began: the lake's first minute is {_kst(began)}")
+    grid = grid_of(lake, known, firsts, day, minute, minute + MINUTE)
+    row = grid.markets.index(market)
+    name, detail = grid.reasons[grid.reason[row, 0]]
+    state = _WORDS.get(int(grid.state[row, 0]), f"hole: {name}{f' ({detail})' if detail else ''}")
+    day_state, judgement = proofs.state_of(lake, day)
+    return Chain(
+        market=market,
+        minute=minute,
+        state=state,
+        evidence=list(_evidence(lake, market, minute, day)),
+        waiting=list(_waiting(lake, market, minute, day)),
+        first=firsts.of(market),
+        watermark=known.watermark[market],
+        covered_until=known.end,
+        day_state=day_state,
+        judgement=judgement,
+        proof=proofs.read(lake, judgement).get(market),
+    )
+
+
+def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage:
+    known = ledger.newest(lake)
+    if known is None:
+        raise NotCollected("the lake is empty; start collecting first")
+    if market not in known.watermark:
+        near = difflib.get_close_matches(market, known.watermark, n=3)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise NotCollected(f"{market}: not collected here ({len(known.watermark)} markets are){hint}")
+    if minute >= known.end:
+        if minute > now:
+            raise NotCollected(f"{_kst(minute)} is in the future; it is {_kst(now)} now")
+        raise NotCollected(f"{_kst(minute)} is not collected yet: the lake reaches until {_kst(known.end)}")
+    return known
+
+
+def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Evidence]:
+    generations = ledger.generations(lake, "candle", day)
+    for generation in reversed(generations):
+        for file in reversed(ledger.files(lake, generation, day)):
+            if file.start <= minute < file.end:
+                found = _of_file(lake, file.path, market, minute, current=generation == generations[-1])
+                if found.span or found.candles:
+                    yield found
+
+
+def _waiting(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Evidence]:
+    """What history has brought of a day that is not complete yet."""
+    folder = layout.backfill_folder(lake.root, day)
+    for entry in lake.list(folder):
+        if not entry.name.startswith("_"):
+            found = _of_file(lake, f"{folder}/{entry.name}", market, minute, current=False)
+            if found.span or found.candles:
+                yield found
+
+
+def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence:
+    data = lake.read(path)
+    coverage = coverage_of(data, path)
+    spans = [span for span in coverage.spans if span.market == market and span.start <= minute < span.end]
+    strongest = min(spans, key=lambda span: ("asked", "quiet", "hole").index(span.state), default=None)
+    here = (pc.field("market") == market) & (pc.field("candle_date_time_utc") == wire(minute))
+    return Evidence(path, coverage.run, strongest, from_table(decode(data, path).filter(here)), current)
+
+
+def _kst(moment: datetime | None) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%d %H:%M} KST" if moment else "not there"

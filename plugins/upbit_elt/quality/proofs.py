@@ -1,0 +1,154 @@
+"""What reconciliation found, kept in the lake: one row a market-day, in a new generation for each judgement.
+
+`/reconciliation/yyMMdd/day-<n>/<generation>_<verdict>.parquet`. The name says which generation of the candles was
+judged, so that the state of a day is known from two listings; a proof of an older generation counts no more.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+from uuid import uuid4
+
+import pyarrow as pa
+
+from upbit_elt.candle import day_start, parse_wire
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.lease import Lease
+from upbit_elt.lake.parquet import decode, encode
+from upbit_elt.lake.webhdfs import Lake
+
+# proven: all that the exchange still has agrees. findings: something stays different. partial: not all was judged.
+Verdict = Literal["proven", "findings", "partial"]
+# gone: the exchange does not know the market any more, so nothing can be said.
+State = Literal["proven", "finding", "gone"]
+DayState = Literal["open", "closed", "proven"]
+HOURS = 24
+_NAME = re.compile(r"^(day-\d+)_(proven|findings|partial)\.parquet$")
+
+SCHEMA = pa.schema(
+    [
+        ("market", pa.string()),
+        ("generation", pa.string()),
+        ("hours", pa.int32()),
+        ("candles", pa.int32()),
+        ("differences", pa.int32()),
+        ("repaired", pa.int32()),
+        ("findings", pa.int32()),
+        ("state", pa.string()),
+        ("checked", pa.string()),
+        ("digest", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A market-day held against the exchange's 60-minute candles.
+
+    Of `hours` compared, `differences` differed at first, `repaired` of these agree now and `findings` do not:
+    `detail` gives their numbers (JSON list of hour, field, ours, exchange). `generation` is that of the candles,
+    `digest` is of all their values, `checked` the exchange's time (UTC, wire form).
+    """
+
+    market: str
+    generation: str
+    hours: int
+    candles: int
+    differences: int
+    repaired: int
+    findings: int
+    state: State
+    checked: str
+    digest: str
+    detail: str = "[]"
+
+    def proven_hours(self, day: str) -> list[datetime]:
+        """Starts (UTC) of the hours of the KST day in which nothing is missing."""
+        if self.state == "gone":
+            return []
+        open_hours = {parse_wire(finding["hour"]) for finding in json.loads(self.detail)}
+        hours = [day_start(day) + timedelta(hours=hour) for hour in range(HOURS)]
+        return [hour for hour in hours if hour not in open_hours]
+
+
+class DayProof(NamedTuple):
+    """The newest judgement of a day: which generation of the candles it judged, how, and where it lies."""
+
+    day: str
+    generation: str
+    verdict: Verdict
+    folder: str
+    path: str
+
+
+def newest(lake: Lake, day: str) -> DayProof | None:
+    """The newest judgement of a KST day, None before the first."""
+    folder = ledger.current(lake, "reconciliation", day)
+    for entry in lake.list(folder.path) if folder else []:
+        match = _NAME.match(entry.name)
+        if folder and match:
+            return DayProof(day, match[1], match[2], folder.path, f"{folder.path}/{entry.name}")  # type: ignore[arg-type]
+    return None
+
+
+def valid(lake: Lake, day: str) -> DayProof | None:
+    """The newest judgement of a KST day if it is of the candles' current generation, and that holds a file still."""
+    generation, found = ledger.current(lake, "candle", day), newest(lake, day)
+    if generation is None or found is None or not generation.path.endswith(f"/{found.generation}"):
+        return None
+    return found if ledger.files(lake, generation, day) else None
+
+
+def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
+    """Whether a KST day is open, closed or proven, and the judgement that counts for it."""
+    generation = ledger.current(lake, "candle", day)
+    if generation is None or not generation.complete:
+        return "open", None
+    found = valid(lake, day)
+    return ("proven" if found and found.verdict == "proven" else "closed"), found
+
+
+def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
+    """The rows of a judgement by market; {} of none."""
+    if found is None:
+        return {}
+    rows = decode(lake.read(found.path), found.path, SCHEMA).to_pylist()
+    return {row["market"]: Proof(**row) for row in rows}
+
+
+def carried(old: Mapping[str, Proof], digests: Mapping[str, str], generation: str) -> dict[str, Proof]:
+    """Of older rows those that still hold, as the market's values are the same in this generation."""
+    return {
+        market: replace(proof, generation=generation)
+        for market, proof in old.items()
+        if proof.digest == digests.get(market, "")
+    }
+
+
+def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verdict: Verdict, lease: Lease) -> DayProof:
+    """Publish the rows of a day as a new generation; the newest stays when it says the same."""
+    rows = sorted(proofs, key=lambda proof: proof.market)
+    before = newest(lake, day)
+    name = f"{generation}_{verdict}.parquet"
+    if before and before.path.endswith(f"/{name}") and list(read(lake, before).values()) == rows:
+        return before
+    numbers = [found.number for found in ledger.generations(lake, "reconciliation", day)]
+    folder = layout.complete_folder(lake.root, "reconciliation", day, max(numbers, default=0) + 1)
+    hidden = f"{layout.day_folder(lake.root, 'reconciliation', day)}/_{uuid4().hex}"
+    lake.publish(f"{hidden}/{name}", encode(to_table(rows)))
+    lease.check()
+    lake.rename(hidden, folder)
+    return DayProof(day, generation, verdict, folder, f"{folder}/{name}")
+
+
+def to_table(rows: list[Proof]) -> pa.Table:
+    """Arrow table (SCHEMA) of rows."""
+    columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(fields(Proof))
+    arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)

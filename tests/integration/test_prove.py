@@ -1,0 +1,279 @@
+"""Reconciliation with the exchange's own hours on a real HDFS and Hive: what is planted is found and repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.clock import utc
+from tests.support.exchange import Reply, headers_at
+from tests.support.world import Spoil, World, with_ticker
+from upbit_elt.candle import Candle, from_table, to_table
+from upbit_elt.lake import ledger
+from upbit_elt.lake.parquet import coverage_of, decode, encode
+from upbit_elt.quality.explain import explain
+from upbit_elt.quality.gaps import Ledger, ledger_of
+from upbit_elt.quality.prove import wanted
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.tables import locations
+
+# 00:10 KST of the 25th: the 24th is over.
+NOW = utc(15, 10, 5)
+DAY = "261124"
+START, END = utc(15, day=23), utc(15)
+
+
+@pytest.fixture
+def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
+    """The 24th is complete, by history; the 25th has begun."""
+    made = World(daemons, tmp_path, NOW, markets=5, history_days=1, first_minutes=10)
+    made.collect()
+    made.fill_history(NOW + timedelta(hours=2))
+    yield made
+    made.close()
+
+
+def account(world: World, start: datetime = START, end: datetime = END) -> Ledger:
+    known = ledger.newest(world.lake)
+    assert known is not None
+    return ledger_of(world.lake, known, start, end)
+
+
+def told(world: World, market: str, minute: datetime) -> str:
+    return explain(world.lake, market, minute, world.clock.now()).state
+
+
+def replant(world: World, change: Callable[[list[Candle]], list[Candle]]) -> None:
+    """Write the closed day's file anew, with other candles and the same coverage."""
+    generation = ledger.current(world.lake, "candle", DAY)
+    assert generation is not None
+    path = f"{generation.path}/candle.parquet"
+    data = world.lake.read(path)
+    world.lake.delete(path)
+    world.lake.publish(path, encode(to_table(change(from_table(decode(data, path)))), coverage_of(data, path)))
+
+
+def wrong_hour(world: World, market: str, field: str, factor: float) -> Spoil:
+    """The exchange's newest hour of the day has another value than its minutes say."""
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        if path != "/v1/candles/minutes/60" or query["market"] != market:
+            return None
+        answer = world.wire.app.test_client().get(path, query_string=query)
+        rows: list[dict[str, Any]] = answer.get_json()
+        rows[0][field] *= factor
+        return 200, json.dumps(rows), dict(answer.headers)
+
+    return spoil
+
+
+def test_a_day_without_difference_is_proven_by_one_request_a_market(world: World) -> None:
+    before = len(world.wire.candle_requests())
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.repaired, judged.unjudged) == ("proven", False, 0)
+    assert {row.market for row in judged.rows} == set(world.markets)
+    assert {(row.hours, row.differences, row.findings) for row in judged.rows} == {(24, 0, 0)}
+    assert sum(row.candles for row in judged.rows) == len(world.truth(START, END)) > 0
+    assert len(world.wire.candle_requests()) - before == len(world.markets)
+
+    shown = world.hive.query(
+        f"SELECT market, state, candles, hours_compared, dt FROM {world.settings.bi_database}.reconciliation"
+    )
+    assert sorted(shown) == [(row.market, "proven", row.candles, 24, "2026-11-24") for row in judged.rows]
+    assert wanted(world.lake) == []
+    assert world.prove([DAY])[0].rows == judged.rows
+    assert len(world.wire.candle_requests()) - before == len(world.markets), "what is proven costs no request"
+
+
+def test_proof_makes_empty_minutes_proven(world: World) -> None:
+    before = account(world)
+    assert before.unexplained() == 0
+    assert sum(one.asked for one in before.accounts) > 0
+    world.prove([DAY])
+    after = account(world)
+    assert [one.candles for one in after.accounts] == [one.candles for one in before.accounts]
+    assert [one.proven for one in after.accounts] == [one.asked for one in before.accounts]
+    assert {one.asked + one.quiet for one in after.accounts} == {0}
+
+
+def test_a_quiet_span_that_hides_trades_is_found_repaired_and_proven(daemons: Settings, tmp_path: Path) -> None:
+    world = World(daemons, tmp_path, utc(14, 0, 5), markets=5, history_days=1)
+    try:
+        world.collect()
+        world.fill_history(utc(18))
+        active = world.busiest(utc(14), utc(14, 15))
+        world.wire.spoil = with_ticker(world.wire.app, active, trade_timestamp=int(utc(12).timestamp() * 1000))
+        world.collect(utc(14, 20, 5))
+        world.wire.spoil = lambda path, query: None
+        world.collect(utc(15, 2, 5))  # mends the last five minutes before 14:20, and no more
+        world.close_day(DAY)
+        hidden = [c for c in world.truth(utc(14), utc(14, 15)) if c.market == active]
+        assert hidden
+        assert told(world, active, hidden[0].start) == "empty (quiet)"
+        assert account(world).unexplained() == 0, "the lake alone cannot know"
+
+        (judged,) = world.prove([DAY])
+        assert (judged.verdict, judged.repaired) == ("proven", True)
+        row = next(row for row in judged.rows if row.market == active)
+        assert (row.differences, row.repaired, row.findings) == (1, 1, 0)
+        assert world.in_hive(START, END) == world.truth(START, END)
+        assert told(world, active, hidden[0].start) == "candle"
+    finally:
+        world.close()
+
+
+def test_an_altered_and_an_invented_and_a_doubled_candle_are_repaired(world: World) -> None:
+    market = world.busiest(START, END)
+
+    def plant(candles: list[Candle]) -> list[Candle]:
+        mine = [c for c in candles if c.market == market]
+        thin = min(world.markets, key=lambda name: sum(c.market == name for c in candles))
+        there = {c.candle_date_time_utc for c in candles if c.market == thin}
+        free = next(c for c in mine if c.candle_date_time_utc not in there)
+        altered = replace_price(mine[100], mine[100].high_price * 2)
+        return [altered if c is mine[100] else c for c in candles] + [replace_market(free, thin), mine[400]]
+
+    replant(world, plant)
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.repaired) == ("proven", True)
+    assert sum(row.repaired for row in judged.rows) == 3
+    assert world.in_hive(START, END) == world.truth(START, END)
+    assert locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-2")
+    assert {row.generation for row in judged.rows} == {"day-2"}, "what was proven of the others still holds"
+
+
+def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None:
+    world.prove([DAY])
+    generation = ledger.current(world.lake, "candle", DAY)
+    assert generation is not None
+    world.lake.delete(f"{generation.path}/candle.parquet")
+    lost = account(world)
+    assert lost.unexplained() == 5 * 1440
+    assert {hole.reason for one in lost.accounts for hole in one.holes} == {"file lost"}
+    assert wanted(world.lake) == [DAY], "the next run of the DAG repairs it"
+    (judged,) = world.prove(wanted(world.lake))
+    assert (judged.verdict, judged.repaired) == ("proven", True)
+    assert world.in_hive(START, END) == world.truth(START, END)
+    assert account(world).unexplained() == 0
+
+
+def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> None:
+    market = world.busiest(START, END)
+    world.wire.spoil = wrong_hour(world, market, "candle_acc_trade_volume", 1.5)
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.repaired) == ("findings", False)
+    (row,) = judged.findings
+    assert (row.market, row.state, row.differences, row.repaired, row.findings) == (market, "finding", 1, 0, 1)
+    (finding,) = json.loads(row.detail)
+    ours = sum(c.candle_acc_trade_volume for c in world.truth(utc(14), END) if c.market == market)
+    assert finding["hour"] == "2026-11-24T14:00:00"
+    assert finding["field"] == "candle_acc_trade_volume"
+    assert finding["ours"] == pytest.approx(ours)
+    assert finding["exchange"] == pytest.approx(1.5 * ours)
+    assert wanted(world.lake) == [], "it is not asked for again by every run"
+    assert wanted(world.lake, retry=True) == [DAY]
+    (shown,) = world.hive.query(
+        f"SELECT detail FROM {world.settings.database}.reconciliation WHERE state = 'finding' AND dt = '2026-11-24'"
+    )
+    assert json.loads(shown[0]) == [finding]
+    assert account(world, utc(14), END).accounts[world.markets.index(market)].proven == 0
+    assert account(world, utc(13), utc(14)).accounts[world.markets.index(market)].asked == 0
+
+    world.wire.spoil = lambda path, query: None
+    before = len(world.wire.candle_requests())
+    assert world.prove([DAY], retry=True)[0].verdict == "proven"
+    assert len(world.wire.candle_requests()) - before == 1
+
+
+def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_not(world: World) -> None:
+    away, gone = world.markets[0], world.markets[1]
+    body = '{"error":{"name":404,"message":"Code not found"}}'
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        answers = {away: (500, "oops"), gone: (404, body)}
+        found = answers.get(query.get("market", ""))
+        return (*found, headers_at(world.clock.now())) if found else None
+
+    world.wire.spoil = spoil
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.unjudged) == ("partial", 1)
+    assert wanted(world.lake) == [DAY]
+    world.wire.spoil = lambda path, query: None
+    before = len(world.wire.candle_requests())
+    (judged,) = world.prove([DAY])
+    assert len(world.wire.candle_requests()) - before == 1
+    assert judged.verdict == "proven"
+    assert [row.market for row in judged.rows if row.state == "gone"] == [gone]
+
+
+def test_a_run_that_is_cut_short_goes_on_where_it_was(world: World) -> None:
+    before = len(world.wire.candle_requests())
+    (judged,) = world.prove([DAY], seconds=10.3, chunk=2)
+    assert (judged.verdict, judged.unjudged) == ("partial", 1)
+    (judged,) = world.prove([DAY])
+    assert judged.verdict == "proven"
+    assert len(world.wire.candle_requests()) - before == len(world.markets)
+
+
+def test_live_runs_go_first(world: World) -> None:
+    holder = {"token": "x", "until": "2026-11-24T15:40:00+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
+    world.lake.create(f"{world.lake.root}/candle/_lease", json.dumps(holder).encode())
+    before = len(world.wire.candle_requests())
+    assert world.prove([DAY], seconds=15) == []
+    assert len(world.wire.candle_requests()) == before
+    assert world.prove([DAY])[0].verdict == "proven", "a lease that has ended holds nobody"
+
+
+def test_a_new_generation_of_the_same_candles_is_proven_without_a_request(world: World) -> None:
+    world.prove([DAY])
+    world.close_day(DAY)
+    assert wanted(world.lake) == [DAY]
+    before = len(world.wire.candle_requests())
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, len(world.wire.candle_requests())) == ("proven", before)
+    assert {row.generation for row in judged.rows} == {"day-2"}
+
+
+def test_several_days_share_their_requests(daemons: Settings, tmp_path: Path) -> None:
+    world = World(daemons, tmp_path, NOW, markets=3, history_days=3, first_minutes=10)
+    try:
+        world.collect()
+        world.fill_history(NOW + timedelta(hours=2))
+        before = len(world.wire.candle_requests())
+        judged = world.prove(wanted(world.lake))
+        assert [(one.day, one.verdict) for one in judged] == [
+            ("261124", "proven"),
+            ("261123", "proven"),
+            ("261122", "proven"),
+        ]
+        assert len(world.wire.candle_requests()) - before == len(world.markets)
+    finally:
+        world.close()
+
+
+def test_a_candle_lost_after_the_proof_is_not_called_proven(world: World) -> None:
+    world.prove([DAY])
+    market = world.busiest(START, END)
+    lost = next(c for c in world.truth(START, END) if c.market == market)
+    replant(world, lambda candles: [c for c in candles if c != lost])
+    assert told(world, market, lost.start) == "empty (asked)"
+    assert world.prove([DAY])[0].repaired
+    assert told(world, market, lost.start) == "candle"
+    assert world.in_hive(START, END) == world.truth(START, END)
+
+
+def replace_price(candle: Candle, price: float) -> Candle:
+    return Candle(**{**_fields(candle), "high_price": price})
+
+
+def replace_market(candle: Candle, market: str) -> Candle:
+    return Candle(**{**_fields(candle), "market": market})
+
+
+def _fields(candle: Candle) -> dict[str, Any]:
+    return {name: getattr(candle, name) for name in Candle.__slots__}
