@@ -4,6 +4,7 @@
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
+<root>/rejected/yyMMdd/<first minute>_<digest>.jsonl  rows that were refused on arrival
 <root>/model/<version>/, <root>/model/champion.json
 """
 
@@ -49,6 +50,11 @@ def backfill_root(root: str) -> str:
 def backfill_folder(root: str, day: str) -> str:
     """Where the candles of a KST day wait until all markets of it are there."""
     return f"{backfill_root(root)}/{day}"
+
+
+def rejected_folder(root: str, day: str) -> str:
+    """Where rows wait that were refused on arrival, by the KST day of the minutes that they leave in doubt."""
+    return f"{root}/rejected/{day}"
 
 
 def model_folder(root: str, version: str) -> str:
