@@ -1,8 +1,9 @@
 """Minutes that a run could not be sure of, how they are looked at again, and when that ends.
 
 A market that is skipped on the ticker's word is in doubt since it was last asked: its next request reaches back to
-there. A refused or late row leaves a hole of its minutes behind the watermark: it is asked for again, ever more
-rarely, for a day; after that it stays a hole with its reason, which the reconciliation of the day takes up.
+there; so it does when the exchange said that there is nothing older. A refused or late row leaves a hole of its minutes
+behind the watermark: it is asked for again, ever more rarely, for a day; after that it stays a hole with its reason,
+which the reconciliation of the day takes up.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ TRIES = 11
 
 
 def quiet_since(doubts: Iterable[Doubt]) -> dict[str, datetime]:
-    """Per market the minute (UTC) from which on it was only ever skipped."""
-    return {doubt.market: doubt.start for doubt in doubts if doubt.state == "quiet"}
+    """Per market the minute (UTC) from which on its next request reads again."""
+    return {doubt.market: doubt.start for doubt in doubts if doubt.state != "hole"}
 
 
 def is_due(doubt: Doubt, before: datetime, end: datetime) -> bool:
@@ -72,11 +73,17 @@ def after(
     asked = {answer.ask.market for answer in answers if not answer.failure}
     skipped = {ask.market for ask in plan.quiet}
     for doubt in doubts:
-        if doubt.state == "quiet":
+        if doubt.state != "hole":
             left += [] if doubt.market in asked | skipped else [doubt]
         elif end - doubt.found <= 2 ** (TRIES - 1) * MINUTE:
             left += _without(doubt, closed)
+    heard = {doubt.market for doubt in doubts if doubt.state == "empty"}
     left += [Doubt(ask.market, ask.since or ask.start, end, "quiet", end) for ask in plan.quiet]
+    left += [
+        Doubt(a.ask.market, a.ask.since or a.ask.start, end, "empty", end)
+        for a in answers
+        if a.empty and not a.failure and a.ask.market not in heard
+    ]
     left += [Doubt(a.ask.market, h.start, h.end, "hole", end) for a in answers for h in a.holes if not a.failure]
     return tuple(sorted(set(left)))
 

@@ -24,7 +24,8 @@ class Answer(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
     `holes` are the minutes whose row was refused or is late, also those between `ask.since` and the span; `refused`
-    are the rows themselves, `added` the names of fields that are new to us. `final`: the exchange does not know the
+    are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
+    has no older candle than these. `final`: the exchange does not know the
     market (any more), so asking again would fail again.
     """
 
@@ -36,6 +37,7 @@ class Answer(NamedTuple):
     holes: tuple[Span, ...] = ()
     refused: tuple[Refused, ...] = ()
     added: frozenset[str] = frozenset()
+    empty: bool = False
 
     def spans(self) -> list[Span]:
         """How the minutes of the asked span are accounted for."""
@@ -72,7 +74,7 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
     since = ask.since or ask.start
     try:
         arrived = minutes_between(client, ask.market, since, ask.end, overlap=ask.overlap, unit=unit)
-        if arrived.empty and ask.traded:
+        if arrived.empty and ask.traded and not (arrived.rows or arrived.refused):
             raise BadAnswer(f"an empty answer, though {ask.market} traded at {ask.traded:%Y-%m-%dT%H:%M:%SZ}")
     except UnusablePage as error:
         return Answer(ask, failure=f"BadAnswer: {error}", refused=error.refused)
@@ -88,6 +90,7 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
         holes=tuple(_holes(ask, since, arrived)),
         refused=tuple(arrived.refused),
         added=frozenset(arrived.added),
+        empty=arrived.empty,
     )
 
 

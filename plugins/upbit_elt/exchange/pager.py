@@ -27,7 +27,7 @@ class UnusablePage(BadAnswer):
 class Arrived:
     """What came for a span: good candles oldest first, refused rows, names of fields that are new to us.
 
-    `empty`: the exchange says that the market has no candle at all before the span's end.
+    `empty`: the exchange says that the market has no older candle than these.
     """
 
     rows: list[MinuteCandle] = field(default_factory=list)
@@ -55,7 +55,7 @@ def minutes_between(
     while to > begin:
         count = min(MAX_COUNT, int((to - begin) / (unit * MINUTE)))
         page = _sure_page(client, market, unit, to, count)
-        arrived.empty = arrived.empty or (to == end and not page.received)
+        arrived.empty = arrived.empty or not page.received
         oldest = _take(arrived, page, begin, market)
         if oldest is None or oldest <= start:
             _take_trailing(arrived, page, begin)

@@ -36,14 +36,15 @@ class Span(NamedTuple):
 class Doubt(NamedTuple):
     """A half-open span [start, end) (UTC minutes) before a market's watermark that is to be looked at again.
 
-    `quiet`: skipped on the ticker's word since the market was last asked. `hole`: rows were refused or are late;
+    `quiet`: skipped on the ticker's word since the market was last asked. `empty`: the exchange has said once that the
+    market has nothing older, which a second run has to hear as well. `hole`: rows were refused or are late;
     `found` is the UTC minute up to which the run covered that found it.
     """
 
     market: str
     start: datetime
     end: datetime
-    state: Literal["quiet", "hole"]
+    state: Literal["quiet", "empty", "hole"]
     found: datetime
 
 
