@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.faults.conftest import Machine
-from tests.support.audit import Audit, audits
+from tests.support.audit import Audit
 from tests.support.clock import utc
 from tests.support.hooks import hooked, quiet
 from tests.support.world import World
@@ -24,9 +24,9 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.replica.faults import KINDS
 
 START = utc(10, 0, 5, day=22)
-CYCLES, MARKETS = 70, 100
+CYCLES, MARKETS = 50, 85
 RATES = {
-    "storm": 0.03, "ban": 0.0002, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
+    "storm": 0.03, "ban": 0.0006, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
     "empty": 0.005, "slow": 0.02, "skew": 0.02, "late": 0.02, "stale": 0.15, "bad": 0.03,
 }  # fmt: skip
 # Which daemon dies in which cycle, before which step of the run.
@@ -102,7 +102,7 @@ def test_nothing_is_lost_doubled_or_altered(
     last = ledger.newest(world.lake)
     assert last is not None
     assert [doubt for doubt in last.doubts or () if doubt.state == "hole"] == []
-    found = audits(world, first.start, last.end)
+    found = world.audits(first.start, last.end)
     with capsys.disabled():
         _tell(run, found, seed, first.start, end_of_faults)
     assert all(part.equal for part in found.values()), [part.examples for part in found.values()]
@@ -134,14 +134,14 @@ def _planted(world: World, end: datetime) -> Iterator[str]:
     for kind, planted in plants.items():
         world.lake.delete(path)
         world.lake.publish(path, encode(planted, coverage))
-        found = audits(world, start, end)
+        found = world.audits(start, end)
         for result in found.values():
             assert getattr(result, kind) == 1, (kind, result)
             assert not result.equal
         yield f"planted, {kind}: lake: {found['lake']}; Hive: {found['Hive']}"
     world.lake.delete(path)
     world.lake.publish(path, data)
-    assert all(result.equal for result in audits(world, start, end).values())
+    assert all(result.equal for result in world.audits(start, end).values())
 
 
 def _tell(run: Run, found: dict[str, Audit], seed: int, start: datetime, end: datetime) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Machine
-from tests.support.audit import audits
 from tests.support.clock import utc
 from tests.support.worker import Job, WarpClock, run_at, run_until, served, spawn
 from tests.support.world import World, with_ticker
@@ -91,7 +90,7 @@ def killed(world: World, job: Job, moment: datetime) -> int | None:
 def assert_equal(world: World) -> None:
     known = ledger.newest(world.lake)
     assert known is not None
-    found = audits(world, known.end - timedelta(hours=26), known.end)
+    found = world.audits(known.end - timedelta(hours=26), known.end)
     assert found["lake"].compared > 0
     assert all(part.equal for part in found.values()), found
 
@@ -121,7 +120,7 @@ def assert_equal_since(world: World, start: datetime) -> None:
     known = ledger.newest(world.lake)
     assert known is not None
     first = start.replace(second=0)
-    found = audits(world, first, known.end)
+    found = world.audits(first, known.end)
     assert found["lake"].compared > 0
     assert all(part.equal for part in found.values()), found
 

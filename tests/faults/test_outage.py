@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Machine
-from tests.support.audit import audits
 from tests.support.clock import ManualClock, utc
 from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
@@ -45,7 +44,7 @@ def test_five_hours_of_silence_are_healed_by_one_run(
     assert healed.holes == ()
     used = len(world.wire.requests) - before
     least = 2 + sum(least_requests(world, market, stopped, back) for market in world.markets)
-    found = audits(world, begin, back)
+    found = world.audits(begin, back)
     with capsys.disabled():
         print(f"\n5 h stopped, {len(world.markets)} markets: {used} requests used, {least} are the least possible")
         print({place: str(result) for place, result in found.items()})

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from tests.support.world import World
-from upbit_elt.candle import Candle, days_between, from_table
+from upbit_elt.candle import FIELDS, Candle, days_between, from_table, wire
 from upbit_elt.lake.read import read_sources
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
@@ -51,16 +55,23 @@ def audit(rows: Iterable[Candle], truth: Iterable[Candle]) -> Audit:
     )
 
 
-def in_lake(world: World, start: datetime, end: datetime) -> list[Candle]:
+def in_lake(lake: Lake, start: datetime, end: datetime) -> list[Candle]:
     """Rows of all files that readers see, as they are: what lies in two files comes twice."""
-    tables = [table for day in days_between(start, end) for table in read_sources(world.lake, day)[0]]
+    tables = [table for day in days_between(start, end) for table in read_sources(lake, day)[0]]
     return [candle for table in tables for candle in from_table(table) if start <= candle.start < end]
 
 
-def audits(world: World, start: datetime, end: datetime) -> dict[str, Audit]:
-    """Lake and Hive against what the exchange holds of [start, end)."""
-    real = world.truth(start, end)
-    return {
-        "lake": audit(in_lake(world, start, end), real),
-        "Hive": audit(world.in_hive(start, end), real),
-    }
+def in_hive(hive: Hive, settings: Settings, start: datetime, end: datetime) -> list[Candle]:
+    """Rows of the table over all days, sorted."""
+    names = ", ".join(f"`{name}`" for name in FIELDS)
+    rows = hive.query(
+        f"SELECT {names} FROM {settings.database}.candle"
+        " WHERE candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
+        {"start": wire(start), "end": wire(end)},
+    )
+    return sorted((Candle(*row) for row in rows), key=lambda c: (c.market, c.candle_date_time_utc))
+
+
+def audits(lake: Lake, hive: Hive, settings: Settings, truth: list[Candle], span: Span) -> dict[str, Audit]:
+    """Lake and Hive against the exchange's candles of a span (UTC)."""
+    return {"lake": audit(in_lake(lake, *span), truth), "Hive": audit(in_hive(hive, settings, *span), truth)}

@@ -11,10 +11,11 @@ from uuid import uuid4
 
 import requests
 
+from tests.support.audit import Audit, audits, in_hive
 from tests.support.clock import ManualClock
 from tests.support.exchange import Reply, WsgiAdapter, session_on
 from upbit_elt import pipeline
-from upbit_elt.candle import Candle, wire
+from upbit_elt.candle import Candle
 from upbit_elt.collect.history import CHUNK, History, Progress
 from upbit_elt.collect.window import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
@@ -92,13 +93,11 @@ class World:
 
     def in_hive(self, start: datetime, end: datetime) -> list[Candle]:
         """Rows of the table over all days with a start in [start, end), sorted."""
-        names = ", ".join(f"`{name}`" for name in Candle.__slots__)
-        rows = self.hive.query(
-            f"SELECT {names} FROM {self.settings.database}.candle"
-            " WHERE candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
-            {"start": wire(start), "end": wire(end)},
-        )
-        return sorted((Candle(*row) for row in rows), key=_key)
+        return in_hive(self.hive, self.settings, start, end)
+
+    def audits(self, start: datetime, end: datetime) -> dict[str, Audit]:
+        """Lake and Hive against what the exchange holds of [start, end)."""
+        return audits(self.lake, self.hive, self.settings, self.truth(start, end), (start, end))
 
     def truth(self, start: datetime, end: datetime) -> list[Candle]:
         """What the exchange holds of [start, end), sorted."""

@@ -90,12 +90,12 @@ class Collector:
         # Both in one go; the holes' requests are told apart by what they ask.
         answers = list(fetch(self._client, [*plan.asks, *again], workers=self._settings.workers, tick=held.renew))
         self._check_clock(end)
+        refused = [row for answer in answers for row in answer.refused]
         heals = [answer for answer in answers if answer.ask in again]
         answers = [answer for answer in answers if answer.ask not in again]
         healed = doubted.healed(state.doubts, heals)
         left = doubted.after(state.doubts, plan, answers, healed, end)
         coverage = self._coverage(plan, answers, state.watermark, end, run_id, left)
-        refused = [row for answer in answers for row in answer.refused]
         set_aside(self._lake, refused, run_id)
         before = [candle for answer in answers for candle in answer.before]
         before += [candle for answer in heals for candle in answer.candles]

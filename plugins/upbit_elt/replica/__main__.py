@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
@@ -35,14 +36,29 @@ from upbit_elt.replica.synthetic import SyntheticSource
     envvar="UPBIT_REPLICA_FAULTS",
     help=f"Faults to throw in, by share of the requests: all=0.01 or storm=0.01,bad=0.05 ... of {', '.join(KINDS)}.",
 )
+@click.option(
+    "--faults-minutes",
+    type=click.FloatRange(0),
+    envvar="UPBIT_REPLICA_FAULTS_MINUTES",
+    help="How long after the start the faults last; default: as long as it runs.",
+)
 def main(
-    host: str, port: int, seed: int, markets: int, quotes: str, latency: float, replay: Path | None, spec: str
+    host: str,
+    port: int,
+    seed: int,
+    markets: int,
+    quotes: str,
+    latency: float,
+    replay: Path | None,
+    spec: str,
+    faults_minutes: float | None,
 ) -> None:
     """A local exchange that answers like Upbit's quotation API, from synthetic or recorded candles."""
     try:
         source = _source(seed, markets, quotes, replay)
         app = create_replica(source, latency=latency)
-        faults = inject(app, utc_now, seed, _rates(spec))
+        until = None if faults_minutes is None else utc_now() + timedelta(minutes=faults_minutes)
+        faults = inject(app, utc_now, seed, _rates(spec), until=until)
         server = make(app, host, port)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

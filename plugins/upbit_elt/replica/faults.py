@@ -48,7 +48,8 @@ _HTML = "<html><head><title>Service check</title></head><body>점검 중입니�
 class Faults:
     """A WSGI layer; `rates` (0 to 1 by kind, see KINDS) may be changed while it runs, `injected` counts by kind.
 
-    `listed` and `delisted` say when (UTC) a market comes or goes: before and after, nobody knows it.
+    They end at `until` (UTC). `listed` and `delisted` say when (UTC) a market comes or goes: before and after, nobody
+    knows it.
     """
 
     inner: Callable[..., Iterable[bytes]]
@@ -56,6 +57,7 @@ class Faults:
     seed: int
     rates: Mapping[str, float]
     pause: Callable[[float], object] = time.sleep
+    until: datetime | None = None
     listed: Mapping[str, datetime] = field(default_factory=dict)
     delisted: Mapping[str, datetime] = field(default_factory=dict)
     injected: Counter[str] = field(default_factory=Counter)
@@ -79,8 +81,11 @@ class Faults:
         text = "|".join(map(str, (self.seed, *key)))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=6).digest(), "big") / 2**48
 
+    def _rate(self, kind: str) -> float:
+        return 0.0 if self.until and self.clock() >= self.until else self.rates.get(kind, 0.0)
+
     def _hit(self, kind: str, *key: object) -> bool:
-        if self.draw(kind, *key) >= self.rates.get(kind, 0.0):
+        if self.draw(kind, *key) >= self._rate(kind):
             return False
         with self._lock:
             self.injected[kind] += 1
@@ -128,7 +133,7 @@ class Faults:
     def _rows(self, body: bytes, request: Request, key: str, tried: int) -> bytes:
         rows: list[Any] = json.loads(body)
         if request.path.startswith("/v1/candles/minutes"):
-            if self.draw("empty", key) < self.rates.get("empty", 0.0) and tried <= 1 + 3 * self.draw("in a row", key):
+            if self.draw("empty", key) < self._rate("empty") and tried <= 1 + 3 * self.draw("in a row", key):
                 self._count("empty")
                 return b"[]"
             late = [row["candle_date_time_utc"] for row in rows[:5] if self._is_late(row)]
@@ -143,7 +148,7 @@ class Faults:
     def _is_late(self, row: dict[str, Any]) -> bool:
         """Whether a minute is one of those that appear late, and it is still too early."""
         market, start = row["market"], row["candle_date_time_utc"]
-        if self.draw("late", market, start) >= self.rates.get("late", 0.0):
+        if self.draw("late", market, start) >= self._rate("late"):
             return False
         closed = datetime.fromisoformat(f"{start}Z") + timedelta(minutes=1)
         wait = timedelta(seconds=60 + (LATE - 60) * self.draw("lateness", market, start))
