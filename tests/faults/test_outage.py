@@ -63,7 +63,7 @@ def test_ten_days_are_healed_by_one_run_in_flat_memory(
 ) -> None:
     grown = {}
     for days in (2, 10):
-        world = make(12)
+        world = make(5)
         world.collect()
         back = START + timedelta(days=days)
         world.clock.set(back)

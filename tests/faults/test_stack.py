@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.conftest import free_ports
@@ -67,6 +68,7 @@ def services(stack: Stack) -> dict[str, Any]:
 
 
 def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pytest.CaptureFixture[str]) -> None:
+    faults_end = _faults_end(faulty)
     killed = []
     for name in VICTIMS:
         service = services(faulty)[name]
@@ -80,7 +82,7 @@ def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pyte
         status = faulty.status()
         covered = status["covered_until"]
         healthy = all(service["healthy"] for service in status["services"])
-        return healthy and covered is not None and utc_of(covered) >= max(calm, _faults_end(faulty))
+        return healthy and covered is not None and utc_of(covered) >= max(calm, faults_end + timedelta(minutes=1))
 
     assert wait_for(back, 480), faulty.status()
     settings = settings_of(faulty)
@@ -101,10 +103,9 @@ def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pyte
 
 
 def _faults_end(stack: Stack) -> datetime:
-    """When the replica's faults ended, by the file that its first start left."""
-    log = Path(stack.variables["UPBIT_RUN_DATA_DIR"]) / "logs" / "replica.log"
-    began = datetime.fromtimestamp(log.stat().st_ctime, UTC)
-    return began + timedelta(minutes=FAULT_MINUTES)
+    """When the replica's faults end."""
+    began = psutil.Process(services(stack)["replica"]["pid"]).create_time()
+    return datetime.fromtimestamp(began, UTC) + timedelta(minutes=FAULT_MINUTES)
 
 
 def _truth(lake: Lake, start: datetime, end: datetime) -> list[Candle]:
