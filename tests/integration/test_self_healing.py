@@ -110,7 +110,7 @@ def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(w
     before = len(world.wire.requests)
     lone = f"to={wire(bad + MINUTE).replace(':', '%3A')}Z"
     for minute in range(2, 60, 2):
-        world.collect(utc(3, minute, 5))
+        world.collect(utc(3, minute, 5), run_id=f"run-{minute}")
     again = [url for url in map(str, (r.url for r in world.wire.requests[before:])) if market in url and lone in url]
     assert len(again) == 5, "after 2, 4, 8, 16 and 32 minutes"
     assert all("count=1&" in url for url in again), "its own minute, not 200"

@@ -72,11 +72,11 @@ class World:
     def markets(self) -> list[str]:
         return sorted(market.code for market in self.source.markets() if market.listed <= self.clock.now())
 
-    def collect(self, now: datetime | None = None) -> Collected:
+    def collect(self, now: datetime | None = None, run_id: str = "test") -> Collected:
         """One live run, shown in Hive."""
         if now:
             self.clock.set(now)
-        collected = Collector(self.client, self.lake, self.settings, self.clock).run("test")
+        collected = Collector(self.client, self.lake, self.settings, self.clock).run(run_id)
         pipeline.show(self.settings, [published.day for published in collected.files])
         return collected
 
