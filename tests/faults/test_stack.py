@@ -39,6 +39,9 @@ VICTIMS = (
 BETWEEN = 8.0
 
 
+pytestmark = pytest.mark.timeout(1200)  # start, faults and their end go by the wall clock
+
+
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterator[Stack]:
     folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("faulty")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
