@@ -31,7 +31,7 @@ RATES = (
     "storm=0.2,error=0.01,hang=0.0005,cut=0.005,garbage=0.005,html=0.005,"
     "empty=0.003,slow=0.005,skew=0.01,late=0.01,stale=0.3,bad=0.02"
 )
-FAULT_MINUTES = 4.0
+FAULT_MINUTES = 3.5
 # One after the other, as two of a machine's services rarely die in the same second.
 VICTIMS = (
     "airflow-scheduler", "flask", "datanode", "airflow-dag-processor", "hiveserver2", "airflow-api-server", "namenode",
@@ -72,6 +72,8 @@ def services(stack: Stack) -> dict[str, Any]:
 
 def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     faults_end = _faults_end(faulty)
+    # Later than the first run's beginning: what lies before is history, which may arrive while this is compared.
+    start = utc_of(faulty.status()["covered_until"]) - timedelta(hours=3)
     killed = []
     for name in VICTIMS:
         service = services(faulty)[name]
@@ -79,7 +81,7 @@ def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pyte
             os.kill(service["pid"], signal.SIGKILL)
             killed.append(f"{name} {service['pid']}")
         time.sleep(BETWEEN)  # the machine goes on, as it does between two accidents
-    calm = datetime.now(UTC) + timedelta(minutes=2)
+    calm = datetime.now(UTC) + timedelta(minutes=1)
 
     def back() -> bool:
         status = faulty.status()
@@ -92,7 +94,7 @@ def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pyte
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
     known = ledger.newest(lake)
     assert known is not None
-    start, end = known.end - timedelta(hours=6), known.end
+    end = known.end
     real = _truth(lake, start, end)
     found = audits(lake, hive, settings, real, (start, end))
     holes = [doubt for doubt in known.doubts or () if doubt.state == "hole"]
