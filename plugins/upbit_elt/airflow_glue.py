@@ -88,6 +88,7 @@ def to_xcom(collected: Collected) -> dict[str, Any]:
         "start": collected.start.isoformat(),
         "end": collected.end.isoformat(),
         "holes": list(collected.holes[:20]),
+        "new_fields": list(collected.new_fields),
         "files": [published._asdict() for published in collected.files],
     }
     row["file_name"] = collected.files[-1].file_name if collected.files else None

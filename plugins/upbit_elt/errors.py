@@ -13,6 +13,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │       ├── RateLimited      429
     │       ├── Banned           418, or a ban another process was told of; carries its end
     │       ├── ServerTrouble    5xx
+    │       ├── Garbled          200 with a body that is no JSON: cut, or a page of some proxy
     │       └── Unreachable      no connection, or no answer in time
     ├── LakeError
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
@@ -61,7 +62,7 @@ class UnknownMarket(ExchangeTerminal):
 
 
 class BadAnswer(ExchangeTerminal):
-    """Status 200, but the body is not JSON or not of the documented form."""
+    """Status 200 and JSON, but not of the documented form."""
 
 
 class ExchangeTransient(ExchangeError):
@@ -82,6 +83,10 @@ class Banned(ExchangeTransient):
 
 class ServerTrouble(ExchangeTransient):
     """5xx: the exchange is in trouble or in maintenance."""
+
+
+class Garbled(ExchangeTransient):
+    """Status 200, but the body is not JSON: cut on the way, or the page of a proxy or of a maintenance."""
 
 
 class Unreachable(ExchangeTransient):

@@ -38,7 +38,11 @@ def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
     Raises:
         WarehouseError: Hive did not do it; run it again.
     """
-    hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
+    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted)
+
+
+def show_in(hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str]) -> list[str]:
+    """As `show`, with sessions that are there already."""
     return [day for day in sorted(set(wanted)) if show_day(lake, hive, settings, "candle", day)]
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import requests
+
+from tests.support.audit import Audit, audits, in_hive
 from tests.support.clock import ManualClock
 from tests.support.exchange import Reply, WsgiAdapter, session_on
 from upbit_elt import pipeline, proving
@@ -25,12 +28,13 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import Comparison, accounted, compare
 from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.prove import Judged, Prover
-from upbit_elt.replica import SyntheticSource, create_replica, truth
+from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 # A request takes this long on the hand-turned clock, so that the replica's own limit is never met.
 TRAVEL = 0.11
+TIMEOUT = 10.0  # seconds of the hand-turned clock after which a client gives up
 Spoil = Callable[[str, dict[str, str]], Reply | None]
 
 
@@ -44,8 +48,12 @@ class Wire(WsgiAdapter):
         self.spoil: Spoil = lambda path, query: None
 
     def _ask(self, path: str, query: dict[str, str]) -> Reply:
+        began = self._clock.now()
         self._clock.sleep(TRAVEL)
-        return self.spoil(path, query) or super()._ask(path, query)
+        reply = self.spoil(path, query) or super()._ask(path, query)
+        if (self._clock.now() - began).total_seconds() > TIMEOUT:
+            raise requests.ReadTimeout("no answer in time, by the hand-turned clock")
+        return reply
 
     def candle_requests(self) -> list[str]:
         return [str(request.url) for request in self.requests if "/candles/" in str(request.url)]
@@ -59,7 +67,9 @@ class World:
         dataset = f"t{uuid4().hex[:12]}"
         self.settings = daemons.model_copy(update={"dataset": dataset, "workers": 2, **changes})
         self.source = SyntheticSource(seed=7, markets=markets)
-        self.wire = Wire(create_replica(self.source, self.clock), self.clock)
+        app = create_replica(self.source, self.clock)
+        self.faults = inject(app, self.clock, 0, {}, pause=self.clock.sleep)
+        self.wire = Wire(app, self.clock)
         limits = AddressLimits(state, 1000, self.clock)
         self.client = UpbitClient("http://exchange", limits, self.clock, session=session_on(self.wire))
         self.lake, self.hive = Lake.from_settings(self.settings), Hive.from_settings(self.settings)
@@ -68,11 +78,11 @@ class World:
     def markets(self) -> list[str]:
         return sorted(market.code for market in self.source.markets() if market.listed <= self.clock.now())
 
-    def collect(self, now: datetime | None = None) -> Collected:
+    def collect(self, now: datetime | None = None, run_id: str = "test") -> Collected:
         """One live run, shown in Hive."""
         if now:
             self.clock.set(now)
-        collected = Collector(self.client, self.lake, self.settings, self.clock).run("test")
+        collected = Collector(self.client, self.lake, self.settings, self.clock).run(run_id)
         pipeline.show(self.settings, [published.day for published in collected.files])
         return collected
 
@@ -106,10 +116,11 @@ class World:
 
     def in_hive(self, start: datetime, end: datetime) -> list[Candle]:
         """Rows of the table over all days with a start in [start, end), sorted."""
-        names = ", ".join(f"`{name}`" for name in Candle.__slots__)
-        rows = self.hive.query(f"SELECT {names} FROM {self.settings.database}.candle")
-        found = [Candle(*row) for row in rows]
-        return sorted((c for c in found if start <= c.start < end), key=_key)
+        return in_hive(self.hive, self.settings, start, end)
+
+    def audits(self, start: datetime, end: datetime) -> dict[str, Audit]:
+        """Lake and Hive against what the exchange holds of [start, end)."""
+        return audits(self.lake, self.hive, self.settings, self.truth(start, end), (start, end))
 
     def truth(self, start: datetime, end: datetime) -> list[Candle]:
         """What the exchange holds of [start, end), sorted."""

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from upbit_elt.candle import Candle
+from upbit_elt.candle import MINUTE, Candle, floor_minute
 from upbit_elt.collect.plan import Ask
-from upbit_elt.errors import Banned, ExchangeError, UnknownMarket
+from upbit_elt.errors import BadAnswer, Banned, ExchangeError, UnknownMarket
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.gate import Refused
 from upbit_elt.exchange.models import MinuteUnit
-from upbit_elt.exchange.pager import minutes_between
-from upbit_elt.lake.coverage import Span
+from upbit_elt.exchange.pager import Arrived, UnusablePage, minutes_between
+from upbit_elt.lake.coverage import Span, gaps
+
+# A trade at a minute's very boundary may be counted to either side.
+BOUNDARY = timedelta(seconds=1)
 
 
 class Answer(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
-    `final`: the exchange does not know the market (any more), so asking again would fail again.
+    `holes` are the minutes whose row was refused or is late, also those between `ask.since` and the span; `refused`
+    are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
+    has no older candle than these. `final`: the exchange does not know the
+    market (any more), so asking again would fail again.
     """
 
     ask: Ask
@@ -26,11 +34,27 @@ class Answer(NamedTuple):
     before: tuple[Candle, ...] = ()
     failure: str = ""
     final: bool = False
+    holes: tuple[Span, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    added: frozenset[str] = frozenset()
+    empty: bool = False
 
-    def span(self) -> Span:
-        """How the asked span is accounted for."""
-        market, start, end, _ = self.ask
-        return Span(market, start, end, "hole", self.failure) if self.failure else Span(market, start, end, "asked")
+    @property
+    def trouble(self) -> str:
+        """Why not every minute of it is known, empty when all are."""
+        return self.failure or (self.holes[0].reason if self.holes else "")
+
+    def spans(self) -> list[Span]:
+        """How the minutes of the asked span are accounted for."""
+        market, start, end = self.ask[:3]
+        if self.failure:
+            return [Span(market, start, end, "hole", self.failure)]
+        holes = [
+            hole._replace(start=max(hole.start, start), end=min(hole.end, end))
+            for hole in self.holes
+            if hole.start < end and hole.end > start
+        ]
+        return [*(Span(market, *piece, "asked") for piece in gaps(holes, start, end)), *holes]
 
 
 def fetch(
@@ -52,12 +76,41 @@ def fetch(
 
 
 def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
+    since = ask.since or ask.start
     try:
-        rows = minutes_between(client, ask.market, ask.start, ask.end, overlap=ask.overlap, unit=unit)
+        arrived = minutes_between(client, ask.market, since, ask.end, overlap=ask.overlap, unit=unit)
+        if arrived.empty and ask.traded and not (arrived.rows or arrived.refused):
+            raise BadAnswer(f"an empty answer, though {ask.market} traded at {ask.traded:%Y-%m-%dT%H:%M:%SZ}")
+    except UnusablePage as error:
+        return Answer(ask, failure=f"BadAnswer: {error}", refused=error.refused)
     except Banned as error:
         return Answer(ask, failure=f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}")
     except ExchangeError as error:
         return Answer(ask, failure=f"{type(error).__name__}: {error}", final=isinstance(error, UnknownMarket))
-    candles = [row.to_candle() for row in rows]
-    inside = tuple(candle for candle in candles if candle.start >= ask.start)
-    return Answer(ask, inside, tuple(candle for candle in candles if candle.start < ask.start))
+    candles = [row.to_candle() for row in arrived.rows]
+    return Answer(
+        ask,
+        candles=tuple(candle for candle in candles if candle.start >= ask.start),
+        before=tuple(candle for candle in candles if candle.start < ask.start),
+        holes=tuple(_holes(ask, since, arrived)),
+        refused=tuple(arrived.refused),
+        added=frozenset(arrived.added),
+        empty=arrived.empty,
+    )
+
+
+def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:
+    """Minutes from `since` on whose row was refused (unless a good one came as well), or that the ticker knows of."""
+    there = {row.start for row in arrived.rows}
+    for row in arrived.refused:
+        start, end = max(row.start, since), min(row.end, ask.end)
+        if start < end and not (end - start == MINUTE and start in there):
+            yield Span(ask.market, start, end, "hole", f"refused row: {row.reason}")
+    if ask.traded is None:
+        return
+    either = {floor_minute(ask.traded - BOUNDARY), floor_minute(ask.traded + BOUNDARY)}
+    minute = max(either)
+    refused = any(row.start <= minute < row.end for row in arrived.refused)
+    if since <= min(either) and minute < ask.end and not refused and not either & there:
+        reason = f"late row: the ticker says {ask.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
+        yield Span(ask.market, min(either), minute + MINUTE, "hole", reason)

@@ -20,6 +20,7 @@ from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import Ask
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage, Span, gaps, merge
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage
@@ -150,7 +151,8 @@ class _Step:
         if not done:
             return
         table = to_table(candle for answer in done for candle in answer.candles)
-        spans = tuple(sorted(answer.span() for answer in done))
+        spans = tuple(sorted(span for answer in done for span in answer.spans()))
+        set_aside(self._lake, (row for answer in answers for row in answer.refused), self._run_id)
         coverage = Coverage(min(s.start for s in spans), max(s.end for s in spans), self._run_id, spans)
         name = f"{spans[0].market}_{layout.stamp(spans[0].start)}_{spans[-1].market}.parquet"
         self._lake.publish(f"{layout.backfill_folder(self._lake.root, day)}/{name}", encode(table, coverage))

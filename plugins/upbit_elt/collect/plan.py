@@ -18,15 +18,23 @@ QUIET_MARGIN = timedelta(seconds=1)
 
 # Minutes before the window that come free with its request: they show what an earlier guess missed.
 OVERLAP = 5
+# What one request brings at most.
+PAGE = timedelta(minutes=200)
 
 
 class Ask(NamedTuple):
-    """A half-open span (UTC minutes) to account for in one market, and how many minutes before it to re-read."""
+    """A half-open span (UTC minutes) to account for in one market, and how many minutes before it to re-read.
+
+    `since` is an earlier minute down to which must be read again, `traded` the market's last trade (UTC) as known
+    before the request: its candle has to be there.
+    """
 
     market: str
     start: datetime
     end: datetime
     overlap: int = 0
+    since: datetime | None = None
+    traded: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,15 @@ def make_plan(
     watermark: Mapping[str, datetime],
     end: datetime,
     first: datetime,
+    unsure: Mapping[str, datetime] | None = None,
 ) -> Plan:
-    """Split the markets into those to ask and those without a trade since their watermark.
+    """Split the markets into those to ask and those without a trade since they were last asked.
 
     `tickers` must have been read after `end` was closed. A market without a watermark (the very first run, or a
-    new listing) is asked from `first` on.
+    new listing) is asked from `first` on. `unsure` are the markets that were skipped lately and since when: a ticker
+    that has a trade there contradicts the one that they were skipped for.
     """
+    unsure = unsure or {}
     traded = {ticker.market: datetime.fromtimestamp(ticker.trade_timestamp / 1000, UTC) for ticker in tickers}
     asks: list[Ask] = []
     quiet: list[Ask] = []
@@ -66,7 +77,8 @@ def make_plan(
         start = watermark.get(market, first)
         if start >= end:
             continue
-        known = market in watermark
-        silent = known and market in traded and traded[market] < start - QUIET_MARGIN
-        (quiet if silent else asks).append(Ask(market, start, end, OVERLAP if known else 0))
+        known, since = market in watermark, unsure.get(market)
+        silent = known and market in traded and traded[market] < (since or start) - QUIET_MARGIN
+        ask = Ask(market, start, end, OVERLAP if known else 0, since, traded.get(market))
+        (quiet if silent else asks).append(ask)
     return Plan(tuple(asks), tuple(quiet))

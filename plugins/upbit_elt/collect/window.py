@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import pyarrow as pa
-
-from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, parse_wire, to_table
+from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, to_table
 from upbit_elt.clock import Clock
+from upbit_elt.collect import doubts as doubted
 from upbit_elt.collect.fetch import Answer, fetch
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
 from upbit_elt.errors import BadAnswer, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.aside import set_aside
+from upbit_elt.lake.coverage import Coverage, Doubt, Span
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.publish import Published, publish_generation, publish_window, roll_up
 from upbit_elt.lake.read import latest, read_sources
@@ -43,11 +43,14 @@ class Collected:
     holes: tuple[str, ...]
     candles: int
     repaired: int
+    refused: int
+    new_fields: tuple[str, ...]
     files: tuple[Published, ...]
 
     def __str__(self) -> str:
         span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
         asked = f"{self.requested} requested, {self.quiet} quiet, {len(self.holes)} holes, {self.repaired} repaired"
+        asked += f", {self.refused} rows refused" if self.refused else ""
         return f"{span}: {self.candles} candles of {self.markets} markets ({asked})"
 
 
@@ -61,7 +64,7 @@ class Collector:
         """Bring the lake up to the last closed minute.
 
         Raises:
-            ExchangeError: the exchange gave neither its markets nor its tickers; nothing was published.
+            ExchangeError: the exchange gave no markets, no tickers or no clock to trust; no more was published.
             LeaseHeld: another collector is at work.
             LakeError: nothing, or only the older day of a window across midnight, was published.
         """
@@ -69,24 +72,51 @@ class Collector:
             markets = self._markets()
             tickers, end = self._settled_tickers()
             known = ledger.newest(self._lake)
-            watermark = dict(known.watermark) if known else {}
             first = end - self._settings.first_minutes * MINUTE
             first = min(first, known.end) if known else first
+            state = _State.of(known, end)
             rounds = []
-            for until in _ends(markets, watermark, end):
-                plan = make_plan(markets, tickers, watermark, until, first)
-                done = self._round(plan, watermark, until, run_id, held)
-                watermark = dict(done.coverage.watermark)
+            for until in _ends(markets, state.watermark, end):
+                plan = make_plan(markets, tickers, state.watermark, until, first, doubted.quiet_since(state.doubts))
+                done = self._round(plan, markets, state, until, run_id, held)
+                state = _State.of(done.coverage, until)
                 rounds.append(done)
         return _summary(rounds, len(markets))
 
-    def _round(self, plan: Plan, watermark: dict[str, datetime], end: datetime, run_id: str, held: Lease) -> _Round:
-        workers = self._settings.workers
-        answers = list(fetch(self._client, plan.asks, workers=workers, tick=held.renew))
-        coverage = self._coverage(plan, answers, watermark, end, run_id)
-        files, repaired = self._publish(answers, coverage, held)
-        candles = sum(len(answer.candles) for answer in answers)
-        return _Round(plan, coverage, candles, repaired, files)
+    def _round(
+        self, plan: Plan, markets: Sequence[str], state: _State, end: datetime, run_id: str, held: Lease
+    ) -> _Round:
+        again = doubted.again(state.doubts, markets, state.end, end)
+        # Both in one go; the holes' requests are told apart by what they ask.
+        answers = list(fetch(self._client, [*plan.asks, *again], workers=self._settings.workers, tick=held.renew))
+        self._check_clock(end)
+        refused = [row for answer in answers for row in answer.refused]
+        heals = [answer for answer in answers if answer.ask in again]
+        answers = [answer for answer in answers if answer.ask not in again]
+        healed = doubted.healed(state.doubts, heals)
+        left = doubted.after(state.doubts, plan, answers, healed, end)
+        coverage = self._coverage(plan, answers, state.watermark, end, run_id, left)
+        set_aside(self._lake, refused, run_id)
+        before = [candle for answer in answers for candle in answer.before]
+        before += [candle for answer in heals for candle in answer.candles]
+        files, repaired = self._publish(answers, before, healed, coverage, held)
+        return _Round(
+            coverage=coverage,
+            requested=len(plan.asks) + len(again),
+            quiet=len(plan.quiet),
+            candles=sum(len(answer.candles) for answer in answers),
+            repaired=repaired,
+            refused=len(refused),
+            added=frozenset(name for answer in answers for name in answer.added),
+            unknown=frozenset(answer.ask.market for answer in answers if answer.final),
+            files=files,
+        )
+
+    def _check_clock(self, end: datetime) -> None:
+        """The clocks of all answers together: the two that `end` was taken from may both have run ahead."""
+        usual = self._client.usual_server_time
+        if closed_until(usual) < end:
+            raise ServerTrouble(f"the exchange's clock ran ahead: {end:%H:%M} is not over by {usual:%H:%M:%S} UTC")
 
     def _markets(self) -> list[str]:
         markets = [row.market for row in self._client.markets() if row.quote in self._settings.quotes]
@@ -112,35 +142,44 @@ class Collector:
         watermark: dict[str, datetime],
         end: datetime,
         run_id: str,
+        left: tuple[Doubt, ...],
     ) -> Coverage:
         spans = [Span(ask.market, ask.start, ask.end, "quiet") for ask in plan.quiet]
-        spans += [answer.span() for answer in answers]
-        # A hole keeps its market's watermark, so that the next run asks for it again.
-        marks = watermark | {span.market: span.end if span.state != "hole" else span.start for span in spans}
+        spans += [span for answer in answers for span in answer.spans()]
+        marks = watermark | {ask.market: ask.end for ask in plan.quiet}
+        # A failed request keeps its market's watermark, so that the next run asks for it again; single rows that were
+        # refused do not: they are in doubt.
+        marks |= {a.ask.market: a.ask.start if a.failure else a.ask.end for a in answers}
         start = min((span.start for span in spans), default=end)
-        return Coverage(start, end, run_id, tuple(sorted(spans)), marks)
+        return Coverage(start, end, run_id, tuple(sorted(spans)), marks, left)
 
-    def _publish(self, answers: Sequence[Answer], coverage: Coverage, held: Lease) -> tuple[tuple[Published, ...], int]:
+    def _publish(
+        self,
+        answers: Sequence[Answer],
+        before: Sequence[Candle],
+        healed: Sequence[Span],
+        coverage: Coverage,
+        held: Lease,
+    ) -> tuple[tuple[Published, ...], int]:
         if coverage.start == coverage.end:
             return (), 0
         candles = [candle for answer in answers for candle in answer.candles]
-        before = [candle for answer in answers for candle in answer.before]
         repairs = self._repairs(before)
         files = []
-        for day in days_between(min([coverage.start, *(c.start for c in repairs)]), coverage.end):
-            files += self._publish_day(day, candles, repairs, coverage, held)
+        first = min([coverage.start, *(c.start for c in repairs), *(span.start for span in healed)])
+        for day in days_between(first, coverage.end):
+            files += self._publish_day(day, candles, _Mends(repairs, healed).of(day), coverage, held)
         return tuple(files), len(repairs)
 
     def _publish_day(
-        self, day: str, candles: list[Candle], repairs: list[Candle], coverage: Coverage, held: Lease
+        self, day: str, candles: list[Candle], mends: _Mends, coverage: Coverage, held: Lease
     ) -> list[Published]:
         files = []
         mine = to_table(candle for candle in candles if kst_day(candle.start) == day)
-        mends = to_table(candle for candle in repairs if kst_day(candle.start) == day)
         start, end = max(coverage.start, day_start(day)), min(coverage.end, day_end(day))
         with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock) as mine_now:
             held.renew()  # the wait for the day may have been long
-            if mends.num_rows:
+            if mends.candles or mends.healed:
                 files.append(self._mend(day, mends, coverage, mine_now))
             part = coverage.clipped(start, end) if start < end else None
             # A day that is over and of which nothing new is known has its holes written down already.
@@ -149,13 +188,17 @@ class Collector:
                 roll_up(self._lake, day, coverage.run, mine_now)
         return files
 
-    def _mend(self, day: str, mends: pa.Table, coverage: Coverage, held: Lease) -> Published:
+    def _mend(self, day: str, mends: _Mends, coverage: Coverage, held: Lease) -> Published:
         current = ledger.current(self._lake, "candle", day)
         complete = current is not None and current.complete
-        moment = parse_wire(mends.column("candle_date_time_utc")[0].as_py())
-        nothing_new = Coverage(moment, moment, coverage.run)
-        log.warning("%s: %d candles of earlier minutes were missing or differed; repaired", day, mends.num_rows)
-        return publish_generation(self._lake, day, mends, nothing_new, held, complete=complete)
+        moment = min([*(candle.start for candle in mends.candles), *(span.start for span in mends.healed)])
+        # Says nothing of other minutes, nor of watermarks and doubts.
+        known = Coverage(moment, max([moment, *(span.end for span in mends.healed)]), coverage.run, tuple(mends.healed))
+        log.warning(
+            "%s: %d candles of earlier minutes were missing or differed, %d holes are known now; repaired",
+            day, len(mends.candles), len(mends.healed),
+        )  # fmt: skip
+        return publish_generation(self._lake, day, to_table(mends.candles), known, held, complete=complete)
 
     def _repairs(self, before: Sequence[Candle]) -> list[Candle]:
         """Candles of minutes before the window that the lake does not hold, or holds otherwise."""
@@ -168,13 +211,47 @@ class Collector:
         return repairs
 
 
-class _Round(NamedTuple):
-    """What one part of a window brought."""
+class _State(NamedTuple):
+    """What the lake knew before a part: watermark by market, doubts, and the end (UTC) of what was covered."""
 
-    plan: Plan
+    watermark: dict[str, datetime]
+    doubts: tuple[Doubt, ...]
+    end: datetime
+
+    @classmethod
+    def of(cls, known: Coverage | None, end: datetime) -> _State:
+        """The state after a file; `end` where there is none yet."""
+        return cls(dict(known.watermark), known.doubts or (), known.end) if known else cls({}, (), end)
+
+
+class _Mends(NamedTuple):
+    """Candles that the lake lacks or holds otherwise, and spans that were holes until now."""
+
+    candles: list[Candle]
+    healed: Sequence[Span]
+
+    def of(self, day: str) -> _Mends:
+        """Those of a KST day."""
+        first, last = day_start(day), day_end(day)
+        spans = [
+            span._replace(start=max(span.start, first), end=min(span.end, last))
+            for span in self.healed
+            if span.start < last and span.end > first
+        ]
+        return _Mends([candle for candle in self.candles if kst_day(candle.start) == day], spans)
+
+
+class _Round(NamedTuple):
+    """What one part of a window brought; `unknown` are the markets that left the exchange in these seconds."""
+
     coverage: Coverage
+    requested: int
+    quiet: int
     candles: int
     repaired: int
+    refused: int
+    added: frozenset[str]
+    unknown: frozenset[str]
     files: tuple[Published, ...]
 
 
@@ -190,17 +267,23 @@ def _ends(markets: Sequence[str], watermark: dict[str, datetime], end: datetime)
 
 def _summary(rounds: Sequence[_Round], markets: int) -> Collected:
     holes = tuple(f"{span.market}: {span.reason}" for span in rounds[-1].coverage.holes())
-    for hole in holes:
-        log.warning("hole, asked again by the next run: %s", hole)
+    for span in rounds[-1].coverage.holes():
+        level = logging.INFO if span.market in rounds[-1].unknown else logging.WARNING
+        log.log(level, "hole, asked again later: %s %s to %s: %s", span.market, span.start, span.end, span.reason)
+    added = tuple(sorted({name for part in rounds for name in part.added}))
+    if added:
+        log.warning("the exchange's candles have fields that are new here and not stored: %s", ", ".join(added))
     collected = Collected(
         start=rounds[0].coverage.start,
         end=rounds[-1].coverage.end,
         markets=markets,
-        requested=sum(len(part.plan.asks) for part in rounds),
-        quiet=sum(len(part.plan.quiet) for part in rounds),
+        requested=sum(part.requested for part in rounds),
+        quiet=sum(part.quiet for part in rounds),
         holes=holes,
         candles=sum(part.candles for part in rounds),
         repaired=sum(part.repaired for part in rounds),
+        refused=sum(part.refused for part in rounds),
+        new_fields=added,
         files=tuple(published for part in rounds for published in part.files),
     )
     log.info("%s", collected)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import TypeVar, get_args
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, get_args
 
 import requests
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from requests.adapters import HTTPAdapter
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from upbit_elt.clock import Clock, SystemClock
-from upbit_elt.errors import BadAnswer, Banned, InvalidRequest, RateLimited, ServerTrouble, Unreachable
+from upbit_elt.errors import BadAnswer, Banned, Garbled, InvalidRequest, RateLimited, ServerTrouble, Unreachable
 from upbit_elt.exchange import models
 from upbit_elt.exchange.answers import error_of, server_time
+from upbit_elt.exchange.gate import Page, judge
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.exchange.models import (
     DayCandle,
@@ -28,7 +31,11 @@ from upbit_elt.exchange.models import (
 from upbit_elt.settings import Settings
 
 MAX_COUNT = 200
+# Answers whose clocks are held against each other: a single one that runs ahead must not close a minute.
+CLOCKS, FEW_CLOCKS = 64, 2
 T = TypeVar("T")
+R = TypeVar("R", bound=BaseModel)
+log = logging.getLogger(__name__)
 Params = dict[str, str | int]
 
 
@@ -53,9 +60,9 @@ class UpbitClient:
         self.base_url = base_url.rstrip("/")
         self._limits, self._clock, self._timeout = limits, clock, timeout
         self._session = session or _keep_alive_session()
-        self._server_time: datetime | None = None
+        self._ahead: deque[timedelta] = deque(maxlen=CLOCKS)  # the exchange's clock against ours, newest last
         self._retrying = Retrying(
-            retry=retry_if_exception_type((RateLimited, ServerTrouble, Unreachable)),
+            retry=retry_if_exception_type((RateLimited, ServerTrouble, Garbled, Unreachable)),
             stop=stop_after_attempt(attempts),
             wait=wait_exponential_jitter(multiplier=0.5, max=8),
             sleep=clock.sleep,
@@ -71,19 +78,26 @@ class UpbitClient:
 
     @property
     def server_time(self) -> datetime:
-        """The exchange's clock (UTC, whole seconds) as its last answer said. Raises BadAnswer before the first."""
-        if self._server_time is None:
-            raise BadAnswer("the exchange has not answered yet, so its time is not known")
-        return self._server_time
+        """The exchange's clock (UTC), by the more careful of its last two answers. Raises BadAnswer before the first.
+
+        `Date` says whole seconds and an answer travels, so that it is never ahead of the exchange's own, unless both
+        answers were wrong (see `usual_server_time`).
+        """
+        return self._clock.now() + min(self._clocks()[-FEW_CLOCKS:])
+
+    @property
+    def usual_server_time(self) -> datetime:
+        """The exchange's clock (UTC) as most of the last answers have it. Raises BadAnswer before the first."""
+        clocks = sorted(self._clocks())
+        return self._clock.now() + clocks[(len(clocks) - 1) // 2]
 
     def markets(self, *, details: bool = False) -> list[Market]:
-        """All pairs that are listed now."""
-        return self._get("market", "/v1/market/all", {"is_details": str(details).lower()}, models.MARKETS)
+        """All pairs that are listed now. A row that cannot be read is told and left out."""
+        return self._listing("market", "/v1/market/all", {"is_details": str(details).lower()}, Market)
 
     def tickers(self, quotes: Sequence[str]) -> list[Ticker]:
-        """The latest state of all pairs of the quote currencies, in one request."""
-        params: Params = {"quote_currencies": ",".join(quotes)}
-        return self._get("ticker", "/v1/ticker/all", params, models.TICKERS)
+        """The latest state of all pairs of the quote currencies, in one request; without rows that cannot be read."""
+        return self._listing("ticker", "/v1/ticker/all", {"quote_currencies": ",".join(quotes)}, Ticker)
 
     def seconds(self, market: str, *, to: datetime | None = None, count: int = MAX_COUNT) -> list[SecondCandle]:
         """Candles of one second; they reach back three months."""
@@ -93,9 +107,19 @@ class UpbitClient:
         self, market: str, unit: MinuteUnit = 1, *, to: datetime | None = None, count: int = MAX_COUNT
     ) -> list[MinuteCandle]:
         """Candles of `unit` minutes. The running one is among them as soon as it has a trade."""
+        page = self.minute_page(market, unit, to=to, count=count)
+        if wrong := [*page.refused, *page.trailing]:
+            raise BadAnswer(f"minutes/{unit} of {market}: {len(wrong)} wrong rows, first: {wrong[0].reason}")
+        return list(page.rows)
+
+    def minute_page(
+        self, market: str, unit: MinuteUnit = 1, *, to: datetime | None = None, count: int = MAX_COUNT
+    ) -> Page:
+        """Candles of `unit` minutes row by row: the good ones, and those that were refused with their reason."""
         if unit not in get_args(MinuteUnit):
             raise InvalidRequest(f"unit={unit!r}: allowed are {', '.join(map(str, get_args(MinuteUnit)))}")
-        return self._candles(f"minutes/{unit}", market, to, count, models.MINUTES)
+        rows = self._get("candles", f"/v1/candles/minutes/{unit}", _candle_params(market, to, count), models.ANYTHING)
+        return judge(rows, market, unit, to or self.usual_server_time + timedelta(minutes=1))
 
     def days(
         self,
@@ -135,16 +159,7 @@ class UpbitClient:
         adapter: TypeAdapter[list[T]],
         more: Params | None = None,
     ) -> list[T]:
-        if not market or "," in market or "-" not in market:
-            raise InvalidRequest(f"market={market!r}: one pair is needed, like KRW-BTC")
-        if not 1 <= count <= MAX_COUNT:
-            # The exchange would cut a larger count to 200 without a word.
-            raise InvalidRequest(f"count={count}: allowed are 1 to {MAX_COUNT}")
-        params: Params = {"market": market, "count": count, **(more or {})}
-        if to is not None:
-            if to.tzinfo is None:
-                raise InvalidRequest(f"to={to}: a time zone is needed")
-            params["to"] = to.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params = _candle_params(market, to, count) | (more or {})
         rows = self._get("candles", f"/v1/candles/{kind}", params, adapter)
         for row in rows:
             if getattr(row, "market", market) != market:
@@ -152,17 +167,32 @@ class UpbitClient:
         return rows
 
     def _get(self, group: str, path: str, params: Params, adapter: TypeAdapter[list[T]]) -> list[T]:
-        response = self._retrying(self._send, group, path, params)
+        body = self._retrying(self._send, group, path, params)
         try:
-            return adapter.validate_json(response.content)
+            return adapter.validate_python(body)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise BadAnswer(
-                f"{response.url}: {error.error_count()} wrong values, first at {where}: {first['msg']}"
+                f"{path} of {params}: {error.error_count()} wrong values, first at {where}: {first['msg']}"
             ) from None
 
-    def _send(self, group: str, path: str, params: Params) -> requests.Response:
+    def _listing(self, group: str, path: str, params: Params, model: type[R]) -> list[R]:
+        """Rows that are checked one by one, so that a wrong one stalls no other market."""
+        rows = []
+        for raw in self._get(group, path, params, models.ANYTHING):
+            try:
+                rows.append(model.model_validate(raw))
+            except ValidationError as error:
+                log.warning("%s: a row that cannot be read is left out: %s: %s", path, raw, error.errors()[0]["msg"])
+        return rows
+
+    def _clocks(self) -> list[timedelta]:
+        if not self._ahead:
+            raise BadAnswer("the exchange has not answered yet, so its time is not known")
+        return list(self._ahead)
+
+    def _send(self, group: str, path: str, params: Params) -> Any:
         self._limits.acquire(group)
         try:
             response = self._session.get(f"{self.base_url}{path}", params=params, timeout=self._timeout)
@@ -176,8 +206,26 @@ class UpbitClient:
             self._limits.pause(group, 1.0)
         if refusal:
             raise refusal
-        self._server_time = server_time(response)
-        return response
+        self._ahead.append(server_time(response) - self._clock.now())
+        try:
+            return response.json()
+        except requests.JSONDecodeError as error:
+            start = response.text[:80]
+            raise Garbled(f"{response.url}: the body is no JSON ({error}); it begins with {start!r}") from None
+
+
+def _candle_params(market: str, to: datetime | None, count: int) -> Params:
+    if not market or "," in market or "-" not in market:
+        raise InvalidRequest(f"market={market!r}: one pair is needed, like KRW-BTC")
+    if not 1 <= count <= MAX_COUNT:
+        # The exchange would cut a larger count to 200 without a word.
+        raise InvalidRequest(f"count={count}: allowed are 1 to {MAX_COUNT}")
+    params: Params = {"market": market, "count": count}
+    if to is not None:
+        if to.tzinfo is None:
+            raise InvalidRequest(f"to={to}: a time zone is needed")
+        params["to"] = to.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return params
 
 
 def _keep_alive_session() -> requests.Session:

@@ -1,4 +1,4 @@
-"""What the exchange answers, validated. Unknown fields are ignored: Upbit adds some from time to time."""
+"""What the exchange answers, validated. Unknown fields are no error: Upbit adds some from time to time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-from upbit_elt.candle import Candle, parse_wire
+from upbit_elt.candle import FIELDS, Candle, parse_wire
 
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -80,7 +80,9 @@ class SecondCandle(AnyCandle):
 
 
 class MinuteCandle(AnyCandle):
-    """A candle of `unit` minutes, starting at a multiple of the unit (UTC)."""
+    """A candle of `unit` minutes, starting at a multiple of the unit (UTC). `model_extra` are fields new to us."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     unit: MinuteUnit
 
@@ -93,7 +95,7 @@ class MinuteCandle(AnyCandle):
 
     def to_candle(self) -> Candle:
         """The same as the plain row that the lake stores."""
-        return Candle(**self.model_dump())
+        return Candle(*(getattr(self, name) for name in FIELDS))
 
 
 class DayCandle(AnyCandle):
@@ -111,9 +113,7 @@ class PeriodCandle(AnyCandle):
     first_day_of_period: str
 
 
-MARKETS = TypeAdapter(list[Market])
-TICKERS = TypeAdapter(list[Ticker])
+ANYTHING = TypeAdapter(list[Any])
 SECONDS = TypeAdapter(list[SecondCandle])
-MINUTES = TypeAdapter(list[MinuteCandle])
 DAYS = TypeAdapter(list[DayCandle])
 PERIODS = TypeAdapter(list[PeriodCandle])

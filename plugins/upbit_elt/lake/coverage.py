@@ -33,12 +33,28 @@ class Span(NamedTuple):
     reason: str = ""
 
 
+class Doubt(NamedTuple):
+    """A half-open span [start, end) (UTC minutes) before a market's watermark that is to be looked at again.
+
+    `quiet`: skipped on the ticker's word since the market was last asked. `empty`: the exchange has said once that the
+    market has nothing older, which a second run has to hear as well. `hole`: rows were refused or are late;
+    `found` is the UTC minute up to which the run covered that found it.
+    """
+
+    market: str
+    start: datetime
+    end: datetime
+    state: Literal["quiet", "empty", "hole"]
+    found: datetime
+
+
 @dataclass(frozen=True)
 class Coverage:
     """Coverage of one file: its span, its spans by market, who wrote it, and the watermark after it.
 
     `watermark[market]` is the UTC minute before which every minute of the market is accounted for (back to the
-    first minute ever asked). Markets that left the exchange keep theirs.
+    first minute ever asked). Markets that left the exchange keep theirs. `doubts` are those of all markets after this
+    file's run, None in a file whose run says nothing about them.
     """
 
     start: datetime
@@ -46,6 +62,7 @@ class Coverage:
     run: str
     spans: tuple[Span, ...] = ()
     watermark: Mapping[str, datetime] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] | None = None
 
     def known(self) -> list[Span]:
         """The spans that are accounted for."""
@@ -63,11 +80,12 @@ class Coverage:
             if span.start < end and span.end > start
         )
         inside = {market: min(moment, end) for market, moment in self.watermark.items()}
-        return Coverage(max(self.start, start), min(self.end, end), self.run, spans, inside)
+        doubts = self.doubts and tuple(d._replace(end=min(d.end, end)) for d in self.doubts if d.start < end)
+        return Coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, doubts)
 
     def to_json(self) -> bytes:
         """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
-        names = sorted({span.market for span in self.spans} | set(self.watermark))
+        names = sorted({s.market for s in self.spans} | {d.market for d in self.doubts or ()} | set(self.watermark))
         index = {name: position for position, name in enumerate(names)}
         spans: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
         marks: dict[str, list[int]] = defaultdict(list)
@@ -84,6 +102,8 @@ class Coverage:
             "spans": [[*key, sorted(markets)] for key, markets in sorted(spans.items())],
             "watermark": [[moment, sorted(markets)] for moment, markets in sorted(marks.items())],
         }
+        if self.doubts is not None:
+            document["doubts"] = _doubts_document(self.doubts, index)
         return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -111,11 +131,31 @@ class Coverage:
             for moment in [parse_stamp(text)]
             for position in chosen
         }
-        return cls(parse_stamp(document["start"]), parse_stamp(document["end"]), document["run"], spans, marks)
+        doubts = _doubts_from(document["doubts"], names) if "doubts" in document else None
+        return cls(parse_stamp(document["start"]), parse_stamp(document["end"]), document["run"], spans, marks, doubts)
+
+
+def _doubts_document(doubts: Iterable[Doubt], index: Mapping[str, int]) -> list[list[Any]]:
+    alike: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for doubt in doubts:
+        key = stamp(doubt.start), stamp(doubt.end), doubt.state, stamp(doubt.found)
+        alike[key].append(index[doubt.market])
+    return [[*key, sorted(markets)] for key, markets in sorted(alike.items())]
+
+
+def _doubts_from(rows: Iterable[Any], names: list[str]) -> tuple[Doubt, ...]:
+    return tuple(
+        Doubt(names[position], parse_stamp(start), parse_stamp(end), state, parse_stamp(found))
+        for start, end, state, found, positions in rows
+        for position in positions
+    )
 
 
 def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
-    """One coverage that accounts for what several do; later knowledge beats holes, watermarks only grow."""
+    """One coverage that accounts for what several do, oldest first; knowledge beats holes, watermarks only grow.
+
+    Of the doubts those count that the newest part says something about.
+    """
     parts = list(coverages)
     known = [span for part in parts for span in part.known()]
     holes = [span for part in parts for span in part.holes()]
@@ -128,7 +168,9 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
         for market, moment in part.watermark.items():
             marks[market] = max(moment, marks.get(market, moment))
     spans = tuple(sorted({*_joined(known), *_joined(left)}))
-    return Coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks)
+    told = [part for part in parts if part.doubts is not None]
+    doubts = max(reversed(told), key=lambda part: part.end).doubts if told else None
+    return Coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks, doubts)
 
 
 def gaps(spans: Iterable[Span], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:

@@ -6,8 +6,8 @@
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
+<root>/rejected/yyMMdd/<first minute>_<digest>.jsonl  rows that were refused on arrival
 <root>/model/<version>/, <root>/model/champion.json
-<root>/rejected/yyMMdd/...                            what could not be used
 
 A name `_....<32 hex digits>` belongs to a writer at work (or to one that died): Hive reads no name with a `_`.
 """
@@ -69,6 +69,11 @@ def backfill_folder(root: str, day: str) -> str:
 def model_root(root: str) -> str:
     """Folder of all models."""
     return f"{root}/model"
+
+
+def rejected_folder(root: str, day: str) -> str:
+    """Where rows wait that were refused on arrival, by the KST day of the minutes that they leave in doubt."""
+    return f"{root}/rejected/{day}"
 
 
 def model_folder(root: str, version: str) -> str:

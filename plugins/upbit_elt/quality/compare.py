@@ -89,8 +89,8 @@ def _compare_day(
     ours = _in_hive(hive, settings, day, asks)
     truth: dict[tuple[str, str], Candle] = {}
     for answer in fetch(client, asks, workers=settings.workers, tick=tick):
-        if answer.failure:
-            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.failure}")
+        if trouble := answer.failure or next((hole.reason for hole in answer.holes), ""):
+            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {trouble}")
         truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
     return _judge(ours, truth)
 

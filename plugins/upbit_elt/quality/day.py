@@ -68,8 +68,8 @@ class Day:
         market = answer.ask.market
         if answer.final:
             self.judged[market] = self._proof(market, "gone", checked, [])
-        elif answer.failure:
-            log.warning("%s, %s: not judged: %s", self.day, market, answer.failure)
+        elif answer.trouble:
+            log.warning("%s, %s: not judged: %s", self.day, market, answer.trouble)
         elif found := self._compare(market, said := self._hours(answer)):
             self.differing[market], self.said[market] = found, said
             self.first[market] = len({difference.hour for difference in found})
@@ -85,8 +85,8 @@ class Day:
     def hear_again(self, answer: Answer, checked: str) -> None:
         """Judge a market that differs after its repair too: what differs from the new answer is a finding."""
         market = answer.ask.market
-        if answer.failure:
-            log.warning("%s, %s: not judged: %s", self.day, market, answer.failure)
+        if answer.trouble:
+            log.warning("%s, %s: not judged: %s", self.day, market, answer.trouble)
             return
         found = self._compare(market, self._hours(answer))
         self.judged[market] = self._proof(market, "finding" if found else "proven", checked, found)

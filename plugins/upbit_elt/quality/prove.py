@@ -170,10 +170,10 @@ class _Run:
         ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if asks else [])])
         spans, tables = [], []
         for answer in self._answers(asks, unit=1):
-            if answer.failure:
-                log.warning("%s, %s: not repaired: %s", day.day, answer.ask.market, answer.failure)
+            if answer.trouble:
+                log.warning("%s, %s: not repaired: %s", day.day, answer.ask.market, answer.trouble)
                 continue
-            spans.append(answer.span())
+            spans += answer.spans()
             theirs = to_table(answer.candles)
             if not _part(ours, answer.ask).equals(theirs):
                 tables.append(theirs)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from upbit_elt.errors import ConfigError
 from upbit_elt.replica.app import create_replica, utc_now
+from upbit_elt.replica.faults import KINDS, inject, parse_rates
 from upbit_elt.replica.replay import ReplaySource
 from upbit_elt.replica.roster import MOST_COINS
 from upbit_elt.replica.server import make, serve
@@ -27,11 +29,37 @@ from upbit_elt.replica.synthetic import SyntheticSource
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of Parquet candles to replay instead; --seed, --markets and --quotes do not apply.",
 )
-def main(host: str, port: int, seed: int, markets: int, quotes: str, latency: float, replay: Path | None) -> None:
+@click.option(
+    "--faults",
+    "spec",
+    default="",
+    envvar="UPBIT_REPLICA_FAULTS",
+    help=f"Faults to throw in, by share of the requests: all=0.01 or storm=0.01,bad=0.05 ... of {', '.join(KINDS)}.",
+)
+@click.option(
+    "--faults-minutes",
+    type=click.FloatRange(0),
+    envvar="UPBIT_REPLICA_FAULTS_MINUTES",
+    help="How long after the start the faults last; default: as long as it runs.",
+)
+def main(
+    host: str,
+    port: int,
+    seed: int,
+    markets: int,
+    quotes: str,
+    latency: float,
+    replay: Path | None,
+    spec: str,
+    faults_minutes: float | None,
+) -> None:
     """A local exchange that answers like Upbit's quotation API, from synthetic or recorded candles."""
     try:
         source = _source(seed, markets, quotes, replay)
-        server = make(create_replica(source, latency=latency), host, port)
+        app = create_replica(source, latency=latency)
+        until = None if faults_minutes is None else utc_now() + timedelta(minutes=faults_minutes)
+        faults = inject(app, utc_now, seed, _rates(spec), until=until)
+        server = make(app, host, port)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
@@ -39,6 +67,15 @@ def main(host: str, port: int, seed: int, markets: int, quotes: str, latency: fl
     listed = sum(market.listed <= utc_now() for market in source.markets())
     click.echo(f"replica of Upbit on http://{host}:{server.port} with {listed} markets")
     serve(server)
+    for kind, number in sorted(faults.injected.items()):
+        click.echo(f"injected {kind}: {number}")
+
+
+def _rates(spec: str) -> dict[str, float]:
+    try:
+        return parse_rates(spec)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--faults") from error
 
 
 def _source(seed: int, markets: int, quotes: str, replay: Path | None) -> Source:

@@ -28,11 +28,14 @@ class _Handler(WSGIRequestHandler):
         self.send_response_only(answer.status_code)
         for name, value in answer.headers.items():
             self.send_header(name, value)
+        body = answer.get_data()
+        if len(body) < int(answer.headers.get("Content-Length", 0)) and self.command != "HEAD":
+            self.close_connection = True  # a fault: the answer is cut
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.get_data())
+            self.wfile.write(body)
 
 
 def make(app: Flask, host: str, port: int) -> BaseWSGIServer:

@@ -35,13 +35,13 @@ def test_a_minute_is_closed_two_seconds_after_its_end(now: datetime, end: dateti
 
 def test_the_first_run_asks_the_last_minutes_of_every_market_however_quiet() -> None:
     plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, FIRST)
-    assert plan.asks == (Ask("KRW-A", FIRST, END), Ask("KRW-B", FIRST, END))
+    assert plan.asks == (Ask("KRW-A", FIRST, END, traded=utc(0)), Ask("KRW-B", FIRST, END))
     assert plan.quiet == ()
 
 
 def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
     plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, FIRST)
-    assert plan.asks == (Ask("KRW-A", utc(0, 1), END, OVERLAP),)
+    assert plan.asks == (Ask("KRW-A", utc(0, 1), END, OVERLAP, traded=utc(3, 3)),)
 
 
 @pytest.mark.parametrize(

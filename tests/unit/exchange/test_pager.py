@@ -28,7 +28,7 @@ class Market:
         return 200, json.dumps(rows), headers_at(utc(12))
 
     def ask(self, start: datetime, end: datetime, overlap: int = 0) -> list[datetime]:
-        return [row.start for row in minutes_between(self.client, "KRW-A", start, end, overlap=overlap)]
+        return [row.start for row in minutes_between(self.client, "KRW-A", start, end, overlap=overlap).rows]
 
 
 def every_minute(start: datetime, count: int) -> list[datetime]:

@@ -1,0 +1,153 @@
+"""The gate that every minute candle passes on arrival: good rows go on, bad ones are set aside with a reason.
+
+A bad row leaves the minutes in doubt that it may have stood for: its own minute where its time can be believed,
+else those between its neighbours in the answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from upbit_elt.candle import MINUTE, parse_wire
+from upbit_elt.exchange.models import MinuteCandle, MinuteUnit
+
+# The last tick is stored up to 0.35 s after its candle's end (seen in 2020); more than this is another minute's.
+LATEST_TICK = timedelta(seconds=30)
+
+
+class Refused(NamedTuple):
+    """A row that was not let in, as received, and why; [start, end) (UTC) are the minutes it leaves in doubt.
+
+    `start == end`: none is in doubt, since another row or an earlier answer says it.
+    """
+
+    market: str
+    start: datetime
+    end: datetime
+    reason: str
+    row: Any
+
+
+class Page(NamedTuple):
+    """One answer: good candles newest first, refused rows, how many rows came, fields that are new to us.
+
+    `trailing` are refused rows behind the last one whose time can be believed: their minutes are known only with the
+    next page; each has `start == end`, the oldest believed time (or `to`).
+    """
+
+    rows: tuple[MinuteCandle, ...]
+    refused: tuple[Refused, ...]
+    trailing: tuple[Refused, ...]
+    oldest: datetime | None
+    received: int
+    added: tuple[str, ...]
+
+
+class _Read(NamedTuple):
+    raw: Any
+    start: datetime | None  # None when the row's time cannot be believed
+    candle: MinuteCandle | None
+    reason: str
+
+
+def judge(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
+    """What of an answer (JSON values, newest first) to `unit` minutes of `market` before `to` (UTC) may be believed."""
+    read = _without_doubles([_read(raw, market, unit, to) for raw in raws])
+    refused: list[Refused] = []
+    trailing: list[Refused] = []
+    newer = to
+    for position, item in enumerate(read):
+        if item.start is not None:
+            newer = item.start
+        if item.candle is not None:
+            continue
+        start, end = _in_doubt(item, newer, read[position + 1 :], unit)
+        place = trailing if start is None else refused
+        place.append(Refused(market, end if start is None else start, end, item.reason, item.raw))
+    good = tuple(item.candle for item in read if item.candle is not None)
+    believed = [item.start for item in read if item.start is not None]
+    added = {name for candle in good for name in candle.model_extra or {}}
+    rows = tuple(sorted(good, key=lambda candle: candle.start, reverse=True))
+    return Page(rows, tuple(refused), tuple(trailing), min(believed, default=None), len(raws), tuple(sorted(added)))
+
+
+def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
+    if not isinstance(raw, dict):
+        return _Read(raw, None, None, f"not an object but {type(raw).__name__}")
+    start, reason = _believed_start(raw, market, unit, to)
+    if start is None:
+        return _Read(raw, None, None, reason)
+    try:
+        return _Read(raw, start, MinuteCandle.model_validate(raw, strict=True), "")
+    except ValidationError as error:
+        return _Read(raw, start, None, "; ".join(_words(error)))
+
+
+def _believed_start(raw: dict[str, Any], market: str, unit: MinuteUnit, to: datetime) -> tuple[datetime | None, str]:
+    """Start (UTC) of a row of this market and unit that is in time and agrees with its other times; else why not."""
+    if raw.get("market") != market:
+        return None, f"market is {raw.get('market')!r}, asked was {market}"
+    if raw.get("unit") != unit:
+        return None, f"unit is {raw.get('unit')!r}, asked was {unit}"
+    try:
+        start, kst = parse_wire(raw["candle_date_time_utc"]), parse_wire(raw["candle_date_time_kst"])
+    except (KeyError, TypeError, ValueError) as error:
+        return None, f"no readable candle time: {error!r}"
+    wrong = _wrong_time(start, kst, unit, to) or _wrong_tick(raw, start, unit)
+    return None if wrong else start, wrong
+
+
+def _wrong_time(start: datetime, kst: datetime, unit: MinuteUnit, to: datetime) -> str:
+    if kst - start != timedelta(hours=9):
+        return "candle_date_time_kst is not candle_date_time_utc + 9 h"
+    if start.second or (start.hour * 60 + start.minute) % unit:
+        return f"{start:%H:%M:%S} does not start a {unit}-minute candle"
+    return "" if start < to else f"{start:%Y-%m-%dT%H:%MZ} is outside of what was asked, before {to:%Y-%m-%dT%H:%MZ}"
+
+
+def _wrong_tick(raw: dict[str, Any], start: datetime, unit: MinuteUnit) -> str:
+    tick = raw.get("timestamp")
+    if type(tick) is not int:  # the row's other fields decide; a missing one is told by its name
+        return ""
+    since = timedelta(milliseconds=tick - int(start.timestamp() * 1000))
+    inside = timedelta(0) <= since < unit * MINUTE + LATEST_TICK
+    return "" if inside else f"timestamp {tick} is not in the candle of {raw['candle_date_time_utc']}"
+
+
+def _words(error: ValidationError) -> Iterable[str]:
+    for item in error.errors():
+        where = ".".join(map(str, item["loc"]))
+        yield f"{where}: {item['msg']}" if where else item["msg"]
+
+
+def _without_doubles(read: Sequence[_Read]) -> list[_Read]:
+    """Rows of one minute that say the same count once; of rows that contradict each other none is believed."""
+    times = Counter(item.start for item in read)
+    kept: list[_Read] = []
+    said: dict[datetime, Any] = {}
+    for item in read:
+        if item.start is None or times[item.start] == 1:
+            kept.append(item)
+        elif item.start not in said:
+            same = all(other.raw == item.raw for other in read if other.start == item.start)
+            kept.append(item if same else item._replace(candle=None, reason=item.reason or "two rows of one minute"))
+            said[item.start] = item.raw
+        else:
+            kept.append(item._replace(candle=None, reason=item.reason or "a second row of the same minute"))
+    return kept
+
+
+def _in_doubt(
+    item: _Read, newer: datetime, later: Sequence[_Read], unit: MinuteUnit
+) -> tuple[datetime | None, datetime]:
+    """Minutes that a refused row leaves open; start None when nothing behind it says how far they reach."""
+    if item.start is not None:
+        doubled = item.reason == "a second row of the same minute"
+        return item.start, item.start if doubled else item.start + unit * MINUTE
+    older = next((other.start for other in later if other.start is not None), None)
+    return (None, newer) if older is None else (min(older + unit * MINUTE, newer), newer)

@@ -1,0 +1,154 @@
+"""Many runs under every fault of the exchange and kill -9 of the daemons; at the end nothing may differ."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.faults.conftest import Machine
+from tests.support.audit import Audit
+from tests.support.clock import utc
+from tests.support.hooks import hooked, quiet
+from tests.support.world import World
+from upbit_elt.candle import MINUTE, kst_day
+from upbit_elt.collect.doubts import TRIES
+from upbit_elt.errors import UpbitEltError
+from upbit_elt.lake import ledger
+from upbit_elt.lake.parquet import coverage_of, decode, encode
+from upbit_elt.replica.faults import KINDS
+
+START = utc(10, 0, 5, day=22)
+CYCLES, MARKETS = 50, 85
+RATES = {
+    "storm": 0.03, "ban": 0.0006, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
+    "empty": 0.005, "slow": 0.02, "skew": 0.02, "late": 0.02, "stale": 0.15, "bad": 0.03,
+}  # fmt: skip
+# Which daemon dies in which cycle, before which step of the run.
+KILLS = {
+    9: ("namenode", "rename"), 19: ("datanode", "upload"), 29: ("hiveserver2", "rename"),
+    39: ("datanode", "create"), 49: ("namenode", "delete"),
+}  # fmt: skip
+
+
+def windows(random_: random.Random) -> list[timedelta]:
+    """Mostly the scheduler's two minutes, at times a longer pause, once six hours."""
+    lengths = random_.choices((2, 4, 10, 40, 130), weights=(60, 20, 10, 6, 4), k=CYCLES)
+    lengths[CYCLES // 2] = 360
+    return [length * MINUTE for length in lengths]
+
+
+class Run:
+    """The cycles, and what came of them."""
+
+    def __init__(self, world: World, machine: Machine) -> None:
+        self.world, self.machine = world, machine
+        self.lake, _ = hooked(world.settings, quiet)
+        world.lake = self.lake
+        self.failures: Counter[str] = Counter()
+        self.refused = 0
+
+    def cycle(self, moment: datetime, kill: tuple[str, str] | None = None) -> None:
+        self.world.clock.set(max(moment, self.world.clock.now()))
+        if kill:
+            self.lake.hook = self._killer(*kill)
+        try:
+            self.refused += self.world.collect().refused
+        except UpbitEltError as error:
+            self.failures[type(error).__name__] += 1
+        finally:
+            self.lake.hook = quiet
+        if kill:
+            self.machine.revive()
+
+    def _killer(self, name: str, step: str) -> Callable[[str, str], None]:
+        def hook(now: str, path: str) -> None:
+            if now == step and (".parquet" in path or step == "delete"):
+                self.lake.hook = quiet
+                self.machine.kill(name)
+
+        return hook
+
+
+@pytest.fixture
+def run(machine: Machine, tmp_path: Path, seed: int) -> Run:
+    world = World(machine.settings, tmp_path, START, MARKETS, workers=1, hive_timeout=20.0)
+    world.faults.seed = seed
+    return Run(world, machine)
+
+
+def test_nothing_is_lost_doubled_or_altered(
+    run: Run, machine: Machine, seed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, faults = run.world, run.world.faults
+    world.collect()
+    first = ledger.newest(world.lake)
+    assert first is not None
+    faults.rates = RATES
+    moment = START
+    for number, length in enumerate(windows(random.Random(seed))):
+        moment += length
+        run.cycle(moment, KILLS.get(number))
+    end_of_faults = world.clock.now()
+    faults.rates = {}
+    # The last try for a refused row comes 2^10 minutes after it was found.
+    for pause in (2, 2, 2 ** (TRIES - 1), 2):
+        run.cycle(world.clock.now() + timedelta(minutes=pause, seconds=180))
+    last = ledger.newest(world.lake)
+    assert last is not None
+    assert [doubt for doubt in last.doubts or () if doubt.state == "hole"] == []
+    found = world.audits(first.start, last.end)
+    with capsys.disabled():
+        _tell(run, found, seed, first.start, end_of_faults)
+    assert all(part.equal for part in found.values()), [part.examples for part in found.values()]
+    assert all(part.compared >= 100_000 for part in found.values())
+    assert set(KINDS) <= {kind for kind, number in faults.injected.items() if number}
+    assert run.refused > 0
+    assert all(machine.kills.values())
+    for words in _planted(world, last.end):
+        with capsys.disabled():
+            print(words)
+
+
+def _planted(world: World, end: datetime) -> Iterator[str]:
+    """The same check with one candle lost, one twice and one altered: it must see each."""
+    start = end - timedelta(minutes=2)
+    day = kst_day(start)
+    folder = ledger.current(world.lake, "candle", day)
+    assert folder is not None
+    path = ledger.files(world.lake, folder, day)[-1].path
+    data = world.lake.read(path)
+    table, coverage = decode(data, path), coverage_of(data, path)
+    prices = table.column("trade_price").to_pylist()
+    changed = table.set_column(6, "trade_price", [[prices[0] * 2, *prices[1:]]])
+    plants = {
+        "lost": table.slice(1),
+        "doubled": pa.concat_tables([table.slice(0, 1), table]),
+        "altered": changed.cast(table.schema),
+    }
+    for kind, planted in plants.items():
+        world.lake.delete(path)
+        world.lake.publish(path, encode(planted, coverage))
+        found = world.audits(start, end)
+        for result in found.values():
+            assert getattr(result, kind) == 1, (kind, result)
+            assert not result.equal
+        yield f"planted, {kind}: lake: {found['lake']}; Hive: {found['Hive']}"
+    world.lake.delete(path)
+    world.lake.publish(path, data)
+    assert all(result.equal for result in world.audits(start, end).values())
+
+
+def _tell(run: Run, found: dict[str, Audit], seed: int, start: datetime, end: datetime) -> None:
+    injected = run.world.faults.injected
+    print(f"\nseed {seed}; {CYCLES} runs from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC, {MARKETS} markets")
+    print("injected:", ", ".join(f"{kind} {number}" for kind, number in sorted(injected.items())))
+    print("killed -9:", ", ".join(f"{name} {number}" for name, number in run.machine.kills.items()))
+    print("runs that failed:", dict(run.failures), "; rows refused:", run.refused)
+    for place, result in found.items():
+        print(f"{place}: {result}")

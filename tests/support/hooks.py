@@ -1,0 +1,63 @@
+"""Lake and warehouse that tell, before each step that changes something, what comes next: where tests pull the plug."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+
+Hook = Callable[[str, str], None]
+
+
+def quiet(step: str, path: str) -> None:
+    """The hook that does nothing."""
+
+
+class HookedLake(Lake):
+    """`hook(step, path)` is called before create, rename, replace and delete, and as `upload` in mid-upload."""
+
+    hook: Hook = staticmethod(quiet)
+
+    def create(self, path: str, data: bytes) -> None:
+        self.hook("create", path)
+        with self._errors(path):
+            self._client.write(path, data=self._halves(path, data), overwrite=False)
+
+    def rename(self, source: str, target: str) -> None:
+        self.hook("rename", target)
+        super().rename(source, target)
+
+    def replace(self, path: str, data: bytes) -> None:
+        self.hook("replace", path)
+        super().replace(path, data)
+
+    def delete(self, path: str) -> None:
+        self.hook("delete", path)
+        super().delete(path)
+
+    def _halves(self, path: str, data: bytes) -> Iterator[bytes]:
+        yield data[: len(data) // 2]
+        self.hook("upload", path)
+        yield data[len(data) // 2 :]
+
+
+class HookedHive(Hive):
+    """`hook("execute", statement)` is called before each statement that changes something."""
+
+    hook: Hook = staticmethod(quiet)
+
+    def execute(self, *statements: str) -> None:
+        for statement in statements:
+            self.hook("execute", statement)
+            super().execute(statement)
+
+
+def hooked(settings: Settings, hook: Hook) -> tuple[HookedLake, HookedHive]:
+    """Both, as the settings name them, telling `hook`."""
+    lake, hive = HookedLake.from_settings(settings), HookedHive.from_settings(settings)
+    assert isinstance(lake, HookedLake)
+    assert isinstance(hive, HookedHive)
+    lake.hook = hive.hook = hook
+    return lake, hive
