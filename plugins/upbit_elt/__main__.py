@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
@@ -12,29 +12,15 @@ from rich.progress import Progress, TimeRemainingColumn
 from upbit_elt import pipeline
 from upbit_elt.candle import KST, day_start, kst_day
 from upbit_elt.collect.plan import Ask
+from upbit_elt.commands_history import adopt, backfill
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.options import Moment
 from upbit_elt.quality.compare import accounted, compare
 from upbit_elt.settings import Settings, settings
 from upbit_elt.warehouse.hive import Hive
-
-
-class Moment(click.ParamType[datetime]):
-    """A time with or without zone (none means KST), to the minute."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """UTC minute of an ISO 8601 text. Fails with the allowed form."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no time; write 2026-11-24T09:30 (KST) or 2026-11-24T00:30Z", param, ctx)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=KST)).astimezone(UTC).replace(second=0)
 
 
 @click.group()
@@ -51,14 +37,8 @@ def collect() -> None:
     click.echo(str(window))
 
 
-@main.command()
-@click.option("--minutes", default=30, show_default=True, help="How long to work at most.")
-def history(minutes: int) -> None:
-    """Bring older days in (what the DAG backfill_candle does)."""
-    now = datetime.now(UTC)
-    progress = pipeline.fill_history(settings(), f"cli__{now:%Y-%m-%dT%H:%M:%SZ}", now + timedelta(minutes=minutes))
-    shown = _words(tuple(item.day for item in progress.published))
-    click.echo(f"{progress.candles} candles; days shown: {shown}; left: {_words(progress.left)}")
+main.add_command(backfill)
+main.add_command(adopt)
 
 
 @main.command()
@@ -107,10 +87,6 @@ def _spans(here: Settings, start: datetime | None, end: datetime | None, markets
 
 def _kst(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%Y-%m-%d %H:%M} KST"
-
-
-def _words(items: tuple[str, ...]) -> str:
-    return ", ".join(items) or "none"
 
 
 if __name__ == "__main__":

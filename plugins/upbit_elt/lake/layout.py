@@ -3,6 +3,7 @@
 <root>/candle/yyMMdd/live-<g>/<start>_<end>.parquet   while the KST day is open; UTC minutes, half-open
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
+<root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/model/<version>/, <root>/model/champion.json
 """
@@ -49,6 +50,11 @@ def backfill_root(root: str) -> str:
 def backfill_folder(root: str, day: str) -> str:
     """Where the candles of a KST day wait until all markets of it are there."""
     return f"{backfill_root(root)}/{day}"
+
+
+def requests_folder(root: str) -> str:
+    """Where the requests for history are kept."""
+    return f"{backfill_root(root)}/requests"
 
 
 def model_folder(root: str, version: str) -> str:

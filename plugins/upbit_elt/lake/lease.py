@@ -109,6 +109,16 @@ def _is_over(holder: dict[str, str], now: datetime) -> bool:
     return abs(started - float(holder["started"])) > SAME_START
 
 
+def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
+    """Whether a living writer has the lease of a folder now."""
+    path = f"{folder}/_lease"
+    try:
+        holder = json.loads(lake.read(path)) if lake.exists(path) else {}
+    except LakeCorrupt:  # given back between the two questions
+        return False
+    return bool(holder) and not _is_over(holder, clock.now())
+
+
 @contextmanager
 def lease(lake: Lake, folder: str, clock: Clock, wait: timedelta = timedelta(seconds=100)) -> Iterator[Lease]:
     """Hold the lease of a folder for the block. Raises LeaseHeld when another writer keeps it beyond `wait`."""
