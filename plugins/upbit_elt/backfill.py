@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
 from upbit_elt import pipeline
-from upbit_elt.candle import day_end, day_start
+from upbit_elt.candle import KST
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.collect.adopt import Adopted, adopt, survey
 from upbit_elt.collect.chunks import Tally, Tools
@@ -51,8 +51,8 @@ def take_form(settings: Settings, form: Mapping[str, Any], run_id: str) -> Reque
         if form.get("end") or form.get("markets"):
             raise ConfigError("the first day is missing: nothing was asked for")
         return None
-    end = day_end(_day(form["end"])) if form.get("end") else SystemClock().now()
-    return request(settings, day_start(_day(form["start"])), end, form.get("markets") or (), run_id)
+    end = _midnight(form["end"]) + timedelta(days=1) if form.get("end") else SystemClock().now()
+    return request(settings, _midnight(form["start"]), end, form.get("markets") or (), run_id)
 
 
 def summary(progress: Progress) -> dict[str, Any]:
@@ -66,9 +66,10 @@ def summary(progress: Progress) -> dict[str, Any]:
     }
 
 
-def _day(text: str) -> str:
+def _midnight(text: str) -> datetime:
+    """Begin of a KST day `yyyy-MM-dd`."""
     try:
-        return date.fromisoformat(text).strftime("%y%m%d")
+        return datetime.combine(date.fromisoformat(text), time(), KST)
     except ValueError as error:
         raise ConfigError(f"{text!r} is no day: write it as 2026-11-24") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +18,7 @@ from upbit_elt.collect.plan import Ask, closed_until
 from upbit_elt.collect.staging import Day, requests_of
 from upbit_elt.collect.turns import Turns
 from upbit_elt.errors import ConfigError
-from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import Market
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # Requests a chunk: 30 s at the exchange's limit. Days a chunk: what is known of them is in memory.
 CHUNK, MOST_DAYS = 300, 31
+# Seven pages: what may be under way when a live run begins is short.
+PIECE = 7 * MAX_COUNT * MINUTE
 # Part of the markets that may be out of reach when a day is shown.
 FEW_MISSING = 0.1
 # How the failures of an exchange that is out begin; anything else is a market's own trouble.
@@ -87,13 +89,10 @@ class _Work:
     day: Day
     asks: list[Ask]
     more: bool
-    open: int = field(init=False)
+    open: int = 0
     failed: list[Answer] = field(default_factory=list)
     finished: bool = False
     left: bool = False
-
-    def __post_init__(self) -> None:
-        self.open = len(self.asks)
 
     @property
     def answered(self) -> bool:
@@ -173,7 +172,7 @@ class Worker:
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
         day = Day(self._lake, name)
         missing = [ask for ask in self._missing(day, scope) if ask.market not in self._unreachable]
-        self._open_minutes[name] = sum(map(_minutes, missing))
+        self._open_minutes[name] = sum(_minutes(ask.start, ask.end) for ask in missing)
         asks: list[Ask] = []
         for ask in missing:
             room -= requests_of(ask)
@@ -194,16 +193,16 @@ class Worker:
         return missing
 
     def _ask(self, chunk: list[_Work], scope: Scope) -> None:
+        owners = _pieces(chunk)
         for work in (work for work in chunk if work.answered):
             self._finish(work, scope)
-        owner = {ask: work for work in chunk for ask in work.asks}
         failures: list[str] = []
-        answers = fetch(self._tools.client, list(owner), workers=self._tools.settings.workers, tick=self._held.renew)
+        answers = fetch(self._tools.client, list(owners), workers=self._tools.settings.workers, tick=self._held.renew)
         with closing(cast("Generator[Answer]", answers)):
             for answer in answers:
                 failures.append(answer.failure)
-                self._hear(owner.pop(answer.ask), answer, scope)
-                if self._turns.must_stop() or (not answer.candles and all(map(self.emptiness.known, owner))):
+                self._hear(owners.pop(answer.ask), answer, scope)
+                if self._turns.must_stop() or (not answer.candles and all(map(self.emptiness.known, owners))):
                     break
         self._out = bool(failures) and all(failure.startswith(_OUT) for failure in failures)
         if self._out:
@@ -214,23 +213,28 @@ class Worker:
             else:
                 work.day.stage(self._run_id)
 
-    def _hear(self, work: _Work, answer: Answer, scope: Scope) -> None:
+    def _hear(self, works: list[_Work], answer: Answer, scope: Scope) -> None:
+        ask = answer.ask
         self.emptiness.learn(answer)
+        lost = bool(answer.failure) and not answer.final
         if answer.failure:
-            log.warning("history of %s, %s: %s", work.day.day, answer.ask.market, answer.failure)
-        if answer.failure and not answer.final:
-            self._unreachable.add(answer.ask.market)
-            work.failed.append(answer)
-        else:
-            known = None if answer.candles else self.emptiness.known(answer.ask)
-            work.day.add(known or answer.span(), answer.candles)
+            log.warning("history of %s, %s: %s", works[0].day.day, ask.market, answer.failure)
+        if lost:
+            self._unreachable.add(ask.market)
         self.tally.candles += len(answer.candles)
-        self.tally.done += _minutes(answer.ask)
-        self._open_minutes[work.day.day] -= _minutes(answer.ask)
+        span = (None if answer.candles else self.emptiness.known(ask)) or answer.span()
+        for work in works:
+            if lost:
+                work.failed.append(answer)
+            else:
+                work.day.add(span, answer.candles)
+            minutes = _minutes(*work.day.part(ask.start, ask.end))
+            self.tally.done += minutes
+            self._open_minutes[work.day.day] -= minutes
+            work.open -= 1
+            if work.answered and not work.failed:
+                self._finish(work, scope)
         self._tools.tell(self.tally)
-        work.open -= 1
-        if work.answered and not work.failed:
-            self._finish(work, scope)
 
     def _finish(self, work: _Work, scope: Scope) -> None:
         """Show a day that is accounted for. A few markets out of reach do not hold it back: they are asked again."""
@@ -281,5 +285,37 @@ class Worker:
         return closed_until(self._tools.client.server_time)
 
 
-def _minutes(ask: Ask) -> int:
-    return int((ask.end - ask.start) / MINUTE)
+def _minutes(start: datetime, end: datetime) -> int:
+    return int((end - start) / MINUTE)
+
+
+def _pieces(chunk: Iterable[_Work]) -> dict[Ask, list[_Work]]:
+    """The asks of a chunk, newest first, with the days that each concerns.
+
+    A market's asks of neighbouring days become one, cut into whole pages: day by day, the last page of a day would
+    bring 40 candles instead of 200.
+    """
+    rows: dict[str, list[tuple[datetime, datetime, list[_Work]]]] = {}
+    for work in chunk:  # newest day first
+        for market, start, end, _ in reversed(work.asks):
+            mine = rows.setdefault(market, [])
+            if mine and mine[-1][0] == end:
+                mine[-1] = start, mine[-1][1], [*mine[-1][2], work]
+            else:
+                mine.append((start, end, [work]))
+    found: dict[Ask, list[_Work]] = {}
+    for market, row in rows.items():
+        for start, end, works in row:
+            for first, last in _cut(start, end) if len(works) > 1 else [(start, end)]:
+                found[Ask(market, first, last)] = [work for work in works if _minutes(*work.day.part(first, last)) > 0]
+    for works in found.values():
+        for work in works:
+            work.open += 1
+    return {ask: found[ask] for ask in sorted(found, key=lambda ask: ask.end, reverse=True)}
+
+
+def _cut(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    while end > start:
+        first = max(start, end - PIECE)
+        yield first, end
+        end = first

@@ -21,6 +21,8 @@ from upbit_elt.lake.webhdfs import Lake
 
 # How often a day with a market out of reach is gone through before the failure is written down as a hole.
 PASSES = 3
+# KST midnight before the first candle of the whole exchange (KRW-BTC, 2017-09-25T03:00Z).
+FIRST_EVER = datetime(2017, 9, 24, 15, tzinfo=UTC)
 _TIMES = ("start", "end", "at", "asked", "done")
 
 
@@ -65,7 +67,7 @@ def make_request(start: datetime, end: datetime, markets: Iterable[str], now: da
         ConfigError: the span is empty or lies in the future.
     """
     end = min(end, now).astimezone(UTC).replace(second=0, microsecond=0)
-    start = start.astimezone(UTC).replace(second=0, microsecond=0)
+    start = max(start, FIRST_EVER).astimezone(UTC).replace(second=0, microsecond=0)
     if start >= end:
         raise ConfigError(
             f"nothing to bring in from {start.astimezone(KST):%Y-%m-%d %H:%M} to {end.astimezone(KST):%Y-%m-%d %H:%M} "

@@ -47,17 +47,23 @@ class Day:
         self._candles: list[Candle] = []
 
     def add(self, span: Span, candles: Iterable[Candle] = ()) -> None:
-        """Take in what is known of a span now, with its candles."""
+        """Take in what is known of a span now, with its candles; what lies outside the day is left out."""
+        first, last = self.part(span.start, span.end)
+        span = span._replace(start=first, end=last)
         self._spans.append(span)
-        self._candles += candles
+        self._candles += [candle for candle in candles if first <= candle.start < last]
         self.waiting[span.market].append(span)
+
+    def part(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """The part of [start, end) (UTC) that lies within the day."""
+        return max(start, day_start(self.day)), min(end, day_end(self.day))
 
     def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[Ask]:
         """What has to be asked of the day, from `start` (UTC) to each market's end, market by market."""
         found = []
         for market, end in sorted(ends.items()):
             known = settled([*self.shown.get(market, []), *self.waiting[market]])
-            found += [Ask(market, *piece) for piece in _joined(gaps(known, *self._within(start, end)))]
+            found += [Ask(market, *piece) for piece in _joined(gaps(known, *self.part(start, end)))]
         return found
 
     @property
@@ -108,9 +114,6 @@ class Day:
     def _shown_for(self, span: Span) -> list[Span]:
         shown = self.shown.get(span.market, [])
         return settled(shown) if settled([span]) else shown
-
-    def _within(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-        return max(start, day_start(self.day)), min(end, day_end(self.day))
 
 
 def requests_of(ask: Ask) -> int:
