@@ -85,11 +85,17 @@ def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Pro
         return History(_tools(settings, client, lake, clock)).run(run_id, turns)
 
 
-def work_off(settings: Settings, wanted: Request, run_id: str, tell: Callable[[Tally], object]) -> Request | None:
-    """Work on one request until it is done, between the live runs; None when somebody cancels it."""
+def work_off(
+    settings: Settings, wanted: Request, run_id: str, tell: Callable[[Tally], object], stopped: Callable[[], bool]
+) -> Request | None:
+    """Work on one request between the live runs until it is done, or `stopped` says so; None when somebody cancels it.
+
+    Raises:
+        LeaseHeld: another backfill is at work.
+    """
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
-        turns = Turns(lake, clock, patient=True)
+        turns = Turns(lake, clock, patient=True, stopped=stopped)
         return History(_tools(settings, client, lake, clock, tell)).work(run_id, wanted, turns)
 
 

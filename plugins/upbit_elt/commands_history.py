@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from types import FrameType
 
 import click
 from rich.console import Console
@@ -70,24 +75,43 @@ def adopt(folder: Path) -> None:
 
 def _work_off(here: Settings, request: Request) -> None:
     console = Console(stderr=True)
-    console.print(f"request {request}")
+    console.print(f"request {request}", soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), _Candles(), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("backfill", total=None, candles=0)
+    with Progress(*columns, console=console) as bar, _told_to_stop() as stop:
+        task = bar.add_task("backfill", total=None, candles=0)
 
-            def tell(tally: Tally) -> None:
-                bar.update(task, total=tally.total, completed=tally.done, candles=tally.candles)
+        def tell(tally: Tally) -> None:
+            bar.update(task, total=tally.total, completed=tally.done, candles=tally.candles)
 
-            done = steps.work_off(here, request, _run_id(), tell)
-    except KeyboardInterrupt:
+        done = steps.work_off(here, request, _run_id(), tell, stop.is_set)
+    if stop.is_set() and done and not done.done:
         console.print(
-            f"stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
-            f"To end it: python -m upbit_elt backfill --cancel {request.id}"
+            "stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
+            f"To end it: python -m upbit_elt backfill --cancel {request.id}",
+            soft_wrap=True,
         )
         sys.exit(130)
     click.echo(_outcome(request, done))
     sys.exit(1 if done is None or done.left else 0)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[Event]:
+    """Set by Ctrl-C or SIGTERM: the chunk under way is kept then. A second Ctrl-C ends at once."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def told(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _outcome(request: Request, done: Request | None) -> str:

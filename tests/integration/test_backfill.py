@@ -21,7 +21,8 @@ from upbit_elt.collect.staging import UNLISTED
 from upbit_elt.collect.turns import Turns
 from upbit_elt.collect.window import Collected
 from upbit_elt.errors import UnknownMarket
-from upbit_elt.lake import ledger
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.read import read_sources
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import days
@@ -69,6 +70,27 @@ def test_live_runs_go_between_the_chunks_of_a_request(world: World) -> None:
     assert [live.end for live in lives] == [utc(3, 32), utc(3, 34), utc(3, 36)]
     assert world.in_hive(request.start, END) == world.truth(request.start, END)
     assert world.compare(lives[0].start, lives[-1].end).equal
+
+
+def test_a_live_run_that_begins_in_mid_chunk_has_the_exchange_to_itself(world: World) -> None:
+    world.collect()
+    request = world.request(FIRST - timedelta(days=3), END)
+    live = Lease(world.lake, f"{layout.kind_folder(world.lake.root, 'candle')}/_lease", world.clock)
+    before: list[int] = []
+
+    def begin(tally: Tally) -> None:
+        if tally.candles > 1000 and not before:
+            live.acquire(timedelta(0))
+            before.append(len(world.wire.candle_requests()))
+
+    turns = Turns(world.lake, world.clock, patient=False)
+    stopped = world.history(tell=begin).work("test", request, turns)
+    assert stopped is not None
+    assert not stopped.done, "there is work left"
+    assert len(world.wire.candle_requests()) - before[0] < 30, "only what was under way was finished"
+    live.release()
+    world.fill_history(world.clock.now() + timedelta(hours=1))
+    assert world.in_hive(FIRST, END) == world.truth(FIRST, END)
 
 
 def test_chosen_markets_are_added_to_a_complete_day_as_a_new_generation(world: World) -> None:

@@ -129,8 +129,9 @@ def test_ctrl_c_says_how_to_go_on_and_how_to_end(shop: Shop) -> None:
         os.killpg(child.pid, signal.SIGINT)
         _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    (found,) = re.findall(r"--cancel\s+(\S+)", err)
+    (found,) = re.findall(r"--cancel (\S+)", err)
     assert "Traceback" not in err
+    assert "so far" in shop.run("backfill", "--list").stdout, "it is on the book still"
     cancelled = shop.run("backfill", "--cancel", found)
     assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
     assert "nothing was asked for" in shop.run("backfill", "--list").stdout

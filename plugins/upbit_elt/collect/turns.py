@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from upbit_elt.clock import Clock
@@ -29,11 +30,20 @@ class Turns:
     """The times in which history may send requests.
 
     Not while a live run holds its lease, and not around the moment in which the next one starts. `patient` waits for
-    the next free time, else the work ends there. `until` (UTC) is the end of all work.
+    the next free time, else the work ends there. All work ends at `until` (UTC), and when `stopped` says so.
     """
 
-    def __init__(self, lake: Lake, clock: Clock, until: datetime | None = None, *, patient: bool) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        clock: Clock,
+        until: datetime | None = None,
+        *,
+        patient: bool,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._lake, self._clock, self._until, self._patient = lake, clock, until, patient
+        self._stopped = stopped
         self._folder = layout.kind_folder(lake.root, "candle")
         self._live_end: datetime | None = None
         self._checked: datetime | None = None
@@ -76,7 +86,7 @@ class Turns:
         return min(((stop - now).total_seconds() for stop in stops), default=float("inf"))
 
     def _over(self) -> bool:
-        return self._until is not None and self._clock.now() >= self._until
+        return self._stopped() or (self._until is not None and self._clock.now() >= self._until)
 
     def _free(self) -> bool:
         now = self._checked = self._clock.now()
