@@ -297,7 +297,7 @@ def _pieces(chunk: Iterable[_Work]) -> dict[Ask, list[_Work]]:
     """
     rows: dict[str, list[tuple[datetime, datetime, list[_Work]]]] = {}
     for work in chunk:  # newest day first
-        for market, start, end, _ in reversed(work.asks):
+        for market, start, end in (ask[:3] for ask in reversed(work.asks)):
             mine = rows.setdefault(market, [])
             if mine and mine[-1][0] == end:
                 mine[-1] = start, mine[-1][1], [*mine[-1][2], work]

@@ -41,7 +41,7 @@ class Emptiness:
 
     def known(self, ask: Ask) -> Span | None:
         """How the span is accounted for without a request, None when it has to be asked."""
-        market, start, end, _ = ask
+        market, start, end = ask[:3]
         if market in self._gone:
             return Span(market, start, end, "hole", self._gone[market])
         if market in self.nothing_before and end <= self.nothing_before[market]:
