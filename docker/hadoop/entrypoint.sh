@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Starts one Hadoop or Hive daemon in the foreground. `./run` and docker compose both use it.
 #   entrypoint.sh namenode|datanode|resourcemanager|nodemanager|hiveserver2|metastore
+#   entrypoint.sh dfsadmin|fsck|dfs|yarn ARGUMENT...     Hadoop's own tools
 # STACK_DATA_DIR   folder for everything written          STACK_JARS_DIR   folder with hadoop/ and hive/ (jars)
 # STACK_HEAP       Java heap, as 256m                     STACK_JAVA_OPTS  more options for java
+# STACK_SLOTS      set: several DataNodes share one volume, each takes a folder of its own
 # Hosts and ports: STACK_* in hadoop-conf/*.xml and hive/hive-site.xml.
 set -euo pipefail
 
@@ -16,10 +18,13 @@ export STACK_BLOCK_DIR=${STACK_BLOCK_DIR:-$STACK_DATA_DIR/hdfs/blocks}
 export STACK_METASTORE_DB_URL=${STACK_METASTORE_DB_URL:-jdbc:derby:;databaseName=$STACK_DATA_DIR/metastore;create=true}
 case $STACK_METASTORE_DB_URL in
   jdbc:derby:*) export STACK_METASTORE_DB_DRIVER=org.apache.derby.jdbc.EmbeddedDriver ;;
-  jdbc:postgresql:*) export STACK_METASTORE_DB_DRIVER=org.postgresql.Driver ;;
+  # on PostgreSQL tables made as they are needed wait for each other: they are all made beforehand
+  jdbc:postgresql:*) export STACK_METASTORE_DB_DRIVER=org.postgresql.Driver STACK_METASTORE_AUTO_CREATE=false ;;
   *) echo "STACK_METASTORE_DB_URL: only Derby and PostgreSQL are known, not ${STACK_METASTORE_DB_URL%%:*}" >&2; exit 2 ;;
 esac
-export USER=${USER:-$(id -un)} # Tez asks the environment for it
+export USER=${HADOOP_USER_NAME:-${USER:-$(id -un)}} # Tez asks the environment for it
+[ "${STACK_TEZ_LOCAL:-true}" = true ] || export STACK_FRAMEWORK=yarn
+export STACK_NODEMANAGER_HOST=${STACK_NODEMANAGER_HOST:-$(hostname)}
 # In HDFS; but Tez in local mode stages under the same path on this machine's disk too, so it must be ours on both.
 export STACK_HIVE_SCRATCH=$STACK_DATA_DIR/tmp/hive-scratch
 export MALLOC_ARENA_MAX=${MALLOC_ARENA_MAX:-2} # glibc otherwise keeps up to 8 arenas a core resident
@@ -64,12 +69,57 @@ format_if_empty() {
   mv "$fresh" "$STACK_NAME_DIR"
 }
 
+# The first folder of the volume that no other DataNode holds. The lock lives as long as the process.
+take_slot() {
+  local number lock
+  for number in $(seq 1 99); do
+    mkdir -p "$STACK_BLOCK_DIR/$number"
+    exec {lock}>"$STACK_BLOCK_DIR/$number.lock"
+    if flock --nonblock "$lock"; then
+      STACK_BLOCK_DIR+=/$number
+      return
+    fi
+    exec {lock}>&-
+  done
+  echo "$STACK_BLOCK_DIR: all 99 folders are in use" >&2
+  exit 1
+}
+
+schema_tool() { # -validate|-create: the metastore's tables, by the tool of its own object mapper
+  local properties=$STACK_DATA_DIR/tmp/schema.properties
+  (
+    umask 077
+    printf '%s\n' \
+      javax.jdo.PersistenceManagerFactoryClass=org.datanucleus.api.jdo.JDOPersistenceManagerFactory \
+      "javax.jdo.option.ConnectionURL=$STACK_METASTORE_DB_URL" \
+      "javax.jdo.option.ConnectionDriverName=$STACK_METASTORE_DB_DRIVER" \
+      "javax.jdo.option.ConnectionUserName=${STACK_METASTORE_DB_USER:-hive}" \
+      "javax.jdo.option.ConnectionPassword=${STACK_METASTORE_DB_PASSWORD:-}" \
+      datanucleus.identifierFactory=datanucleus1 datanucleus.transactionIsolation=read-committed \
+      datanucleus.rdbms.useLegacyNativeValueStrategy=true datanucleus.plugin.pluginRegistryBundleCheck=LOG \
+      >"$properties"
+    java "$hive_classpath" 128m org.datanucleus.store.schema.SchemaTool \
+      "$1" -api JDO -props "$properties" "$STACK_JARS_DIR/package.jdo" >"$STACK_DATA_DIR/tmp/schema.log" 2>&1
+  )
+}
+
+check_schema() {
+  [ "${STACK_METASTORE_AUTO_CREATE:-true}" = false ] || return 0
+  schema_tool -validate && return
+  echo "metastore: making the tables" >&2
+  schema_tool -create && schema_tool -validate && return
+  tail -n 5 "$STACK_DATA_DIR/tmp/schema.log" >&2
+  echo "the metastore's tables are not those of this Hive, or the database does not answer: see the lines above" >&2
+  exit 1
+}
+
 case $daemon in
   namenode)
     format_if_empty
     java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.namenode.NameNode ;;
   datanode)
     mkdir -p "$STACK_BLOCK_DIR"
+    [ -z "${STACK_SLOTS:-}" ] || take_slot
     java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.datanode.DataNode ;;
   resourcemanager)
     java "$hadoop_classpath" 256m org.apache.hadoop.yarn.server.resourcemanager.ResourceManager ;;
@@ -79,8 +129,13 @@ case $daemon in
     rm -rf "$STACK_HIVE_SCRATCH"
     java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
   metastore)
+    check_schema
     java "$hive_classpath" 256m org.apache.hadoop.hive.metastore.HiveMetaStore -p "${STACK_METASTORE_PORT:-9083}" ;;
+  dfsadmin) java "$hadoop_classpath" 128m org.apache.hadoop.hdfs.tools.DFSAdmin "${@:2}" ;;
+  fsck) java "$hadoop_classpath" 128m org.apache.hadoop.hdfs.tools.DFSck "${@:2}" ;;
+  dfs) java "$hadoop_classpath" 128m org.apache.hadoop.fs.FsShell "${@:2}" ;;
+  yarn) java "$hadoop_classpath" 128m org.apache.hadoop.yarn.client.cli.ApplicationCLI "${@:2}" ;;
   *)
-    echo "usage: $0 namenode|datanode|resourcemanager|nodemanager|hiveserver2|metastore" >&2
+    echo "usage: $0 namenode|datanode|resourcemanager|nodemanager|hiveserver2|metastore|dfsadmin|fsck|dfs|yarn" >&2
     exit 2 ;;
 esac

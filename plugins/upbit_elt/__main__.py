@@ -15,7 +15,9 @@ from upbit_elt.collect.plan import Ask
 from upbit_elt.commands_history import adopt, backfill
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.housekeeping.command import clean
 from upbit_elt.lake import ledger
+from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.options import Moment
 from upbit_elt.quality.compare import accounted, compare
@@ -26,6 +28,9 @@ from upbit_elt.warehouse.hive import Hive
 @click.group()
 def main() -> None:
     """Upbit candles, end to end. Settings are read from UPBIT_ELT_* and UPBIT_BASE_URL."""
+
+
+main.add_command(clean)
 
 
 @main.command()
@@ -62,6 +67,14 @@ def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...
         f"doubled {found.doubled}, altered {found.altered}, invented {found.invented}"
     )
     sys.exit(0 if found.equal else 1)
+
+
+@main.command()
+@click.option("--writer", default="upbit", show_default=True, help="Who writes candles, forecasts and models.")
+def provision(writer: str) -> None:
+    """Make the folders in HDFS and give them their owners, as HDFS's superuser (UPBIT_ELT_WEBHDFS_USER)."""
+    for folder in make_folders(Lake.from_settings(settings()), writer):
+        click.echo(f"{folder.path:28} {folder.owner:8} {folder.permission}")
 
 
 def _spans(here: Settings, start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> list[Ask]:

@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Connection, Variable
+from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.log import mask_secret
 from pydantic import SecretStr
+from sqlalchemy import URL
 
 from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.collect.window import Collected
@@ -21,23 +26,60 @@ for driver in ("hdfs.client", "pyhive.hive"):
     logging.getLogger(driver).setLevel(logging.WARNING)
 
 WEBHDFS, HIVE, FLASK = "upbit_webhdfs", "upbit_hive", "upbit_flask"
+AIRFLOW_DB = "upbit_airflow_db"
 
 
 def deployment() -> Settings:
-    """The settings of the environment, with hosts, users and passwords from the three Connections."""
+    """The settings of the environment, with hosts, users and passwords from the three Connections.
+
+    A connection type or schema `https` selects https. `upbit_webhdfs` may say `{"webhdfs_auth": "token"}` (or
+    `kerberos`) in its extra; the token is its password.
+    """
     webhdfs, hive, flask = Connection.get(WEBHDFS), Connection.get(HIVE), Connection.get(FLASK)
-    return settings().model_copy(
+    here = settings()
+    return here.model_copy(
         update={
-            "webhdfs_url": f"http://{webhdfs.host}:{webhdfs.port}",
-            "webhdfs_user": webhdfs.login,
+            "webhdfs_url": _url(webhdfs),
+            "webhdfs_user": webhdfs.login or here.webhdfs_user,
+            "webhdfs_auth": webhdfs.extra_dejson.get("webhdfs_auth", here.webhdfs_auth),
+            "webhdfs_token": SecretStr(webhdfs.password) if webhdfs.password else here.webhdfs_token,
             "hive_host": hive.host,
             "hive_port": hive.port,
             "hive_user": hive.login,
             "hive_password": SecretStr(hive.password or ""),
-            "flask_url": f"http://{flask.host}:{flask.port}",
+            "flask_url": _url(flask),
             "flask_token": SecretStr(flask.password or ""),
         }
     )
+
+
+def metadata_database() -> SecretStr | None:
+    """SQLAlchemy URL of Airflow's own database, None where no Connection `upbit_airflow_db` names it.
+
+    A task is not given it: Airflow 3 replaces it in the task's environment. Written as an URI, the Connection's value
+    is that of `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN`, letter by letter. The logs mask it.
+    """
+    try:
+        known = Connection.get(AIRFLOW_DB)
+    except AirflowNotFoundException:
+        return None
+    kind = "postgresql" if known.conn_type == "postgres" else known.conn_type
+    query = {name: str(value) for name, value in known.extra_dejson.items()}
+    parts = URL.create(kind, known.login, known.password, known.host or None, known.port, known.schema, query)
+    url = parts.render_as_string(hide_password=False)
+    mask_secret(url)
+    return SecretStr(url)
+
+
+def log_folder() -> Path:
+    """Where this Airflow keeps the logs of its tasks."""
+    return Path(conf.get("logging", "base_log_folder"))
+
+
+def _url(connection: Connection) -> str:
+    scheme = "https" if "https" in {connection.conn_type, connection.schema} else "http"
+    port = f":{connection.port}" if connection.port else ""
+    return f"{scheme}://{connection.host}{port}"
 
 
 def to_xcom(collected: Collected) -> dict[str, Any]:

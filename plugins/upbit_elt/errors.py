@@ -22,10 +22,12 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   └── LeaseHeld            another writer has the day (transient)
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
+    │   ├── LoginRefused         HiveServer2 does not take the password (terminal)
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
     │   └── NotEnoughHistory     too few closed minutes to train or to predict
+    ├── CleanupFailed            Airflow could not clean its own database (transient)
     └── StackError               a service of the local stack cannot be started, reached or stopped
 """
 
@@ -118,6 +120,10 @@ class WarehouseUnavailable(WarehouseError):
     """HiveServer2 does not answer within the timeout."""
 
 
+class LoginRefused(WarehouseError):
+    """HiveServer2 does not know this user with this password."""
+
+
 class QueryFailed(WarehouseError):
     """Hive refused or failed a statement; the message carries Hive's own words."""
 
@@ -132,6 +138,10 @@ class NoModel(ForecastError):
 
 class NotEnoughHistory(ForecastError):
     """There are too few closed minutes to train on or to predict from."""
+
+
+class CleanupFailed(UpbitEltError):
+    """Airflow could not remove its old rows; the message has its own words."""
 
 
 class StackError(UpbitEltError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -38,6 +38,8 @@ class Settings(BaseSettings):
 
     webhdfs_url: str = Field("http://localhost:9870", description="NameNode's WebHDFS address.")
     webhdfs_user: str = Field("upbit")
+    webhdfs_auth: Literal["insecure", "token", "kerberos"] = Field("insecure", description="How WebHDFS knows us.")
+    webhdfs_token: SecretStr = Field(SecretStr(""), description="Delegation token, for `token`.")
     hdfs_uri: str = Field("hdfs://localhost:8020", description="The same file system as Hive names it.")
     hive_host: str = Field("localhost")
     hive_port: int = Field(10000)
@@ -47,6 +49,16 @@ class Settings(BaseSettings):
 
     flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")
     flask_token: SecretStr = Field(SecretStr(""), description="Needed for calls that write; empty refuses all.")
+
+    keep_generations_hours: int = Field(
+        24,
+        ge=1,
+        description="An old generation of a day goes this long after Hive has shown its successor; longer "
+        "than any query or training runs.",
+    )
+    keep_leftovers_hours: int = Field(24, ge=1, description="Then what a writer that died left behind goes.")
+    keep_rejected_days: int = Field(30, ge=1, description="Then a day's rejected rows go.")
+    keep_airflow_days: int = Field(14, ge=1, description="Then Airflow's runs and task logs go.")
 
     @field_validator("quotes", mode="before")
     @classmethod

@@ -108,7 +108,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
 
     assert get("importErrors")["total_entries"] == 0
     assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(
-        ("min_candle", "backfill_candle", "train_forecast", "forecast_candle"), False
+        ("min_candle", "backfill_candle", "train_forecast", "forecast_candle", "housekeeping"), False
     )
     runs = get("dags/min_candle/dagRuns", limit="50")["dag_runs"]
     assert [run["state"] for run in runs if run["state"] == "failed"] == []
@@ -144,6 +144,25 @@ def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dic
     config = stack.airflow_api().get(f"{stack.airflow}/api/v2/config", timeout=30).text
     for secret in secrets:
         assert secret not in logs + xcoms + config
+
+
+def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: Stack) -> None:
+    api, runs = stack.airflow_api(), f"{stack.airflow}/api/v2/dags/housekeeping/dagRuns"
+    started = api.post(runs, json={"logical_date": None}, timeout=30)
+    started.raise_for_status()
+    run = f"{runs}/{started.json()['dag_run_id']}"
+
+    def ended() -> bool:
+        return api.get(run, timeout=30).json()["state"] in {"success", "failed"}
+
+    wait_for(ended, 300)
+    tasks = api.get(f"{run}/taskInstances", timeout=30).json()["task_instances"]
+    states = {task["task_id"]: task["state"] for task in tasks}
+    assert states == dict.fromkeys(("clean_lake", "clean_database", "clean_logs"), "success")
+    folder = Path(stack.variables["UPBIT_RUN_DATA_DIR"]) / "airflow" / "logs" / "dag_id=housekeeping"
+    logs = "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
+    assert "airflow db clean" in logs
+    assert "sqlite:///" not in logs
 
 
 def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:

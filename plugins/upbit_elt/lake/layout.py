@@ -6,6 +6,9 @@
 <root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/model/<version>/, <root>/model/champion.json
+<root>/rejected/yyMMdd/...                            what could not be used
+
+A name `_....<32 hex digits>` belongs to a writer at work (or to one that died): Hive reads no name with a `_`.
 """
 
 from __future__ import annotations
@@ -15,10 +18,13 @@ from datetime import UTC, datetime
 from typing import Literal
 
 Kind = Literal["candle", "forecast"]
+# Folders at the top of a dataset.
+TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
 STAMP = "%Y%m%d%H%M"
 DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")
 COMPLETE = re.compile(r"^day-(\d+)$")
+HIDDEN = re.compile(r"^_.+\.[0-9a-f]{32}$")
 WINDOW = re.compile(r"^(\d{12})_(\d{12})\.parquet$")
 
 
@@ -57,14 +63,24 @@ def requests_folder(root: str) -> str:
     return f"{backfill_root(root)}/requests"
 
 
+def model_root(root: str) -> str:
+    """Folder of all models."""
+    return f"{root}/model"
+
+
 def model_folder(root: str, version: str) -> str:
     """Folder of a model's weights and card."""
-    return f"{root}/model/{version}"
+    return f"{model_root(root)}/{version}"
 
 
 def champion_path(root: str) -> str:
     """The pointer to the model in use."""
-    return f"{root}/model/champion.json"
+    return f"{model_root(root)}/champion.json"
+
+
+def rejected_root(root: str) -> str:
+    """Folder of what could not be used, by the KST day `yyMMdd` on which it came."""
+    return f"{root}/rejected"
 
 
 def stamp(moment: datetime) -> str:

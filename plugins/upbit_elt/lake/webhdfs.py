@@ -5,27 +5,32 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 from uuid import uuid4
 
-import hdfs
 import requests
 from hdfs.util import HdfsError
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
+from upbit_elt.lake.connect import TIMEOUT, Auth, connect
 from upbit_elt.settings import Settings
 
 _MISSING = "FileNotFoundException"
 _EXISTS = ("FileAlreadyExistsException", "AlreadyBeingCreatedException")
-TIMEOUT = 30.0
 
 
 class Entry(NamedTuple):
-    """One name in a folder; `size` in bytes (0 for folders)."""
+    """One name in a folder; `size` in bytes (0 for folders).
+
+    `modified` (UTC, the NameNode's clock): of a file when it was written, of a folder when a name in it last changed;
+    a rename of the entry itself leaves it as it was.
+    """
 
     name: str
     is_dir: bool
     size: int
+    modified: datetime
 
 
 class Lake:
@@ -34,15 +39,29 @@ class Lake:
     Every method raises LakeUnavailable when WebHDFS does not answer or refuses.
     """
 
-    def __init__(self, url: str, user: str, root: str = "", timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        root: str = "",
+        timeout: float = TIMEOUT,
+        auth: Auth = "insecure",
+        token: str = "",
+    ) -> None:
         self.url = url
         self.root = root
-        self._client = hdfs.InsecureClient(url, user=user, timeout=timeout)
+        self._client = connect(url, user, auth, token, timeout)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
-        """The lake that the settings name."""
-        return cls(settings.webhdfs_url, settings.webhdfs_user, settings.lake_root)
+        """The lake that the settings name. Raises ConfigError when `webhdfs_auth` lacks what it needs."""
+        return cls(
+            settings.webhdfs_url,
+            settings.webhdfs_user,
+            settings.lake_root,
+            auth=settings.webhdfs_auth,
+            token=settings.webhdfs_token.get_secret_value(),
+        )
 
     def list(self, folder: str) -> list[Entry]:
         """Names in a folder, sorted; [] when there is no such folder."""
@@ -53,7 +72,7 @@ class Lake:
                 if error.exception == _MISSING:
                     return []
                 raise
-        return sorted(Entry(name, status["type"] == "DIRECTORY", status["length"]) for name, status in rows)
+        return sorted(_entry(name, status) for name, status in rows)
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder of this name is there."""
@@ -119,6 +138,12 @@ class Lake:
         with self._errors(path):
             self._client.makedirs(path)
 
+    def own(self, path: str, owner: str, permission: str) -> None:
+        """Give a file or folder an owner (also as group) and a permission in octal digits; the superuser alone may."""
+        with self._errors(path):
+            self._client.set_owner(path, owner=owner, group=owner)
+            self._client.set_permission(path, permission)
+
     def _rename(self, source: str, target: str, options: str) -> None:
         # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
         with self._errors(target):
@@ -137,3 +162,8 @@ class Lake:
             raise LakeUnavailable(f"{path}: HDFS at {self.url} refused: {text.splitlines()[0]}") from error
         except requests.RequestException as error:
             raise LakeUnavailable(f"HDFS at {self.url} does not answer ({type(error).__name__}): {error}") from error
+
+
+def _entry(name: str, status: dict[str, Any]) -> Entry:
+    modified = datetime.fromtimestamp(status["modificationTime"] / 1000, UTC)
+    return Entry(name, status["type"] == "DIRECTORY", status["length"], modified)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import requests
+from dotenv import dotenv_values
 
 from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack.options import HOST, REPO, StackSettings
 from upbit_elt.stack.secrets import Secrets, write_private
 
+SHARED = REPO / "docker" / "airflow.env"
 USER = "admin"
 POOL = "upbit"
 TIMEOUT = 20.0
@@ -33,15 +35,14 @@ def password_file(stack: StackSettings) -> Path:
 
 
 def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
-    """Airflow's whole configuration."""
+    """Airflow's whole configuration: what docker compose has too, and what is of this machine."""
     url = stack.airflow_url
-    return {
+    shared = {name: value for name, value in dotenv_values(SHARED).items() if value is not None}
+    return shared | {
         "AIRFLOW_HOME": str(stack.airflow_home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(stack.dags_dir),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__FERNET_KEY": secrets.airflow_fernet_key,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
@@ -52,17 +53,8 @@ def variables(stack: StackSettings, secrets: Secrets) -> dict[str, str]:
         "AIRFLOW__API__PORT": str(stack.airflow_port),
         "AIRFLOW__API__SECRET_KEY": secrets.airflow_api_secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.airflow_jwt_secret,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": _database(stack),
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(stack.airflow_home / "logs"),
-        # DAG files change with releases only; each parse is a process
-        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
-        # a task whose process was killed blocks its DAG (one run at a time) until it is noticed
-        "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
-        # a task outlives a restart of the API server, which takes up to a minute on a busy machine
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "30",
-        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "4",
-        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
 
@@ -74,7 +66,9 @@ def connections(stack: StackSettings, settings: Settings) -> dict[str, str]:
         "UPBIT_HIVE": _connection("hiveserver2", stack.hive_port, settings.hive_user, hive_password),
         "UPBIT_FLASK": _connection("http", stack.flask_port, password=settings.flask_token.get_secret_value()),
     }
-    return {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in named.items()}
+    found = {f"AIRFLOW_CONN_{name}": json.dumps(value) for name, value in named.items()}
+    # tasks are not given Airflow's database; `housekeeping` cleans it
+    return found | {"AIRFLOW_CONN_UPBIT_AIRFLOW_DB": _database(stack)}
 
 
 def prepare(stack: StackSettings, secrets: Secrets, environment: dict[str, str]) -> None:
@@ -108,6 +102,10 @@ def migrated(stack: StackSettings) -> bool:
     """Whether the database is there, made by this version of Airflow."""
     stamp = _stamp(stack)
     return stamp.exists() and stamp.read_text() == version("apache-airflow")
+
+
+def _database(stack: StackSettings) -> str:
+    return f"sqlite:///{stack.airflow_home / 'airflow.db'}?timeout={LOCK_TIMEOUT}"
 
 
 def _stamp(stack: StackSettings) -> Path:

@@ -11,15 +11,15 @@ from thrift.transport.TSocket import TSocket
 from thrift.transport.TTransport import TTransportException
 from thrift_sasl import TSaslClientTransport
 
-from upbit_elt.errors import QueryFailed, WarehouseUnavailable
+from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
 from upbit_elt.settings import Settings
 
 
 class Hive:
     """HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM). Thread-safe: a connection a call.
 
-    Every method raises WarehouseUnavailable when no answer comes within the timeout, and QueryFailed when Hive
-    refuses a statement.
+    Every method raises WarehouseUnavailable when no answer comes within the timeout, LoginRefused when the password
+    is wrong, and QueryFailed when Hive refuses a statement.
     """
 
     def __init__(self, host: str, port: int, user: str, password: str, timeout: float) -> None:
@@ -65,6 +65,11 @@ class Hive:
             return hive.Connection(thrift_transport=transport, username=self.user)
         except (TTransportException, OSError, exc.OperationalError) as error:
             transport.close()
+            if "validating the login" in str(error):
+                raise LoginRefused(
+                    f"HiveServer2 at {self.host}:{self.port} refuses the password of user {self.user}: see "
+                    "UPBIT_ELT_HIVE_USER and UPBIT_ELT_HIVE_PASSWORD, or the Connection upbit_hive"
+                ) from error
             raise self._unavailable(error) from error
 
     def _close(self, connection: Any) -> None:

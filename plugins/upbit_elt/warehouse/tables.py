@@ -5,10 +5,11 @@ Both always point at the same leaf folder, the day's current generation; every c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from upbit_elt.lake.layout import Kind, kind_folder
@@ -16,6 +17,16 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
+
+
+class Pointer(NamedTuple):
+    """A leaf folder in HDFS (no scheme, no host) at which a table or partition points.
+
+    `since` (UTC, the metastore's clock): when it was last changed in any way, so it points there at least as long.
+    """
+
+    location: str
+    since: datetime
 
 
 def daily_table(kind: Kind, day: str) -> str:
@@ -79,9 +90,28 @@ def is_shown(hive: Hive, settings: Settings, kind: Kind, day: str, location: str
     return urlsplit(_location(hive, f"{settings.database}.{daily}")).path == location
 
 
+def pointers(hive: Hive, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
+    """Where daily table and partition of a KST day `yyMMdd` point; [] while one of them is not there."""
+    daily, whole = daily_table(kind, day), f"{settings.database}.{kind} PARTITION (dt='{partition(day)}')"
+    if day not in days(hive, settings, kind) or not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
+        return []
+    return [_pointer(_describe(hive, target)) for target in (f"{settings.database}.{daily}", whole)]
+
+
+def _pointer(described: Mapping[str, str]) -> Pointer:
+    since = datetime.fromtimestamp(int(described["transient_lastDdlTime"]), UTC)
+    return Pointer(urlsplit(described["Location:"]).path, since)
+
+
 def _location(hive: Hive, target: str) -> str:
+    return _describe(hive, target)["Location:"]
+
+
+def _describe(hive: Hive, target: str) -> dict[str, str]:
+    """What DESCRIBE FORMATTED says, by name: of a parameter (third column) as of a field (second)."""
     rows = hive.query(f"DESCRIBE FORMATTED {target}")
-    return next(str(value).strip() for name, value, *_ in rows if (name or "").strip() == "Location:")
+    named = [(name or "", value or "", more or "") for name, value, more in rows]
+    return {(name.strip() or value.strip()): (value if name.strip() else more).strip() for name, value, more in named}
 
 
 def _create(settings: Settings, kind: Kind, table: str, location: str, *, partitioned: bool) -> str:

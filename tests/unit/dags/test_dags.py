@@ -83,7 +83,8 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_every_dag_loads(loaded: dict[str, Any]) -> None:
     assert loaded["import_errors"] == {}
-    assert loaded["dags"].keys() == {"min_candle", "backfill_candle", "train_forecast", "forecast_candle"}
+    expected = {"min_candle", "backfill_candle", "train_forecast", "forecast_candle", "housekeeping"}
+    assert loaded["dags"].keys() == expected
     assert all(not dag["catchup"] and dag["max_active_runs"] == 1 for dag in loaded["dags"].values())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,7 @@ PARTITION = re.compile(r"ALTER TABLE \w+\.(\w+) ADD IF NOT EXISTS PARTITION \(dt
 MOVE = re.compile(r"ALTER TABLE \w+\.(\w+) PARTITION \(dt='(\S+)'\) SET LOCATION '(\S+)'")
 DESCRIBE = re.compile(r"DESCRIBE FORMATTED \w+\.(\w+)(?: PARTITION \(dt='(\S+)'\))?")
 DAILY = re.compile(r"CREATE EXTERNAL TABLE IF NOT EXISTS \w+\.(\w+_\d{6}) .*LOCATION '(\S+)'", re.DOTALL)
+WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 BOUND = re.compile(r"\bdt (>=|<=|=) %\((\w+)\)s")
 
 
@@ -52,8 +53,8 @@ class MemoryLake(Lake):
             path[len(folder.rstrip("/")) + 1 :] for path in self.files if path.startswith(f"{folder.rstrip('/')}/")
         ]
         folders = {name.split("/")[0] for name in below if "/" in name}
-        plain = [Entry(name, False, len(self.files[f"{folder}/{name}"])) for name in below if "/" not in name]
-        return sorted([*plain, *(Entry(name, True, 0) for name in folders)])
+        plain = [Entry(name, False, len(self.files[f"{folder}/{name}"]), WRITTEN) for name in below if "/" not in name]
+        return sorted([*plain, *(Entry(name, True, 0, WRITTEN) for name in folders)])
 
     def size(self, path: str) -> int | None:
         self._answer()

@@ -78,8 +78,8 @@ class MemoryLake(Lake):
         inside = [path.removeprefix(f"{folder}/") for path in self.files if path.startswith(f"{folder}/")]
         leaves = {name: len(self.files[f"{folder}/{name}"]) for name in inside if "/" not in name}
         folders = {name.partition("/")[0] for name in inside if "/" in name}
-        entries = [Entry(n, False, size) for n, size in leaves.items()] + [Entry(n, True, 0) for n in folders]
-        return sorted(entries)
+        files = [Entry(name, False, size, END) for name, size in leaves.items()]
+        return sorted([*files, *(Entry(name, True, 0, END) for name in folders)])
 
     def exists(self, path: str) -> bool:
         return path in self.files or any(name.startswith(f"{path}/") for name in self.files)

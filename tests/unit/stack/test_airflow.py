@@ -86,6 +86,8 @@ def test_connections_carry_addresses_and_passwords(stack: StackSettings) -> None
     hive, flask = (json.loads(found[f"AIRFLOW_CONN_UPBIT_{name}"]) for name in ("HIVE", "FLASK"))
     assert (hive["host"], hive["port"], hive["login"], hive["password"]) == ("127.0.0.1", stack.hive_port, "ann", "pw")
     assert (flask["port"], flask["password"]) == (stack.flask_port, "token")
+    database = airflow.variables(stack, Secrets())["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert found["AIRFLOW_CONN_UPBIT_AIRFLOW_DB"] == database, "what tasks are not given any other way"
 
 
 def test_everything_of_airflow_is_in_its_own_folder_and_on_loopback(stack: StackSettings) -> None:

@@ -94,3 +94,30 @@ def test_unknown_daemon_or_database(world: World) -> None:
     assert world.start("zookeeper").returncode == 2
     wrong = world.start("metastore", STACK_METASTORE_DB_URL="jdbc:oracle:thin")
     assert (wrong.returncode, "only Derby and PostgreSQL" in wrong.stderr) == (2, True)
+
+
+def test_two_datanodes_on_one_volume_take_a_folder_each(world: World) -> None:
+    holding = "echo $STACK_BLOCK_DIR >>$CALLS; [ ! -e $FIRST ] || exit 0; touch $FIRST; $ENTRYPOINT datanode"
+    program(world.home / "bin" / "java", holding)  # the first, while it runs, starts the second
+    first = world.data.parent / "first"
+    for _ in range(2):  # the same folders again after a restart
+        first.unlink(missing_ok=True)
+        second = f"env -u STACK_BLOCK_DIR {ENTRYPOINT}"
+        done = world.start("datanode", STACK_SLOTS="true", FIRST=str(first), ENTRYPOINT=second)
+        assert done.returncode == 0, done.stderr
+    blocks = str(world.blocks)
+    assert world.java() == [f"{blocks}/1", f"{blocks}/2"] * 2
+
+
+def test_a_metastore_whose_tables_do_not_fit_does_not_start(world: World) -> None:
+    program(
+        world.home / "bin" / "java",
+        'echo "$*" >>"$CALLS"; case "$*" in *SchemaTool*) echo "no column X"; exit 1 ;; esac',
+    )
+    url = "jdbc:postgresql://db/hive"
+    done = world.start("metastore", STACK_METASTORE_DB_URL=url, STACK_METASTORE_DB_PASSWORD="secret-word")
+    assert done.returncode == 1
+    assert "no column X" in done.stderr
+    assert "the metastore's tables are not those of this Hive" in done.stderr
+    assert not any("HiveMetaStore" in call or "secret-word" in call for call in world.java())
+    assert (world.data / "tmp" / "schema.properties").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,59 @@
+"""Once a day: what nobody needs any more goes, in the lake and in Airflow itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import CronTriggerTimetable, dag, task
+
+
+@dag(
+    dag_id="housekeeping",
+    schedule=CronTriggerTimetable("30 17 * * *", timezone="UTC"),  # 02:30 KST
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    tags=["upbit"],
+    doc_md=__doc__,
+)
+def housekeeping() -> None:
+    @task(execution_timeout=timedelta(hours=1))
+    def clean_lake() -> list[str]:
+        """Old generations, what dead writers left, old rejected rows; gives the paths that are gone."""
+        from upbit_elt import airflow_glue
+        from upbit_elt.housekeeping import lake
+
+        return lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC))
+
+    @task(execution_timeout=timedelta(hours=1))
+    def clean_database() -> None:
+        """Airflow's own rows, by `airflow db clean`; skip where the database is another's to clean."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from upbit_elt import airflow_glue
+        from upbit_elt.housekeeping import airflow
+        from upbit_elt.settings import settings
+
+        url = airflow_glue.metadata_database()
+        if url is None:
+            raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
+        keep = timedelta(days=settings().keep_airflow_days)
+        airflow.clean_database(url, datetime.now(UTC) - keep)
+
+    @task(execution_timeout=timedelta(hours=1))
+    def clean_logs() -> int:
+        """Logs of tasks; gives the number of files that are gone."""
+        from upbit_elt import airflow_glue
+        from upbit_elt.housekeeping import airflow
+        from upbit_elt.settings import settings
+
+        keep = timedelta(days=settings().keep_airflow_days)
+        return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - keep)
+
+    clean_lake()
+    clean_database()
+    clean_logs()
+
+
+housekeeping()

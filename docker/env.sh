@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# ./run env [--exchange upbit|replica] [--executor local|celery]
+# Writes .env for docker compose (mode 600): random secrets where there are none yet, and what was chosen. What is
+# there stays: the databases know the passwords of the first start.
+set -euo pipefail
+file=$1
+shift
+usage() {
+  sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
+}
+fail() {
+  echo "Error: $*" >&2
+  exit 2
+}
+
+exchange="" executor=""
+while [ $# -gt 0 ]; do
+  case $1 in
+    --exchange) exchange=${2:-nothing} ;;
+    --executor) executor=${2:-nothing} ;;
+    -h | --help)
+      usage
+      exit
+      ;;
+    *) fail "no option '$1'; there is: --exchange upbit|replica, --executor local|celery" ;;
+  esac
+  shift $(($# > 1 ? 2 : 1))
+done
+case $exchange in "" | upbit | replica) ;; *) fail "--exchange is upbit or replica, not '$exchange'" ;; esac
+case $executor in "" | local | celery) ;; *) fail "--executor is local or celery, not '$executor'" ;; esac
+
+umask 077
+touch "$file"
+chmod 600 "$file"
+value() { sed -n "s/^$1=//p" "$file" | tail -n 1; }
+put() { # NAME VALUE: in its line, or a new one
+  local fresh
+  fresh=$(mktemp "$file.XXXXXX")
+  sed "/^$1=/d" "$file" >"$fresh"
+  echo "$1=$2" >>"$fresh"
+  mv "$fresh" "$file"
+}
+random() { head -c 32 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
+
+made=0
+for name in POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD METASTORE_DB_PASSWORD REDIS_PASSWORD AIRFLOW_ADMIN_PASSWORD \
+  AIRFLOW_API_SECRET AIRFLOW_JWT_SECRET HIVE_PASSWORD HIVE_READER_PASSWORD FLASK_TOKEN AIRFLOW_FERNET_KEY; do
+  if [ -z "$(value $name)" ]; then
+    secret=$(random)
+    # the Fernet key is base64 of 32 bytes with its padding; the others stand in URLs
+    [ $name = AIRFLOW_FERNET_KEY ] || secret=${secret//=/}
+    put $name "$secret"
+    made=$((made + 1))
+  fi
+done
+
+# the executor that is not asked for stays as it is
+[ -n "$executor" ] || case $(value AIRFLOW_EXECUTOR) in CeleryExecutor) executor=celery ;; *) executor=local ;; esac
+[ -n "$exchange" ] || case $(value UPBIT_ELT_DATASET) in replica) exchange=replica ;; *) exchange=upbit ;; esac
+profiles=""
+if [ $exchange = replica ]; then
+  put UPBIT_BASE_URL http://replica:8765
+  put UPBIT_ELT_DATASET replica
+  profiles=replica
+elif [ "$(value UPBIT_ELT_DATASET)" = replica ]; then
+  put UPBIT_BASE_URL https://api.upbit.com
+  put UPBIT_ELT_DATASET upbit
+fi
+if [ $executor = celery ]; then
+  put AIRFLOW_EXECUTOR CeleryExecutor
+  profiles=${profiles:+$profiles,}celery
+else
+  put AIRFLOW_EXECUTOR LocalExecutor
+fi
+put COMPOSE_PROFILES "$profiles"
+
+echo "$file: $made new secrets; exchange $exchange, executor $executor"
+echo "next: docker compose up --wait        (Airflow: user admin, password AIRFLOW_ADMIN_PASSWORD in $file)"

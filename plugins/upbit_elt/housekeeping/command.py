@@ -1,0 +1,20 @@
+"""Housekeeping of the lake by hand."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import click
+
+from upbit_elt.housekeeping.lake import clean_lake, unneeded
+from upbit_elt.settings import settings
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only name what would go.")
+def clean(dry_run: bool) -> None:
+    """Remove what nobody needs any more from the lake (what the DAG housekeeping does there)."""
+    paths = (unneeded if dry_run else clean_lake)(settings(), datetime.now(UTC))
+    for path in paths:
+        click.echo(path)
+    click.echo(f"{len(paths)} paths {'would go' if dry_run else 'removed'}")

@@ -1,0 +1,55 @@
+"""The lake, seen together with Hive: what no table has pointed at for long, and what writers left behind."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import get_args
+
+from upbit_elt.lake import ledger, leftovers
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import pointers
+
+log = logging.getLogger(__name__)
+
+
+def unneeded(settings: Settings, now: datetime) -> list[str]:
+    """Paths in HDFS that can go at `now` (UTC) by the settings `keep_*`.
+
+    Raises:
+        LakeError, WarehouseError: it cannot be told; nothing is guessed.
+    """
+    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
+    grace = timedelta(hours=settings.keep_generations_hours)
+    return [
+        *_old_generations(lake, hive, settings, now - grace),
+        *leftovers.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
+        *leftovers.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
+    ]
+
+
+def clean_lake(settings: Settings, now: datetime) -> list[str]:
+    """Remove what is unneeded at `now` (UTC) and return its paths. Raises as `unneeded`; a rerun goes on."""
+    lake = Lake.from_settings(settings)
+    removed = []
+    for path in unneeded(settings, now):
+        lake.delete(path)
+        log.info("removed %s", path)
+        removed.append(path)
+    return removed
+
+
+def _old_generations(lake: Lake, hive: Hive, settings: Settings, before: datetime) -> Iterator[str]:
+    """Generations whose successor both tables of the day have shown since `before` (UTC)."""
+    for kind in get_args(Kind):
+        for day in ledger.days(lake, kind):
+            if len(ledger.generations(lake, kind, day)) < 2:
+                continue  # most days; Hive need not be asked
+            shown = pointers(hive, settings, kind, day)
+            if all(pointer.since < before for pointer in shown):
+                found = leftovers.superseded(lake, kind, day, [pointer.location for pointer in shown])
+                yield from (generation.path for generation in found)

@@ -1,0 +1,60 @@
+"""What nobody needs any more in the lake: found here, removed by the caller. No reader sees any of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import get_args
+
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.webhdfs import Entry, Lake
+
+
+def superseded(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Generation]:
+    """Generations of a KST day that are older than each folder of `shown` (what tables point at now).
+
+    None when `shown` is empty or names a folder that is no generation of the day: then it is not known what is read.
+    """
+    found = ledger.generations(lake, kind, day)
+    places = {generation.path: place for place, generation in enumerate(found)}
+    wanted = set(shown)
+    if not wanted or not wanted <= places.keys():
+        return []
+    return found[: min(places[path] for path in wanted)]
+
+
+def abandoned(lake: Lake, before: datetime) -> list[str]:
+    """Paths that writers who died before `before` (UTC) left behind: staged files, half-made generations, leases
+    moved aside. A lease in force (`_lease`) and waiting history (`_backfill/yyMMdd/*.parquet`) are never among them.
+    """
+    return [
+        f"{folder}/{entry.name}"
+        for folder in _working_folders(lake)
+        for entry in lake.list(folder)
+        if layout.HIDDEN.match(entry.name) and entry.modified < before
+    ]
+
+
+def rejected(lake: Lake, before: datetime) -> list[str]:
+    """Folders of rejected rows to which nothing was added since `before` (UTC)."""
+    root = layout.rejected_root(lake.root)
+    days = (entry for entry in _folders(lake, root) if layout.DAY.match(entry.name))
+    return [f"{root}/{entry.name}" for entry in days if entry.modified < before]
+
+
+def _working_folders(lake: Lake) -> Iterator[str]:
+    """Every folder in which files are written."""
+    for kind in get_args(Kind):
+        yield layout.kind_folder(lake.root, kind)
+        for day in ledger.days(lake, kind):
+            yield layout.day_folder(lake.root, kind, day)
+            yield from (generation.path for generation in ledger.generations(lake, kind, day))
+    for root in (layout.backfill_root(lake.root), layout.model_root(lake.root), layout.rejected_root(lake.root)):
+        yield root
+        yield from (f"{root}/{entry.name}" for entry in _folders(lake, root) if not layout.HIDDEN.match(entry.name))
+
+
+def _folders(lake: Lake, path: str) -> Iterator[Entry]:
+    return (entry for entry in lake.list(path) if entry.is_dir)

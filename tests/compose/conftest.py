@@ -1,0 +1,74 @@
+"""A deployment for the whole module, removed with its volumes at the end; figures go to `.artifacts/compose.txt`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from tests.support.compose import PORTS, REPO, Deployment, engine_trouble
+
+FIGURES = REPO / ".artifacts" / "compose.txt"
+Note = Callable[[str, object], None]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without an engine nothing here can run."""
+    mine = [item for item in items if Path(item.fspath).is_relative_to(Path(__file__).parent)]
+    if mine and (trouble := engine_trouble()):
+        for item in mine:
+            item.add_marker(pytest.mark.skip(reason=f"no Docker engine: {trouble}"))
+
+
+@pytest.fixture(scope="session")
+def note() -> Note:
+    """Prints a figure and keeps it for the summary."""
+    FIGURES.parent.mkdir(exist_ok=True)
+    FIGURES.write_text("")
+
+    def keep(name: str, value: object) -> None:
+        with FIGURES.open("a") as file:
+            file.write(f"{name:40} {value}\n")
+
+    return keep
+
+
+@pytest.fixture(scope="session")
+def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Deployment]]:
+    """Makes deployments with secrets and free ports of their own; nothing is started."""
+    made: list[Deployment] = []
+
+    def make() -> Deployment:
+        name = f"upbit-test-{os.environ.get('UPBIT_TEST_RUN', os.getpid())}-{len(made)}"
+        deployment = Deployment(name, tmp_path_factory.mktemp("compose") / ".env")
+        deployment.choose("--exchange", "replica")
+        with ExitStack() as held, deployment.env_file.open("a") as file:
+            for port in PORTS:
+                free = held.enter_context(socket.socket())
+                free.bind(("127.0.0.1", 0))
+                file.write(f"{port}={free.getsockname()[1]}\n")
+            file.write("REPLICA_MARKETS=60\nUPBIT_ELT_HISTORY_DAYS=0\n")
+        made.append(deployment)
+        return deployment
+
+    yield make
+    for deployment in made:
+        deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5", check=False)
+
+
+@pytest.fixture(scope="module")
+def deployment(new_deployment: Callable[[], Deployment], note: Note) -> Deployment:
+    """Built and started with the replica."""
+    started = new_deployment()
+    began = monotonic()
+    started.compose("build", timeout=1800)
+    note("build (s)", round(monotonic() - began))
+    began = monotonic()
+    started.compose("up", "--wait", "--detach")
+    note("up --wait (s)", round(monotonic() - began))
+    return started

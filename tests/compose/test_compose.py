@@ -1,0 +1,192 @@
+"""The deployment's life, in order: it starts, works, survives, moves and grows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.compose.conftest import Note
+from tests.support.compose import Deployment
+from tests.support.stack import wait_for
+from upbit_elt.errors import LoginRefused
+
+RUN = 420  # seconds in which a scheduled run has surely come and gone
+ONE_SHOT = ("preflight", "hdfs-init", "airflow-init")
+pytestmark = pytest.mark.timeout(1800)
+
+
+def test_candles_and_a_forecast_come_by_themselves(deployment: Deployment, note: Note) -> None:
+    began = time.monotonic()
+    wait_for(lambda: deployment.status().get("covered_until"), RUN)
+    note("first candles in Hive, after up (s)", round(time.monotonic() - began))
+    wait_for(lambda: deployment.status().get("forecast_origin"), RUN)
+    note("first forecast, after up (s)", round(time.monotonic() - began))
+    wait_for(lambda: len(deployment.successes("min_candle")) >= 2, RUN)
+    assert deployment.airflow("/importErrors")["total_entries"] == 0
+
+
+def test_hive_equals_the_replica_value_by_value(deployment: Deployment, note: Note) -> None:
+    words = deployment.in_app("verify")
+    note("verify", words.strip().splitlines()[-1])
+    assert "lost 0, doubled 0, altered 0, invented 0" in words
+
+
+def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
+    rows = deployment.hive().query("SELECT market, count(*) FROM upbit_lake_replica.candle GROUP BY market")
+    assert len(rows) > 30  # of 60; some have not traded yet
+    assert 1000 < sum(count for _, count in rows) <= deployment.count("candle")
+    port = deployment.settings()["YARN_PORT"]
+    apps = json.loads(deployment.run("curl", "-sf", f"http://127.0.0.1:{port}/ws/v1/cluster/apps"))["apps"]["app"]
+    assert {app["applicationType"] for app in apps} == {"TEZ"}
+    assert {app["user"] for app in apps} == {"hive"}
+
+
+def test_webhdfs_works_from_this_machine_through_its_redirect(deployment: Deployment, tmp_path: Path) -> None:
+    file = tmp_path / "hello"
+    file.write_text("from outside")
+    url = f"http://localhost:{deployment.settings()['WEBHDFS_PORT']}/webhdfs/v1/tmp/hello?op="
+    deployment.run("curl", "-sfL", "-T", str(file), f"{url}CREATE&user.name=upbit")
+    assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
+
+
+def test_hdfs_lets_only_the_writer_write(deployment: Deployment) -> None:
+    url = f"http://localhost:{deployment.settings()['WEBHDFS_PORT']}/webhdfs/v1/replica/candle"
+    refused = deployment.run("curl", "-s", "-X", "DELETE", f"{url}?op=DELETE&recursive=true&user.name=tableau")
+    assert "AccessControlException" in refused
+    assert deployment.count("candle") > 0
+
+
+def test_hive_wants_a_password(deployment: Deployment) -> None:
+    reader = deployment.settings()["HIVE_READER_PASSWORD"]
+    assert deployment.hive("tableau", reader).query("SELECT 1") == [(1,)]
+    for user, password in (("upbit", "wrong"), ("nobody", reader), ("upbit", reader)):
+        with pytest.raises(LoginRefused, match="refuses the password"):
+            deployment.hive(user, password).query("SELECT 1")
+
+
+def test_only_this_machine_is_let_in(deployment: Deployment) -> None:
+    bindings = [
+        binding["HostIp"]
+        for container in deployment.containers().values()
+        for published in container["NetworkSettings"]["Ports"].values()
+        for binding in published or []
+    ]
+    assert len(bindings) == 6
+    assert set(bindings) == {"127.0.0.1"}
+
+
+def test_containers_are_read_only_and_without_privileges(deployment: Deployment) -> None:
+    for name, container in deployment.containers().items():
+        host = container["HostConfig"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert host["SecurityOpt"] == ["no-new-privileges:true"], name
+        user = container["Config"]["User"]
+        assert user not in ("", "root") or any(part in name for part in ("postgres", "preflight")), name
+
+
+def test_sizes_and_memory_are_printed(deployment: Deployment, note: Note) -> None:
+    images = deployment.run("docker", "images", "--format", "{{.Repository}}:{{.Tag}} {{.Size}}").splitlines()
+    for image in images:
+        if image.startswith("upbit-elt/"):
+            note("image", image)
+    stats = deployment.compose("stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}").splitlines()
+    for line in sorted(stats):
+        name, used, *_ = line.removeprefix(deployment.project).split()
+        note(f"memory {name.strip('-')}", used)
+    assert len(stats) > 10
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may kill the processes of containers")
+def test_every_main_process_is_killed_and_all_goes_on(deployment: Deployment, note: Note) -> None:
+    before = deployment.successes("min_candle")
+    running = {name: c["State"] for name, c in deployment.containers().items() if c["State"]["Running"]}
+    for name, container in deployment.containers().items():
+        if name in running:
+            os.kill(main_process(container), signal.SIGKILL)
+    began = time.monotonic()
+
+    def back() -> bool:
+        now = deployment.containers()
+        restarted = all(now[name]["State"]["StartedAt"] != state["StartedAt"] for name, state in running.items())
+        return restarted and not deployment.unhealthy()
+
+    wait_for(back, RUN)
+    note(f"all {len(running)} killed, healthy again (s)", round(time.monotonic() - began))
+    wait_for(lambda: set(deployment.successes("min_candle")) - set(before), RUN)
+    assert "lost 0, doubled 0, altered 0, invented 0" in deployment.in_app("verify")
+
+
+def test_down_and_up_keep_the_data(deployment: Deployment, note: Note) -> None:
+    candles, forecasts = deployment.count("candle"), deployment.count("forecast")
+    deployment.compose("down", "--timeout", "20")
+    assert not deployment.containers()
+    began = time.monotonic()
+    deployment.compose("up", "--wait", "--detach")
+    note("up --wait with data (s)", round(time.monotonic() - began))
+    assert deployment.count("candle") >= candles > 0
+    assert deployment.count("forecast") >= forecasts > 0
+
+
+def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_path: Path, note: Note) -> None:
+    tables = ("candle", "forecast")
+    deployment.compose("stop", "airflow-scheduler", "flask")
+    before = {table: deployment.count(table) for table in tables}
+    runs = deployment.successes("min_candle")
+    note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).split()[0])
+    refused = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
+    assert "exists: a backup is restored into an empty deployment only" in refused
+
+    deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
+    shutil.move(deployment.env_file, tmp_path / "old.env")
+    deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"))
+    services = deployment.compose("config", "--services").split()
+    deployment.compose("up", "--wait", "--detach", *(set(services) - {"airflow-scheduler", *ONE_SHOT}))
+    assert {table: deployment.count(table) for table in tables} == before
+    assert deployment.successes("min_candle") == runs
+    note("restored, equal to before", before)
+    deployment.compose("up", "--wait", "--detach")
+    wait_for(lambda: set(deployment.successes("min_candle")) - set(runs), RUN)
+
+
+def test_three_datanodes_lose_one_and_nothing_is_missing(deployment: Deployment) -> None:
+    with deployment.env_file.open("a") as file:
+        file.write("REPLICATION=3\n")
+    deployment.compose("up", "--wait", "--detach", "--scale", "datanode=3")
+    entrypoint = "/opt/upbit-elt/docker/hadoop/entrypoint.sh"
+    deployment.compose("exec", "-T", "namenode", entrypoint, "dfs", "-setrep", "-w", "3", "/replica")
+    before = deployment.successes("min_candle")
+    datanodes = [name for name in deployment.containers() if "datanode" in name]
+    assert len(datanodes) == 3
+    lost = datanodes[0]
+    deployment.run("docker", "kill", lost)
+    wait_for(lambda: set(deployment.successes("min_candle")) - set(before), RUN)
+    assert "lost 0, doubled 0, altered 0, invented 0" in deployment.in_app("verify")
+    deployment.run("docker", "start", lost)
+
+
+def test_celery_workers_run_the_dags(deployment: Deployment, note: Note) -> None:
+    deployment.choose("--executor", "celery")
+    before = deployment.successes("min_candle")
+    began = time.monotonic()
+    deployment.compose("up", "--wait", "--detach", "--scale", "datanode=3")
+    note("change to Celery: up --wait (s)", round(time.monotonic() - began))
+    (new, *_) = wait_for(lambda: sorted(set(deployment.successes("min_candle")) - set(before)), RUN)
+    tasks = deployment.airflow(f"/dags/min_candle/dagRuns/{new}/taskInstances")["task_instances"]
+    workers = {c["Config"]["Hostname"] for name, c in deployment.containers().items() if "airflow-worker" in name}
+    assert {task["hostname"] for task in tasks} <= workers
+
+
+def main_process(container: dict[str, Any]) -> int:
+    """Process id, on this machine, of what a container runs (below Docker's init, where it has one)."""
+    first = int(container["State"]["Pid"])
+    if not container["HostConfig"].get("Init"):
+        return first
+    return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])

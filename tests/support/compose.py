@@ -1,0 +1,117 @@
+"""A deployment by docker compose, as a user has it: its own project, settings file and ports."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from upbit_elt.warehouse.hive import Hive
+
+REPO = Path(__file__).resolve().parents[2]
+PORTS = ("AIRFLOW_PORT", "FLASK_PORT", "HIVE_PORT", "WEBHDFS_PORT", "DATANODE_PORT", "YARN_PORT")
+ENGINE = ["docker", "version", "--format", "{{.Server.Version}}"]
+
+
+def engine_trouble() -> str | None:
+    """Why no engine answers, None when one does."""
+    try:
+        done = subprocess.run(ENGINE, capture_output=True, text=True, timeout=30, check=False)
+    except FileNotFoundError:
+        return "docker is not installed"
+    return None if done.returncode == 0 else (done.stderr or done.stdout).strip().splitlines()[0]
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One project of docker compose and its settings file."""
+
+    project: str
+    env_file: Path
+
+    def run(self, *command: str, timeout: float = 900, check: bool = True) -> str:
+        """What a command printed, run in the repository with this project's settings."""
+        names = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_ENV_FILES": str(self.env_file)}
+        done = subprocess.run(
+            command,
+            cwd=REPO,
+            env={**os.environ, **names},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-4000:]}"
+        return done.stdout
+
+    def compose(self, *arguments: str, timeout: float = 900, check: bool = True) -> str:
+        """`docker compose ARGUMENTS`."""
+        return self.run("docker", "compose", "--progress", "quiet", *arguments, timeout=timeout, check=check)
+
+    def choose(self, *options: str) -> None:
+        """`./run env OPTIONS` for this project's file."""
+        self.run("bash", "docker/env.sh", str(self.env_file), *options)
+
+    def settings(self) -> dict[str, str]:
+        """Names and values of the settings file."""
+        lines = self.env_file.read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What the engine says of every container of the project, by container name."""
+        names = self.compose("--profile", "*", "ps", "--all", "--quiet").split()
+        found = json.loads(self.run("docker", "inspect", *names)) if names else []
+        return {container["Name"].lstrip("/"): container for container in found}
+
+    def unhealthy(self) -> dict[str, str]:
+        """Services that cannot do their work now, and their state."""
+        return {
+            name: f"{state['Status']}, {state.get('Health', {}).get('Status')}"
+            for name, container in self.containers().items()
+            if (state := container["State"])["Status"] != "exited" or state["ExitCode"]
+            if "Health" in state and state["Health"]["Status"] != "healthy"
+        }
+
+    def in_app(self, *arguments: str, timeout: float = 900) -> str:
+        """`python -m upbit_elt ARGUMENTS` in the scheduler's container."""
+        return self.compose("exec", "-T", "airflow-scheduler", "python", "-m", "upbit_elt", *arguments, timeout=timeout)
+
+    def hive(self, user: str = "upbit", password: str | None = None) -> Hive:
+        """HiveServer2 from this machine."""
+        known = self.settings()
+        return Hive("127.0.0.1", int(known["HIVE_PORT"]), user, password or known["HIVE_PASSWORD"], 120)
+
+    def count(self, table: str) -> int:
+        """Rows of a table of the replica's lake."""
+        ((count,),) = self.hive().query(f"SELECT count(*) FROM upbit_lake_replica.{table}")
+        return int(count)
+
+    def status(self) -> dict[str, Any]:
+        """What Flask says of the data."""
+        port = self.settings()["FLASK_PORT"]
+        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/status", timeout=30)
+        found: dict[str, Any] = answer.json() if answer.ok else {}
+        return found
+
+    def airflow(self, path: str) -> dict[str, Any]:
+        """GET from Airflow's API as its admin."""
+        known = self.settings()
+        url = f"http://127.0.0.1:{known['AIRFLOW_PORT']}"
+        login = {"username": "admin", "password": known["AIRFLOW_ADMIN_PASSWORD"]}
+        token = requests.post(f"{url}/auth/token", json=login, timeout=30).json()["access_token"]
+        answer = requests.get(f"{url}/api/v2{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        answer.raise_for_status()
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def successes(self, dag: str) -> list[str]:
+        """Ids of the successful runs of a DAG, newest first."""
+        runs = self.airflow(f"/dags/{dag}/dagRuns?state=success&limit=100&order_by=-run_after")["dag_runs"]
+        return [run["dag_run_id"] for run in runs]

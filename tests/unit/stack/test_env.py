@@ -1,0 +1,77 @@
+"""`./run env` as its user sees it."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from pathlib import Path
+
+from upbit_elt.stack.options import REPO
+
+
+def env(file: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(REPO / "docker" / "env.sh"), str(file), *options]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def read(file: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in file.read_text().splitlines())
+
+
+def secrets(file: Path) -> dict[str, str]:
+    return {k: v for k, v in read(file).items() if k.endswith(("PASSWORD", "SECRET", "KEY", "TOKEN"))}
+
+
+def test_every_file_has_secrets_of_its_own_that_only_its_user_reads(tmp_path: Path) -> None:
+    files = [tmp_path / "one", tmp_path / "two"]
+    for file in files:
+        assert env(file).returncode == 0
+        assert file.stat().st_mode & 0o777 == 0o600
+    values = [value for file in files for value in secrets(file).values()]
+    assert len(values) == len(set(values)) == 22
+    assert min(map(len, values)) >= 43
+    assert len(base64.urlsafe_b64decode(secrets(files[0])["AIRFLOW_FERNET_KEY"])) == 32
+
+
+def test_secrets_and_own_lines_stay(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    env(file)
+    before = secrets(file)
+    with file.open("a") as more:
+        more.write("FLASK_PORT=5001\n")
+    assert "0 new secrets" in env(file, "--exchange", "replica").stdout
+    assert secrets(file) == before
+    assert read(file)["FLASK_PORT"] == "5001"
+
+
+def test_a_secret_that_is_new_in_a_release_is_added(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("HIVE_PASSWORD=mine\n")
+    file.chmod(0o644)
+    assert "10 new secrets" in env(file).stdout
+    assert read(file)["HIVE_PASSWORD"] == "mine"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_exchange_and_executor_are_chosen_and_kept(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    env(file, "--exchange", "replica")
+    env(file, "--executor", "celery")
+    assert read(file)["COMPOSE_PROFILES"] == "replica,celery"
+    assert (read(file)["UPBIT_ELT_DATASET"], read(file)["AIRFLOW_EXECUTOR"]) == ("replica", "CeleryExecutor")
+    env(file, "--exchange", "upbit")
+    assert (read(file)["COMPOSE_PROFILES"], read(file)["UPBIT_ELT_DATASET"]) == ("celery", "upbit")
+    assert read(file)["UPBIT_BASE_URL"] == "https://api.upbit.com"
+
+
+def test_wrong_options_say_what_there_is(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    for options, words in (
+        (["--exchange", "binance"], "--exchange is upbit or replica, not 'binance'"),
+        (["--executor"], "--executor is local or celery"),
+        (["--what"], "there is: --exchange upbit|replica, --executor local|celery"),
+    ):
+        done = env(file, *options)
+        assert done.returncode == 2
+        assert words in done.stderr
+    assert not file.exists()
