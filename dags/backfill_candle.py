@@ -1,11 +1,47 @@
-"""Behind each live run: a chunk of older history, newest day first, until it is all there."""
+"""Behind each live run: a chunk of older history, newest day first, until it is all there.
+
+**To bring in more**, trigger this DAG and fill in the form: first and last KST day, and the markets (none: all that
+are collected). A long request goes on by itself behind the following live runs, also after a restart; each run's
+return value lists what is still open. **To cancel**, trigger it with the request's ID in the form's last field; what
+was brought in stays.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, dag, get_current_context, task
+from airflow.sdk import Asset, Param, dag, get_current_context, task
+
+PARAMS = {
+    "start": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="First day (KST)",
+        description="Empty: nothing is asked for; the run goes on with what is open.",
+    ),
+    "end": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="Last day (KST), included",
+        description="Empty: until now.",
+    ),
+    "markets": Param(
+        None,
+        type=["null", "array"],
+        items={"type": "string", "pattern": "^[A-Z0-9]+-[A-Z0-9]+$"},
+        title="Markets",
+        description="One a line, as KRW-BTC. Empty: all that are collected.",
+    ),
+    "cancel": Param(
+        None,
+        type=["null", "string"],
+        title="Cancel the request with this ID",
+        description="As a run's return value names it. What it brought in stays.",
+    ),
+}
 
 
 @dag(
@@ -14,6 +50,7 @@ from airflow.sdk import Asset, dag, get_current_context, task
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    params=PARAMS,
     default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
     tags=["upbit"],
     doc_md=__doc__,
@@ -21,13 +58,19 @@ from airflow.sdk import Asset, dag, get_current_context, task
 def backfill_candle() -> None:
     @task(execution_timeout=timedelta(minutes=5))
     def fill() -> dict[str, Any]:
-        """Work until shortly before the next live run; show the days that are complete."""
-        from upbit_elt import airflow_glue, pipeline
+        """Take the form's request down, then work until shortly before the next live run."""
+        from airflow.sdk.exceptions import AirflowFailException
 
-        run_id = get_current_context()["run_id"]
-        until = pipeline.next_live_run(datetime.now(UTC), margin=timedelta(seconds=5))
-        progress = pipeline.fill_history(airflow_glue.deployment(), run_id, until)
-        return {"candles": progress.candles, "published": progress.published, "left": progress.left}
+        from upbit_elt import airflow_glue, backfill
+        from upbit_elt.errors import ConfigError, UnknownMarket
+
+        context = get_current_context()
+        here = airflow_glue.deployment()
+        try:
+            backfill.take_form(here, context["params"], context["run_id"])
+        except (ConfigError, UnknownMarket) as wrong:
+            raise AirflowFailException(str(wrong)) from wrong  # trying again would not help
+        return backfill.summary(backfill.go_on(here, context["run_id"]))
 
     fill()
 

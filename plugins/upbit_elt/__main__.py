@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import click
 from rich.console import Console
@@ -12,12 +12,13 @@ from rich.progress import Progress, TimeRemainingColumn
 from upbit_elt import pipeline
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.cli import accounts, proofs
+from upbit_elt.cli.clean import clean
 from upbit_elt.cli.close import close
+from upbit_elt.cli.history import adopt, backfill
 from upbit_elt.cli.times import Moment, kst
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
-from upbit_elt.housekeeping.command import clean
 from upbit_elt.lake import ledger
 from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
@@ -43,14 +44,8 @@ def collect() -> None:
     click.echo(str(window))
 
 
-@main.command()
-@click.option("--minutes", default=30, show_default=True, help="How long to work at most.")
-def history(minutes: int) -> None:
-    """Bring older days in (what the DAG backfill_candle does)."""
-    now = datetime.now(UTC)
-    progress = pipeline.fill_history(settings(), f"cli__{now:%Y-%m-%dT%H:%M:%SZ}", now + timedelta(minutes=minutes))
-    shown = _words(tuple(item.day for item in progress.published))
-    click.echo(f"{progress.candles} candles; days shown: {shown}; left: {_words(progress.left)}")
+main.add_command(backfill)
+main.add_command(adopt)
 
 
 @main.command()
@@ -103,10 +98,6 @@ def _spans(here: Settings, start: datetime | None, end: datetime | None, markets
             param_hint="--from/--to",
         )
     return spans
-
-
-def _words(items: tuple[str, ...]) -> str:
-    return ", ".join(items) or "none"
 
 
 for command in (close, accounts.gaps, accounts.explain, proofs.prove):

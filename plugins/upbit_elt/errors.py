@@ -4,6 +4,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
 
     UpbitEltError
     ├── ConfigError              a setting or option is wrong (terminal)
+    ├── BadFile                  a file that was given to adopt is not what it should be (terminal)
     ├── ExchangeError
     │   ├── ExchangeTerminal
     │   │   ├── InvalidRequest   refused before sending, or 400
@@ -43,6 +44,10 @@ class UpbitEltError(Exception):
 
 class ConfigError(UpbitEltError):
     """A setting or an option is wrong; the message names it and says what is allowed."""
+
+
+class BadFile(UpbitEltError):
+    """A file given to be taken over is not Parquet of candles; the message names it and what is wrong."""
 
 
 class ExchangeError(UpbitEltError):

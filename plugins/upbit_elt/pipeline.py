@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
 from typing import Any
 
 import requests
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from upbit_elt.clock import SystemClock
-from upbit_elt.collect.history import History, Progress
 from upbit_elt.collect.window import Collected, Collector
 from upbit_elt.errors import ForecastError, NoModel
 from upbit_elt.exchange.client import UpbitClient
@@ -46,18 +44,6 @@ def show_in(hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str]) -
     return [day for day in sorted(set(wanted)) if show_day(lake, hive, settings, "candle", day)]
 
 
-def fill_history(settings: Settings, run_id: str, until: datetime) -> Progress:
-    """Bring older days in, until `until` (UTC) at the latest, and show those that are complete."""
-    clock = SystemClock()
-    client = UpbitClient.from_settings(settings, clock)
-    try:
-        progress = History(client, Lake.from_settings(settings), settings, clock).run(run_id, until)
-    finally:
-        client.close()
-    show(settings, History.wanted_days(settings, clock))
-    return progress
-
-
 def has_candles(settings: Settings) -> bool:
     """Whether the lake holds a window and Hive shows it."""
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
@@ -73,12 +59,6 @@ def train_model(settings: Settings) -> dict[str, Any]:
     from upbit_elt.forecast.promote import train_and_promote  # noqa: PLC0415 - torch only where it trains
 
     return train_and_promote(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock().now())
-
-
-def next_live_run(now: datetime, margin: timedelta) -> datetime:
-    """The time (UTC) `margin` before the next even minute, when a live run starts."""
-    minute = now.replace(second=0, microsecond=0)
-    return minute + timedelta(minutes=2 - minute.minute % 2) - margin
 
 
 @retry(

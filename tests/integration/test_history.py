@@ -12,8 +12,8 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World, with_ticker
-from upbit_elt.collect.history import CHUNK_TIME
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.lease import lease
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
@@ -49,12 +49,12 @@ def test_history_follows_behind_the_live_runs_without_a_candle_lost_or_doubled(w
 
 def test_history_stops_before_the_next_live_run_and_goes_on_later(world: World) -> None:
     world.collect()
-    short = world.fill_history(world.clock.now() + CHUNK_TIME + timedelta(seconds=0.1), chunk=2)
+    short = world.fill_history(world.clock.now() + timedelta(seconds=0.5), chunk=6)
     assert short.candles > 0
     assert short.published == ()
     assert short.left == ("261124", "261123")
     staged = world.lake.list(layout.backfill_folder(world.lake.root, "261124"))
-    assert len(staged) == 1
+    assert staged
     assert world.in_hive(TODAY, utc(4)) == world.truth(NOW - timedelta(minutes=200, seconds=5), utc(3, 30))
 
     assert world.fill_history(LATER).left == ()
@@ -64,8 +64,8 @@ def test_history_stops_before_the_next_live_run_and_goes_on_later(world: World) 
 
 def test_history_gives_way_to_a_live_run(world: World) -> None:
     world.collect()
-    world.lake.create(f"{world.lake.root}/candle/_lease", b"{}")
-    assert world.fill_history(LATER).candles == 0
+    with lease(world.lake, layout.kind_folder(world.lake.root, "candle"), world.clock):
+        assert world.fill_history(LATER, patient=False).candles == 0
 
 
 def test_a_market_out_of_reach_leaves_its_day_open_and_the_others_staged(world: World) -> None:

@@ -16,7 +16,10 @@ from tests.support.clock import ManualClock
 from tests.support.exchange import Reply, WsgiAdapter, session_on
 from upbit_elt import pipeline, proving
 from upbit_elt.candle import Candle, day_end, to_table
-from upbit_elt.collect.history import CHUNK, History, Progress
+from upbit_elt.collect.chunks import CHUNK, Tally, Tools
+from upbit_elt.collect.history import History, Progress
+from upbit_elt.collect.requests import Request, RequestBook, make_request
+from upbit_elt.collect.turns import Turns
 from upbit_elt.collect.window import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
@@ -86,12 +89,26 @@ class World:
         pipeline.show(self.settings, [published.day for published in collected.files])
         return collected
 
-    def fill_history(self, until: datetime, chunk: int = CHUNK) -> Progress:
-        """One run of the history, shown in Hive."""
-        job = History(self.client, self.lake, self.settings, self.clock, chunk=chunk)
-        progress = job.run("test", until)
-        pipeline.show(self.settings, History.wanted_days(self.settings, self.clock))
-        return progress
+    def fill_history(self, until: datetime, chunk: int = CHUNK, *, patient: bool = True) -> Progress:
+        """One run of the history, shown in Hive; `patient` waits for live runs to end."""
+        return self.history(chunk).run("test", Turns(self.lake, self.clock, until, patient=patient))
+
+    def request(self, start: datetime, end: datetime, *markets: str) -> Request:
+        """Ask for history, as a user would."""
+        return RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), "test"))
+
+    def work_off(self, request: Request, until: datetime | None = None, chunk: int = CHUNK) -> Request | None:
+        """Work on a request until it is done."""
+        turns = Turns(self.lake, self.clock, until, patient=True)
+        return self.history(chunk).work("test", request, turns)
+
+    def history(self, chunk: int = CHUNK, tell: Callable[[Tally], object] = lambda tally: None) -> History:
+        """The history job of this world."""
+
+        def show(day: str) -> None:
+            pipeline.show(self.settings, [day])
+
+        return History(Tools(self.client, self.lake, self.settings, self.clock, show, tell, chunk))
 
     def close_day(self, day: str) -> None:
         """Make the day's live files one complete generation, shown in Hive."""

@@ -21,6 +21,8 @@ from upbit_elt.errors import Banned
 
 # Upbit's window opens when the first request arrives: a margin for requests that travel at unequal speed.
 WINDOW_MS = 1050
+# Tickets of the exchange's window, and its length.
+TICKETS, WINDOW = 10, timedelta(seconds=1)
 _REMAINING = re.compile(r"sec=(\d+)")
 
 
@@ -59,10 +61,19 @@ class AddressLimits:
             raise Banned(f"the exchange has blocked this address until {until:%Y-%m-%d %H:%M:%S} UTC", until)
 
     def obey(self, group: str, remaining_req: str | None) -> None:
-        """Take the header `Remaining-Req` into account: no ticket left means wait for the next second."""
+        """Take the header `Remaining-Req` into account: no ticket left means wait for the next second.
+
+        That second ends one after the answer that took the window's first ticket, if that one came here.
+        """
         match = _REMAINING.search(remaining_req or "")
-        if match and match[1] == "0":
-            self.pause(group, 1.0)
+        if not match:
+            return
+        now = self._clock.now()
+        if int(match[1]) == TICKETS - 1:
+            self._set(f"{group} window", now)
+        elif match[1] == "0":
+            opened = self._until(f"{group} window")
+            self._set(group, (opened if now - opened < WINDOW else now) + WINDOW)
 
     def pause(self, group: str, seconds: float) -> None:
         """Let no request of the group start for `seconds`."""

@@ -4,6 +4,7 @@
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/yyMMdd/_unshown-<generation>            that generation is there, but Hive may not show it yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
+<root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
 <root>/rejected/yyMMdd/<first minute>_<digest>.jsonl  rows that were refused on arrival
@@ -64,6 +65,11 @@ def backfill_root(root: str) -> str:
 def backfill_folder(root: str, day: str) -> str:
     """Where the candles of a KST day wait until all markets of it are there."""
     return f"{backfill_root(root)}/{day}"
+
+
+def requests_folder(root: str) -> str:
+    """Where the requests for history are kept."""
+    return f"{backfill_root(root)}/requests"
 
 
 def model_root(root: str) -> str:

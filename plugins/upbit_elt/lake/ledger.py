@@ -85,13 +85,15 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 
 def newest(lake: Lake) -> Coverage | None:
-    """Coverage of the newest candle file, None while the lake is empty.
+    """Coverage of the newest candle file that a live run had a part in, None before the first.
 
-    Its watermark says where the next run has to begin; nothing else needs to be read for that.
+    Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
+    adopted or backfilled have none, and say nothing about live runs.
     """
     for day in reversed(days(lake, "candle")):
         generation = current(lake, "candle", day)
         found = files(lake, generation, day) if generation else []
-        if found:
-            return read_coverage(lake, found[-1].path, found[-1].size)
+        coverage = read_coverage(lake, found[-1].path, found[-1].size) if found else None
+        if coverage and coverage.watermark:
+            return coverage
     return None

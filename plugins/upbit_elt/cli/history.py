@@ -1,0 +1,147 @@
+"""Commands that bring history in: `backfill` and `adopt`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from upbit_elt import backfill as steps
+from upbit_elt.cli.times import Moment
+from upbit_elt.collect.chunks import Tally
+from upbit_elt.collect.requests import Request
+from upbit_elt.settings import Settings, settings
+
+
+@click.command()
+@click.option("--from", "start", type=Moment(), help="First minute (a date: 00:00 KST).")
+@click.option("--to", "end", type=Moment(), help="End, exclusive (a date: 00:00 KST); default: now.")
+@click.option("--market", "markets", multiple=True, help="Only these markets; default: all that are collected.")
+@click.option("--minutes", default=30, show_default=True, help="Without --from: how long to work at most.")
+@click.option("--list", "listing", is_flag=True, help="Show what was asked for, and how far it is.")
+@click.option("--cancel", "cancelled", metavar="ID", help="Take a request off the book; what it brought in stays.")
+def backfill(
+    start: datetime | None,
+    end: datetime | None,
+    markets: tuple[str, ...],
+    minutes: int,
+    listing: bool,
+    cancelled: str | None,
+) -> None:
+    """Bring older candles in.
+
+    With --from: work on that span until it is done, between the live runs. When this ends early (Ctrl-C, a kill, a
+    reboot), the DAG backfill_candle goes on with it by itself, and so does the same command. Without --from: go on
+    with what is open, as that DAG does.
+    """
+    here = settings()
+    if listing:
+        click.echo("\n".join(map(str, steps.book(here).all())) or "nothing was asked for")
+    elif cancelled:
+        click.echo(f"cancelled {steps.book(here).cancel(cancelled)}")
+    elif start:
+        _work_off(here, steps.request(here, start, end or datetime.now(UTC), markets, _run_id()))
+    elif end or markets:
+        raise click.UsageError("--to and --market need --from")
+    else:
+        _go_on(here, minutes)
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, path_type=Path))
+def adopt(folder: Path) -> None:
+    """Take over Parquet of the old pipeline from FOLDER: what is provably closed is kept.
+
+    The rest stays open for `backfill`. A file that is no Parquet of candles ends this before anything is kept.
+    """
+    found = steps.adopt_folder(settings(), folder)
+    click.echo(f"{found.files} files, {found.rows} rows: kept {found.kept}")
+    for name, counts in (("duplicate", found.duplicates), ("open", found.open), ("rejected", found.rejected)):
+        for reason, count in sorted(counts.items()):
+            click.echo(f"  {name} {count}: {reason}")
+    for day in found.published:
+        click.echo(f"  {day.day}: {day.folder}")
+
+
+def _work_off(here: Settings, request: Request) -> None:
+    console = Console(stderr=True)
+    console.print(f"request {request}", soft_wrap=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), _Candles(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar, _told_to_stop() as stop:
+        task = bar.add_task("backfill", total=None, candles=0)
+
+        def tell(tally: Tally) -> None:
+            bar.update(task, total=tally.total, completed=tally.done, candles=tally.candles)
+
+        done = steps.work_off(here, request, _run_id(), tell, stop.is_set)
+    if stop.is_set() and done and not done.done:
+        console.print(
+            "stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
+            f"To end it: python -m upbit_elt backfill --cancel {request.id}",
+            soft_wrap=True,
+        )
+        sys.exit(130)
+    click.echo(_outcome(request, done))
+    sys.exit(1 if done is None or done.left else 0)
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[Event]:
+    """Set by Ctrl-C or SIGTERM: the chunk under way is kept then. A second Ctrl-C ends at once."""
+    stop = Event()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def told(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, told)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _outcome(request: Request, done: Request | None) -> str:
+    if done is None:
+        return f"{request.id} was cancelled; what it brought in stays"
+    late = sorted(done.nothing_before.items())
+    lines = [str(done)]
+    lines += [f"  {market}: the exchange has nothing before {moment:%Y-%m-%dT%H:%MZ}" for market, moment in late]
+    lines += [f"  {day}: a market did not answer; written down as a hole with its reason" for day in done.left]
+    return "\n".join(lines)
+
+
+def _go_on(here: Settings, minutes: int) -> None:
+    progress = steps.go_on(here, _run_id(), datetime.now(UTC) + timedelta(minutes=minutes))
+    if progress.busy:
+        click.echo("another backfill is at work; nothing was done")
+    shown = ", ".join(item.day for item in progress.published) or "none"
+    click.echo(f"{progress.candles} candles; days published: {shown}; left: {', '.join(progress.left) or 'none'}")
+    for request in progress.requests:
+        click.echo(f"open: {request}")
+
+
+def _run_id() -> str:
+    return f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+class _Candles(ProgressColumn):
+    """Candles so far and a second."""
+
+    def render(self, task: Task) -> Text:
+        """Text of the column."""
+        count = task.fields["candles"]
+        return Text(f"{count:,} candles, {count / (task.elapsed or 1):,.0f}/s")

@@ -1,0 +1,167 @@
+"""One KST day on its way into the lake: what is known of it, what waits in `_backfill/`, what is missing still."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from upbit_elt.candle import MINUTE, Candle, day_end, day_start, to_table
+from upbit_elt.clock import Clock
+from upbit_elt.collect.plan import Ask
+from upbit_elt.exchange.client import MAX_COUNT
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.coverage import Coverage, Span, gaps, merge
+from upbit_elt.lake.lease import lease
+from upbit_elt.lake.parquet import decode, encode, read_coverage
+from upbit_elt.lake.publish import Published, publish_generation
+from upbit_elt.lake.read import latest
+from upbit_elt.lake.webhdfs import Lake
+
+# A hole whose reason begins so is not asked for again here: the exchange gives no history of the market, or gives a
+# row that cannot be right (which the reconciliation of the day asks for once more).
+FINAL = ("UnknownMarket", "refused row", "late row")
+# Reason of an asked span before the first candle that the exchange has of a market.
+UNLISTED = "not listed yet"
+_READERS = 8
+Spans = dict[str, list[Span]]
+
+
+class Day:
+    """A KST day: its accounted spans in the lake, and the answers that came in meanwhile."""
+
+    def __init__(self, lake: Lake, day: str) -> None:
+        self.day = day
+        self._lake = lake
+        self._folder = layout.backfill_folder(lake.root, day)
+        generation = ledger.current(lake, "candle", day)
+        files = ledger.files(lake, generation, day) if generation else []
+        self.complete = generation is not None and generation.complete
+        staged = [entry for entry in lake.list(self._folder) if not entry.name.startswith("_")]
+        self._staged = [(f"{self._folder}/{entry.name}", entry.size) for entry in staged]
+        self.shown = _by_market(_coverages(lake, [(file.path, file.size) for file in files]))
+        self.waiting = _by_market(_coverages(lake, self._staged))
+        self._spans: list[Span] = []
+        self._candles: list[Candle] = []
+
+    def add(self, spans: Iterable[Span], candles: Iterable[Candle] = ()) -> None:
+        """Take in what is known of spans now, with their candles; what lies outside the day is left out."""
+        for span in spans:
+            first, last = self.part(span.start, span.end)
+            if first < last:
+                self._spans.append(span._replace(start=first, end=last))
+                self.waiting[span.market].append(self._spans[-1])
+        first, last = day_start(self.day), day_end(self.day)
+        self._candles += [candle for candle in candles if first <= candle.start < last]
+
+    def part(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+        """The part of [start, end) (UTC) that lies within the day."""
+        return max(start, day_start(self.day)), min(end, day_end(self.day))
+
+    def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[Ask]:
+        """What has to be asked of the day, from `start` (UTC) to each market's end, market by market."""
+        found = []
+        for market, end in sorted(ends.items()):
+            known = settled([*self.shown.get(market, []), *self.waiting[market]])
+            found += [Ask(market, *piece) for piece in _joined(gaps(known, *self.part(start, end)))]
+        return found
+
+    @property
+    def news(self) -> bool:
+        """Whether there is something to show that the lake's generation does not show yet.
+
+        That no market was listed yet is worth no generation of a day that has none.
+        """
+        spans = [span for spans in self.waiting.values() for span in spans]
+        if not self.shown and all(span.reason == UNLISTED for span in spans):
+            return False
+        return any(gaps(self._shown_for(span), span.start, span.end) for span in spans)
+
+    def stage(self, run_id: str) -> None:
+        """Keep the answers in `_backfill/` until the day is published."""
+        self._spans = [span for span in self._spans if span.reason != UNLISTED]  # costs nothing to learn again
+        if not self._spans:
+            return
+        path = f"{self._folder}/{uuid4().hex}.parquet"
+        data = encode(to_table(self._candles), _coverage(self._spans, run_id))
+        self._lake.publish(path, data)
+        self._staged.append((path, len(data)))
+        self._spans, self._candles = [], []
+
+    def publish(self, run_id: str, clock: Clock, *, complete: bool) -> Published:
+        """Make a new generation of the day that shows all that waits.
+
+        Raises:
+            LeaseHeld: another writer has the day.
+            LakeError: see publish_generation; what is staged stays.
+        """
+        tables = [decode(self._lake.read(path), path) for path, _ in self._staged]
+        coverages = [read_coverage(self._lake, path, size) for path, size in self._staged]
+        if self._spans:
+            tables.append(to_table(self._candles))
+            coverages.append(_coverage(self._spans, run_id))
+        with lease(self._lake, layout.day_folder(self._lake.root, "candle", self.day), clock) as held:
+            whole = merge(coverages, run_id)
+            shown = publish_generation(self._lake, self.day, latest(tables), whole, held, complete=complete)
+        self.discard()
+        return shown
+
+    def discard(self) -> None:
+        """Remove what waits: the day shows it."""
+        self._lake.delete(self._folder)
+        self._staged, self._spans, self._candles = [], [], []
+
+    def _shown_for(self, span: Span) -> list[Span]:
+        shown = self.shown.get(span.market, [])
+        return settled(shown) if settled([span]) else shown
+
+
+def requests_of(ask: Ask) -> int:
+    """Requests that an ask takes at most."""
+    return math.ceil((ask.end - ask.start) / (MAX_COUNT * MINUTE))
+
+
+def settled(spans: Iterable[Span]) -> list[Span]:
+    """The spans that asking again would not change."""
+    return [span for span in spans if span.state != "hole" or span.reason.startswith(FINAL)]
+
+
+def _joined(pieces: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
+    """Neighbouring spans as one where that takes no more requests: the known minutes between come free."""
+    last: tuple[datetime, datetime] | None = None
+    for piece in pieces:
+        if last and _cost(last[0], piece[1]) <= _cost(*last) + _cost(*piece):
+            last = last[0], piece[1]
+            continue
+        if last:
+            yield last
+        last = piece
+    if last:
+        yield last
+
+
+def _cost(start: datetime, end: datetime) -> int:
+    return math.ceil((end - start) / timedelta(minutes=MAX_COUNT))
+
+
+def _coverage(spans: list[Span], run_id: str) -> Coverage:
+    return Coverage(min(s.start for s in spans), max(s.end for s in spans), run_id, tuple(sorted(spans)))
+
+
+def _coverages(lake: Lake, files: list[tuple[str, int]]) -> Iterator[Coverage]:
+    if len(files) < 2:
+        yield from (read_coverage(lake, *file) for file in files)
+        return
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
+        yield from pool.map(lambda file: read_coverage(lake, *file), files)
+
+
+def _by_market(coverages: Iterable[Coverage]) -> Spans:
+    spans: Spans = defaultdict(list)
+    for coverage in coverages:
+        for span in coverage.spans:
+            spans[span.market].append(span)
+    return spans

@@ -1,0 +1,180 @@
+"""The command `backfill` as a user runs it: a process of its own, on the wall clock, against real daemons."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from flask import request
+
+from tests.support.stack import REPO, wait_for
+from upbit_elt import pipeline
+from upbit_elt.candle import KST, Candle, day_end, days_between
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.replica import SyntheticSource, create_replica, running, truth
+from upbit_elt.settings import Settings
+from upbit_elt.stack import environment
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.tables import days
+
+MARKETS = 6
+
+
+@dataclass
+class Shop:
+    """A replica on the wall clock, and the settings of a lake of its own."""
+
+    settings: Settings
+    source: SyntheticSource
+    asked: list[str] = field(default_factory=list)
+
+    def command(self, *arguments: str) -> subprocess.Popen[str]:
+        variables = environment.application(self.settings) | {"PYTHONPATH": str(REPO / "plugins"), "COLUMNS": "120"}
+        return subprocess.Popen(
+            [sys.executable, "-m", "upbit_elt", *arguments],
+            env=os.environ | variables,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        with self.command(*arguments) as child:
+            out, err = child.communicate(timeout=240)
+        return subprocess.CompletedProcess(child.args, child.returncode, out, err)
+
+    def in_lake(self, start: datetime, end: datetime) -> list[Candle]:
+        hive = Hive.from_settings(self.settings)
+        names = ", ".join(f"`{name}`" for name in Candle.__slots__)
+        rows = [Candle(*row) for row in hive.query(f"SELECT {names} FROM {self.settings.database}.candle")]
+        return sorted((c for c in rows if start <= c.start < end), key=lambda c: (c.market, c.candle_date_time_utc))
+
+    def truth(self, start: datetime, end: datetime) -> list[Candle]:
+        markets = sorted(market.code for market in self.source.markets() if market.listed < start)
+        return [c for market in markets for c in truth(self.source, market, start, end)]
+
+
+@pytest.fixture
+def shop(daemons: Settings, tmp_path: Path) -> Iterator[Shop]:
+    with _open(daemons, tmp_path) as opened:
+        yield opened
+
+
+@contextmanager
+def _open(daemons: Settings, folder: Path) -> Iterator[Shop]:
+    source = SyntheticSource(seed=7, markets=MARKETS)
+    app = create_replica(source)
+    asked: list[str] = []
+    app.before_request(lambda: asked.append(request.url) if "/candles/" in request.path else None)
+    with running(app) as url:
+        changes = {"dataset": f"t{uuid4().hex[:12]}", "base_url": url, "state_dir": folder / "state"}
+        shop = Shop(daemons.model_copy(update=changes), source, asked)
+        yield shop
+        hive = Hive.from_settings(shop.settings)
+        for database in (shop.settings.database, shop.settings.bi_database):
+            hive.execute(f"DROP DATABASE IF EXISTS {database} CASCADE")
+        Lake.from_settings(shop.settings).delete(shop.settings.lake_root)
+
+
+def span(count: int) -> tuple[datetime, datetime, list[str]]:
+    """Some whole KST days before yesterday."""
+    end = day_end((datetime.now(UTC) - timedelta(days=2)).astimezone(KST).strftime("%y%m%d"))
+    start = end - timedelta(days=count)
+    return start, end, list(days_between(start, end))
+
+
+def kst(moment: datetime) -> str:
+    return f"{moment.astimezone(KST):%Y-%m-%d}"
+
+
+def test_a_kill_loses_nothing_and_the_same_command_goes_on(shop: Shop) -> None:
+    start, end, names = span(4)
+    lake = Lake.from_settings(shop.settings)
+    arguments = ("backfill", "--from", kst(start), "--to", kst(end))
+    with shop.command(*arguments) as first:
+        wait_for(lambda: ledger.days(lake, "candle"), 120)
+        os.killpg(first.pid, signal.SIGKILL)
+    done_before = ledger.days(lake, "candle")
+    assert 0 < len(done_before) < len(names), "killed in mid-work"
+    assert shop.run("backfill", "--list").stdout.count("so far") == 1
+
+    asked = len(shop.asked)
+    second = shop.run(*arguments)
+    assert second.returncode == 0, second.stderr
+    assert "done" in second.stdout
+    assert shop.in_lake(start, end) == shop.truth(start, end)
+    assert days(Hive.from_settings(shop.settings), shop.settings, "candle") == names
+    whole = [url for url in shop.asked[asked:] if f"to={day_end(done_before[-1]):%Y-%m-%d}" in url]
+    assert whole == [], "the day that was published is not asked again"
+    assert lake.list(layout.backfill_folder(shop.settings.lake_root, names[0])) == []
+
+
+def test_ctrl_c_says_how_to_go_on_and_how_to_end(shop: Shop) -> None:
+    start, end, _ = span(20)
+    lake = Lake.from_settings(shop.settings)
+    with shop.command("backfill", "--from", kst(start), "--to", kst(end)) as child:
+        wait_for(lambda: ledger.days(lake, "candle"), 120)
+        os.killpg(child.pid, signal.SIGINT)
+        _, err = child.communicate(timeout=60)
+    assert child.returncode == 130
+    (found,) = re.findall(r"--cancel (\S+)", err)
+    assert "Traceback" not in err
+    assert "so far" in shop.run("backfill", "--list").stdout, "it is on the book still"
+    cancelled = shop.run("backfill", "--cancel", found)
+    assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
+    assert "nothing was asked for" in shop.run("backfill", "--list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--from", "2026-11-01", "--market", "KRW-NOPE"), "KRW-NOPE: not listed"),
+        (("--from", "2026-11-03", "--to", "2026-11-01"), "must lie before"),
+        (
+            (
+                "--from",
+                "2190-01-01",
+            ),
+            "must lie before",
+        ),
+        (
+            (
+                "--from",
+                "yesterday",
+            ),
+            "is no time",
+        ),
+        (
+            (
+                "--to",
+                "2026-11-01",
+            ),
+            "need --from",
+        ),
+        (
+            (
+                "--cancel",
+                "nope",
+            ),
+            "no request",
+        ),
+    ],
+)
+def test_bad_input_is_told_in_one_line(shop: Shop, arguments: tuple[str, ...], words: str) -> None:
+    done = shop.run("backfill", *arguments)
+    assert done.returncode == 2
+    assert words in " ".join((done.stdout + done.stderr).split())
+    assert "Traceback" not in done.stderr
+    assert pipeline.has_candles(shop.settings) is False
