@@ -32,9 +32,6 @@ def main() -> None:
     """Upbit candles, end to end. Settings are read from UPBIT_ELT_* and UPBIT_BASE_URL."""
 
 
-main.add_command(clean)
-
-
 @main.command()
 def collect() -> None:
     """Bring the lake and Hive up to the last closed minute (what the DAG min_candle does)."""
@@ -42,10 +39,6 @@ def collect() -> None:
     window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     pipeline.show(here, [published.day for published in window.files])
     click.echo(str(window))
-
-
-main.add_command(backfill)
-main.add_command(adopt)
 
 
 @main.command()
@@ -100,7 +93,7 @@ def _spans(here: Settings, start: datetime | None, end: datetime | None, markets
     return spans
 
 
-for command in (close, accounts.gaps, accounts.explain, proofs.prove):
+for command in (backfill, adopt, accounts.gaps, accounts.explain, close, proofs.prove, clean):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ FOLDER = "/replica/candle/261124/live-1"
 
 
 def put(lake: MemoryLake, table: pa.Table, start: datetime, end: datetime, folder: str = FOLDER) -> None:
-    coverage = Coverage(start, end, "test")
+    coverage = Coverage(start, end, "test", watermark=dict.fromkeys(table.column("market").to_pylist(), end))
     lake.publish(f"{folder}/{window_name(start, end)}", encode(table, coverage))
 
 
