@@ -180,7 +180,7 @@ def forecasts(bench: Bench, markets: int) -> None:
     folder = layout.live_folder(bench.lake.root, "forecast", DAY, 1)
     print("\nforecasts: one file an origin, each market's 8 horizons")
     print("             query cold  warm | rolled up in  shown in | query cold  warm  rows |  file MB  footer KB")
-    for first, last in ((0, WINDOWS - publish.MOST_FILES), (WINDOWS - publish.MOST_FILES, WINDOWS)):
+    for first, last in ((0, WINDOWS - store.MOST_FILES), (WINDOWS - store.MOST_FILES, WINDOWS)):
         for number in range(first, last):
             origin = day_start(DAY) + number * WINDOW
             price = price * np.exp(rng.normal(0, 0.001, markets))

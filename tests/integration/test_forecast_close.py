@@ -16,9 +16,8 @@ from upbit_elt import errors
 from upbit_elt.candle import wire
 from upbit_elt.closing import Closer
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
-from upbit_elt.forecast.store import store
+from upbit_elt.forecast.store import MOST_FILES, store
 from upbit_elt.lake import ledger
-from upbit_elt.lake.publish import MOST_FILES
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 

@@ -18,13 +18,14 @@ from upbit_elt.lake.generation import Published, Source, read_files, rewrite_not
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.ledger import DataFile, Generation
 from upbit_elt.lake.parquet import encode, read_notes
-from upbit_elt.lake.publish import MOST_FILES
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.show import show_day
 
 ORIGINS = "origins"
+# Twice as many as of candles: a day of forecasts is five times as large.
+MOST_FILES = 30
 
 
 def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table) -> str | None:

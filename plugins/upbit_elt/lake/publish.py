@@ -23,8 +23,9 @@ from upbit_elt.lake.webhdfs import Lake
 
 __all__ = ["Published", "publish_generation", "publish_window", "rewrite", "roll_up"]
 
-# A file beside the big one costs a one-market query 3 ms warm and 12 ms cold (bench/rollup_bench.py).
-MOST_FILES = 30
+# Each file beside the big one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
+# roll-up of a full day costs 3 s. So half an hour's files keep the query under half a second.
+MOST_FILES = 15
 
 
 def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease) -> Published:
