@@ -93,6 +93,13 @@ class Deployment:
         ((count,),) = self.hive().query(f"SELECT count(*) FROM upbit_lake_replica.{table}")
         return int(count)
 
+    def namenode(self) -> dict[str, Any]:
+        """What the NameNode says of the file system."""
+        port, bean = self.settings()["WEBHDFS_PORT"], "Hadoop:service=NameNode,name=FSNamesystem"
+        answer = requests.get(f"http://127.0.0.1:{port}/jmx", params={"qry": bean}, timeout=30)
+        found: dict[str, Any] = answer.json()["beans"][0]
+        return found
+
     def status(self) -> dict[str, Any]:
         """What Flask says of the data."""
         port = self.settings()["FLASK_PORT"]
