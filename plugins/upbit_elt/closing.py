@@ -105,7 +105,7 @@ class Closer:
 
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
         """What closes a day of candles; None while it has to wait."""
-        if not _is_over(day, live):
+        if not _is_over(day, live) or not whole.collected(self._lake, day):
             return None
         left = whole.missing(self._lake, day, live)
         patient = live.end < day_end(day) + timedelta(hours=self._settings.close_wait_hours)

@@ -34,6 +34,13 @@ def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
     ]
 
 
+def collected(lake: Lake, day: str) -> bool:
+    """Whether live runs had a part in a KST day; of others only the history knows when they are whole."""
+    generation = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, generation, day) if generation else []
+    return any(read_coverage(lake, file.path, file.size).watermark for file in reversed(files))
+
+
 def listed(live: Coverage) -> set[str]:
     """Markets that the exchange listed when a coverage ended: each has a span that reaches its end."""
     return {span.market for span in live.spans if span.end == live.end}
