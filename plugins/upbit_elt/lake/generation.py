@@ -6,7 +6,7 @@ The caller holds the day's lease. Roll-up, close, repair and history all end her
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -151,13 +151,12 @@ def _parts(shape: Shape, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
 
 def _folded(shape: Shape, tables: Sequence[pa.Table]) -> list[pa.Table]:
     """The same rows in few tables: neighbours of a few rows are made one."""
-    folded: list[pa.Table] = []
-    few: list[pa.Table] = []
+    groups: list[list[pa.Table]] = []
     for table in tables:
-        if table.num_rows > ROW_GROUP or sum(part.num_rows for part in few) > ROW_GROUP:
-            folded, few = [*folded, latest(few, shape)], []
-        few.append(table)
-    return [*folded, latest(few, shape)]
+        if not groups or table.num_rows + sum(part.num_rows for part in groups[-1]) > ROW_GROUP:
+            groups.append([])
+        groups[-1].append(table)
+    return [latest(group, shape) if len(group) > 1 else group[0] for group in groups]
 
 
 def _sorted(shape: Shape, runs: Sequence[Mapping[str, pa.Table]], markets: Sequence[str]) -> pa.Table:
@@ -182,10 +181,10 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     """Read back what was written and compare keys, values and coverage with the sources; returns the rows."""
     data = lake.read(path)
     file = pq.ParquetFile(io.BytesIO(data))
-    written = [file.read_row_group(number) for number in range(file.num_row_groups)]
+    rows = int(file.metadata.num_rows)
     wanted = _marks(shape, tables)
-    found = _marks(shape, written)
-    rows = int(sum(part.num_rows for part in written))
+    # One part at a time: the sources are in memory already.
+    found = _marks(shape, (file.read_row_group(number) for number in range(file.num_row_groups)))
     good = rows == len(found[0]) and all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     if not good:
         raise LakeCorrupt(
@@ -197,7 +196,9 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     return rows
 
 
-def _marks(shape: Shape, tables: Sequence[pa.Table]) -> tuple[Marks, Marks]:
-    keys = [row_marks(table, shape.key) for table in tables]
-    rows = [row_marks(table, shape.schema.names) for table in tables]
+def _marks(shape: Shape, tables: Iterable[pa.Table]) -> tuple[Marks, Marks]:
+    keys, rows = [], []
+    for table in tables:
+        keys.append(row_marks(table, shape.key))
+        rows.append(row_marks(table, shape.schema.names))
     return winners(keys, rows, later_wins=shape.later_wins)
