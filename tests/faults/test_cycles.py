@@ -117,11 +117,10 @@ def test_nothing_is_lost_doubled_or_altered(
 
 def _planted(world: World, end: datetime) -> Iterator[str]:
     """The same check with one candle lost, one twice and one altered: it must see each."""
-    start = end - timedelta(minutes=2)
-    day = kst_day(start)
+    day = kst_day(end - MINUTE)
     folder = ledger.current(world.lake, "candle", day)
     assert folder is not None
-    path = ledger.files(world.lake, folder, day)[-1].path
+    path, _, start, _ = ledger.files(world.lake, folder, day)[-1]
     data = world.lake.read(path)
     table, coverage = decode(data, path), coverage_of(data, path)
     prices = table.column("trade_price").to_pylist()
