@@ -24,7 +24,7 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.replica.faults import KINDS
 
 START = utc(10, 0, 5, day=22)
-CYCLES, MARKETS = 50, 85
+CYCLES, MARKETS = 50, 90
 RATES = {
     "storm": 0.03, "ban": 0.0006, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
     "empty": 0.005, "slow": 0.02, "skew": 0.02, "late": 0.02, "stale": 0.15, "bad": 0.03,
@@ -117,11 +117,10 @@ def test_nothing_is_lost_doubled_or_altered(
 
 def _planted(world: World, end: datetime) -> Iterator[str]:
     """The same check with one candle lost, one twice and one altered: it must see each."""
-    start = end - timedelta(minutes=2)
-    day = kst_day(start)
+    day = kst_day(end - MINUTE)
     folder = ledger.current(world.lake, "candle", day)
     assert folder is not None
-    path = ledger.files(world.lake, folder, day)[-1].path
+    path, _, start, _ = ledger.files(world.lake, folder, day)[-1]
     data = world.lake.read(path)
     table, coverage = decode(data, path), coverage_of(data, path)
     prices = table.column("trade_price").to_pylist()

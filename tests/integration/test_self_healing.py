@@ -233,3 +233,29 @@ def test_a_failing_market_is_tried_again_within_the_run(world: World) -> None:
     world.wire.spoil = trouble
     assert world.collect(utc(3, 2, 5)).holes == ()
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
+
+
+def test_a_late_row_that_comes_wrong_when_it_is_read_again_is_not_forgotten(world: World) -> None:
+    """The market trades on, so that the ticker hides the lateness; only the minutes before the window show the row."""
+    world.collect()
+    market = world.busiest(utc(3), utc(3, 2))
+    late = traded_minute(world, market, utc(3), utc(3, 2))
+    app = world.wire.app
+    told = with_ticker(app, market, trade_timestamp=int(utc(3, 2, 3).timestamp() * 1000))
+
+    def hidden(path: str, query: dict[str, str]) -> Reply | None:
+        if query.get("market") != market:
+            return told(path, query)
+        answer = app.test_client().get(path, query_string=query)
+        rows = [row for row in answer.get_json() if row["candle_date_time_utc"] != wire(late)]
+        return answer.status_code, json.dumps(rows), dict(answer.headers)
+
+    wrong = with_row(app, market, late, wrong_high)
+    world.wire.spoil = hidden
+    world.collect(utc(3, 2, 5))
+    world.wire.spoil = wrong
+    world.collect(utc(3, 4, 5))
+    world.wire.spoil = lambda path, query: None
+    for minute in (12, 14):
+        world.collect(utc(3, minute, 5))
+    assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 14))

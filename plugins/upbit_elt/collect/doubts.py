@@ -51,12 +51,18 @@ def _packed(market: str, doubts: Sequence[Doubt]) -> list[Ask]:
 
 
 def healed(doubts: Iterable[Doubt], answers: Sequence[Answer]) -> list[Span]:
-    """What of the holes the answers account for: candles, or now known to be empty."""
+    """What of the holes the answers account for: candles, or now known to be empty.
+
+    Something had been there: that the exchange says it has nothing older is not believed of the minutes before the
+    oldest candle that came.
+    """
     known: dict[str, list[Span]] = defaultdict(list)
     for answer in answers:
+        oldest = min((candle.start for candle in answer.candles), default=answer.ask.end)
+        sure = oldest if answer.empty else answer.ask.start
         for span in answer.spans():
             if span.state == "asked":
-                known[span.market].append(span)
+                known[span.market].append(span._replace(start=max(span.start, sure)))
     spans = []
     for market, start, end, state, _ in doubts:
         for span in known[market] if state == "hole" else ():

@@ -23,7 +23,7 @@ BOUNDARY = timedelta(seconds=1)
 class Answer(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
-    `holes` are the minutes whose row was refused or is late, also those between `ask.since` and the span; `refused`
+    `holes` are the minutes whose row was refused or is late, also those before the span that were read again; `refused`
     are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
     has no older candle than these. `final`: the exchange does not know the
     market (any more), so asking again would fail again.
@@ -100,10 +100,13 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
 
 
 def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:
-    """Minutes from `since` on whose row was refused (unless a good one came as well), or that the ticker knows of."""
+    """Minutes whose row was refused (unless a good one came as well), or that the ticker knows of.
+
+    Also of the minutes that are only read again: the lake may lack the very one (a late row that then came wrong).
+    """
     there = {row.start for row in arrived.rows}
     for row in arrived.refused:
-        start, end = max(row.start, since), min(row.end, ask.end)
+        start, end = max(row.start, since - ask.overlap * MINUTE), min(row.end, ask.end)
         if start < end and not (end - start == MINUTE and start in there):
             yield Span(ask.market, start, end, "hole", f"refused row: {row.reason}")
     if ask.traded is None:

@@ -87,3 +87,10 @@ def test_nothing_older_has_to_be_heard_twice() -> None:
     assert (doubt.state, doubt.start) == ("empty", utc(3))
     later = Ask("KRW-A", utc(3, 2), utc(3, 4), since=utc(3))
     assert after([doubt], NOTHING, [Answer(later, empty=True)], [], utc(3, 4)) == ()
+
+
+def test_an_empty_answer_heals_no_hole() -> None:
+    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end), empty=True)]) == []
+    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end))]) == [
+        Span("KRW-A", HOLE.start, HOLE.end, "asked")
+    ]
