@@ -50,3 +50,12 @@ def test_the_next_live_run_is_at_an_even_minute() -> None:
     assert [next_live_run(utc(3, 10, s)) for s in (0, 59)] == [utc(3, 12)] * 2
     assert next_live_run(utc(3, 11, 59)) == utc(3, 12)
     assert turns(ManualClock(utc(3, 11))).seconds_left() == 55
+
+
+def test_whoever_is_told_to_stop_gets_no_turn() -> None:
+    told: list[str] = []
+    made = Turns(cast("Lake", NoLease()), ManualClock(utc(3, 10)), patient=True, stopped=lambda: bool(told))
+    assert made.await_turn()
+    told.append("Ctrl-C")
+    assert not made.await_turn()
+    assert made.must_stop()
