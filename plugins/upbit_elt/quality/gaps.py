@@ -47,7 +47,12 @@ NEVER, LOST, FAILED = "never asked", "file lost", "failed request"
 EXPLAINED = frozenset({BEGIN, UNLISTED, DELISTED, VENUE})
 _READERS = 8
 # How the words of a hole's reason begin, and what it is then; any other is a failed request.
-_KINDS = {"UnknownMarket": DELISTED, "refused row": "refused row", "late row": "late row"}
+_KINDS = {
+    "UnknownMarket": DELISTED,
+    "refused row": "refused row",
+    "late row": "late row",
+    UNLISTED: UNLISTED,
+}
 _KEYS = pa.schema([(name, pa.string()) for name in KEY])
 
 
@@ -230,7 +235,9 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
     first, last = _columns(grid, span.start, span.end)
     if span.market not in rows or first >= last:
         return
-    row, level = rows[span.market], {"asked": ASKED, "quiet": QUIET, "hole": HOLE}[span.state]
+    # a backfill found that the market has nothing older: asked, but no minute of a market
+    state = "hole" if span.reason == UNLISTED else span.state
+    row, level = rows[span.market], {"asked": ASKED, "quiet": QUIET, "hole": HOLE}[state]
     part = grid.state[row, first:last]
     np.maximum(part, level, out=part)
     if level == HOLE:

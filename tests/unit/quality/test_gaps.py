@@ -108,6 +108,12 @@ def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> 
     assert book.ledger(utc(4), utc(4, 10)).unexplained() == 0
 
 
+def test_what_a_backfill_found_to_be_before_the_listing_is_no_empty_minute(book: Book) -> None:
+    window = (utc(4), utc(4, 10))
+    book.window(*window, [span("KRW-A", *window), span("KRW-C", *window, "asked", "not listed yet")])
+    assert holes(book.account("KRW-C", *window)) == [("04:00", "04:10", "not listed yet")]
+
+
 def test_a_hole_that_was_healed_later_is_none(book: Book) -> None:
     book.window(utc(3, 19), utc(4, 2), [span("KRW-B", utc(3, 20), utc(4, 2))], [candle("KRW-B", utc(3, 40))])
     healed = book.account("KRW-B", utc(3), utc(4))
