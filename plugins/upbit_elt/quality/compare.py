@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
+
 from upbit_elt.candle import FIELDS, Candle, day_end, day_start, days_between, wire
 from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import Ask
@@ -21,6 +23,7 @@ from upbit_elt.warehouse.tables import partition
 
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 SHOWN = 20
+SWITCH = 10.0  # seconds from a new generation in the lake to Hive showing it, at most
 FEW = 50  # markets that are named in the query; of more, the whole day is read
 
 
@@ -86,13 +89,20 @@ def compare(
 def _compare_day(
     hive: Hive, client: UpbitClient, settings: Settings, day: str, asks: list[Ask], tick: Callable[[], None]
 ) -> Comparison:
-    ours = _in_hive(hive, settings, day, asks)
     truth: dict[tuple[str, str], Candle] = {}
     for answer in fetch(client, asks, workers=settings.workers, tick=tick):
-        if trouble := answer.failure or next((hole.reason for hole in answer.holes), ""):
-            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {trouble}")
+        if answer.trouble:
+            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.trouble}")
         truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
-    return _judge(ours, truth)
+    # What the lake accounts for may be a generation ahead of Hive for some seconds: a real difference lasts.
+    lasting = Retrying(
+        retry=retry_if_result(lambda found: not found.equal),
+        wait=wait_fixed(2),
+        stop=stop_after_delay(SWITCH),
+        retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+    )
+    found: Comparison = lasting(lambda: _judge(_in_hive(hive, settings, day, asks), truth))
+    return found
 
 
 def _in_hive(hive: Hive, settings: Settings, day: str, asks: list[Ask]) -> list[Candle]:
