@@ -140,7 +140,7 @@ def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_
     deployment.compose("stop", "airflow-scheduler", "flask")
     before = {table: deployment.count(table) for table in tables}
     runs = deployment.successes("min_candle")
-    note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).split()[0])
+    note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).splitlines()[-1].split()[0])
     refused = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
     assert "exists: a backup is restored into an empty deployment only" in refused
 

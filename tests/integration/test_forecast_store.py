@@ -37,7 +37,9 @@ def test_stored_forecasts_are_what_hive_shows(own: Settings) -> None:
     lake, hive = Lake.from_settings(own), Hive.from_settings(own)
     start, day = END - timedelta(minutes=MINUTES), kst_day(END - timedelta(minutes=1))
     folder = live_folder(lake.root, "candle", day, 1)
-    lake.publish(f"{folder}/{window_name(start, END)}", encode(bounce(MINUTES, MARKETS), Coverage(start, END, "test")))
+    candles = bounce(MINUTES, MARKETS)
+    coverage = Coverage(start, END, "test", watermark=dict.fromkeys(candles.column("market").to_pylist(), END))
+    lake.publish(f"{folder}/{window_name(start, END)}", encode(candles, coverage))
     ensure_day(hive, own, "candle", day, folder)
 
     card = train_and_promote(lake, hive, own, END)
