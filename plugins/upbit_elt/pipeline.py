@@ -33,6 +33,8 @@ def collect(settings: Settings, run_id: str) -> Collected:
 def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
     """Make Hive show the current generation of KST days; returns the days that had to be changed.
 
+    The lake's two newest days are looked at as well: a run that died may have left them unshown.
+
     Raises:
         WarehouseError: Hive did not do it; run it again.
     """
@@ -41,7 +43,8 @@ def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
 
 def show_in(hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str]) -> list[str]:
     """As `show`, with sessions that are there already."""
-    return [day for day in sorted(set(wanted)) if show_day(lake, hive, settings, "candle", day)]
+    newest = ledger.days(lake, "candle")[-2:]
+    return [day for day in sorted({*wanted, *newest}) if show_day(lake, hive, settings, "candle", day)]
 
 
 def has_candles(settings: Settings) -> bool:
