@@ -79,9 +79,9 @@ class Deployment:
             if "Health" in state and state["Health"]["Status"] != "healthy"
         }
 
-    def in_app(self, *arguments: str, timeout: float = 900) -> str:
+    def in_app(self, *arguments: str, check: bool = True) -> str:
         """`python -m upbit_elt ARGUMENTS` in the scheduler's container."""
-        return self.compose("exec", "-T", "airflow-scheduler", "python", "-m", "upbit_elt", *arguments, timeout=timeout)
+        return self.compose("exec", "-T", "airflow-scheduler", "python", "-m", "upbit_elt", *arguments, check=check)
 
     def hive(self, user: str = "upbit", password: str | None = None) -> Hive:
         """HiveServer2 from this machine."""
