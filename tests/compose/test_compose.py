@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -158,10 +159,7 @@ def test_three_datanodes_lose_one_and_nothing_is_missing(deployment: Deployment)
     with deployment.env_file.open("a") as file:
         file.write("REPLICATION=3\n")
     deployment.compose("up", "--wait", "--detach", "--scale", "datanode=3")
-    entrypoint = "/opt/upbit-elt/docker/hadoop/entrypoint.sh"
-    # leases come and go meanwhile, so it may miss a file; what counts is that every block has its copies
-    deployment.compose("exec", "-T", "namenode", entrypoint, "dfs", "-setrep", "3", "/replica", check=False)
-    wait_for(lambda: not deployment.namenode()["UnderReplicatedBlocks"], RUN)
+    wait_for(lambda: every_block_has_copies(deployment, 3), RUN)
     before = deployment.successes("min_candle")
     datanodes = [name for name in deployment.containers() if "datanode" in name]
     assert len(datanodes) == 3
@@ -182,6 +180,14 @@ def test_celery_workers_run_the_dags(deployment: Deployment, note: Note) -> None
     tasks = deployment.airflow(f"/dags/min_candle/dagRuns/{new}/taskInstances")["task_instances"]
     workers = {c["Config"]["Hostname"] for name, c in deployment.containers().items() if "airflow-worker" in name}
     assert {task["hostname"] for task in tasks} <= workers
+
+
+def every_block_has_copies(deployment: Deployment, copies: int) -> bool:
+    """Asks for so many copies of what is there, and whether they exist (the NameNode's counters know it 10 s later)."""
+    hadoop = ("exec", "-T", "namenode", "/opt/upbit-elt/docker/hadoop/entrypoint.sh")
+    deployment.compose(*hadoop, "dfs", "-setrep", str(copies), "/replica", check=False)  # leases come and go meanwhile
+    found = deployment.compose(*hadoop, "fsck", "/replica", check=False)
+    return re.search(rf"Average block replication:\s+{copies}\.0\s", found) is not None
 
 
 def verified(deployment: Deployment) -> str:

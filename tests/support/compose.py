@@ -93,13 +93,6 @@ class Deployment:
         ((count,),) = self.hive().query(f"SELECT count(*) FROM upbit_lake_replica.{table}")
         return int(count)
 
-    def namenode(self) -> dict[str, Any]:
-        """What the NameNode says of the file system."""
-        port, bean = self.settings()["WEBHDFS_PORT"], "Hadoop:service=NameNode,name=FSNamesystem"
-        answer = requests.get(f"http://127.0.0.1:{port}/jmx", params={"qry": bean}, timeout=30)
-        found: dict[str, Any] = answer.json()["beans"][0]
-        return found
-
     def status(self) -> dict[str, Any]:
         """What Flask says of the data."""
         port = self.settings()["FLASK_PORT"]
@@ -122,3 +115,11 @@ class Deployment:
         """Ids of the successful runs of a DAG, newest first."""
         runs = self.airflow(f"/dags/{dag}/dagRuns?state=success&limit=100&order_by=-run_after")["dag_runs"]
         return [run["dag_run_id"] for run in runs]
+
+    def story(self) -> str:
+        """State of each container, then the last lines that the scheduler's tasks and the daemons printed."""
+        states = self.compose("ps", "--all", "--format", "{{.Name}} {{.Status}}", check=False)
+        tasks = 'cd /data/logs && find . -name "*.log" -mmin -10 | xargs -r grep -hE "exc_value|Traceback" | tail -n 20'
+        failures = self.compose("exec", "-T", "airflow-scheduler", "sh", "-c", tasks, check=False)
+        logs = self.compose("logs", "--no-color", "--tail", "5", check=False)
+        return "\n".join(line[:300] for text in (states, failures, logs) for line in text.splitlines())
