@@ -169,7 +169,7 @@ def main(markets: int, count: int, seed: int) -> None:
         print(f"{len(world.markets)} markets, {count} days, {fill(world, days):,} candles")
         account(world, days[-1:])
         account(world, days)
-        proven(world, wanted(world.lake), "first")
+        proven(world, wanted(world.lake, world.clock.now()), "first")
         proven(world, days, "again")
         account(world, days)
         plant(world, days, seed)

@@ -1,28 +1,36 @@
 #!/usr/bin/env bash
 # docker/backup.sh FOLDER: databases, NameNode image, blocks and .env of the running deployment, into a new folder.
-# Nothing is stopped: files in HDFS are never changed, and what is written meanwhile is missing at worst; the first run
-# after a restore asks the exchange for it again. docker/restore.sh reads it.
+# HDFS is read-only meanwhile, so that every block of the image is there; a live run that fails on it is made up for by
+# the next one. The journal goes into the image first, which also keeps it short. docker/restore.sh reads the folder.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-folder=${1:?usage: docker/backup.sh FOLDER}
-if [ -e "$folder" ] && [ -n "$(ls -A "$folder")" ]; then
-  echo "Error: $folder is not empty; give a new one" >&2
+given=${1:?usage: docker/backup.sh FOLDER}
+fail() {
+  echo "Error: $*" >&2
   exit 2
-fi
-umask 077
-mkdir -p "$folder"
-
-# A file that grows while it is read (the NameNode's journal) makes tar say 1.
-archive() { # SERVICE FOLDER
-  docker compose exec -T "$1" tar -C /data --exclude=in_use.lock -cf - "$2" || [ $? = 1 ]
 }
-# The databases first and the blocks last: what a table names is then in the image, and its blocks are there.
+umask 077
+mkdir -p "$given"
+folder=$(cd "$given" && pwd)
+[ -z "$(ls -A "$folder")" ] || fail "$folder is not empty; give a new one"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+dfsadmin() { docker compose exec -T namenode /opt/upbit-elt/docker/hadoop/entrypoint.sh dfsadmin "$@"; }
+# Its journal may grow while it is read, of which tar says 1.
+archive() { # SERVICE FOLDER FILE
+  docker compose exec -T "$1" sh -c "tar -C /data --exclude=in_use.lock -cf - $2 || [ \$? = 1 ]" >"$folder/$3"
+  [ -s "$folder/$3" ] || fail "nothing came from the service $1: is it running (docker compose ps)? $folder is no backup"
+}
+
+case $(dfsadmin -safemode get) in *OFF*) ;; *) fail "HDFS is read-only already, or not running: docker compose ps, docker compose logs namenode" ;; esac
+trap 'dfsadmin -safemode leave >&2' EXIT
+dfsadmin -safemode enter >&2
+dfsadmin -saveNamespace >&2
 for database in airflow hive; do
   docker compose exec -T postgres sh -c "PGPASSWORD=\$POSTGRES_PASSWORD pg_dump --username postgres --format custom $database" \
     >"$folder/$database.dump"
 done
-archive namenode hdfs/name >"$folder/name.tar"
-archive datanode hdfs/blocks >"$folder/blocks.tar"
+archive namenode hdfs/name name.tar
+archive datanode hdfs/blocks blocks.tar
 cp "${COMPOSE_ENV_FILES:-.env}" "$folder/env"
 (cd "$folder" && sha256sum airflow.dump hive.dump name.tar blocks.tar env >SHA256SUMS)
 du -sh "$folder"

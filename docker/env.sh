@@ -33,22 +33,24 @@ umask 077
 touch "$file"
 chmod 600 "$file"
 value() { sed -n "s/^$1=//p" "$file" | tail -n 1; }
-put() { # NAME VALUE: in its line, or a new one
+drop() { # NAME
   local fresh
   fresh=$(mktemp "$file.XXXXXX")
   sed "/^$1=/d" "$file" >"$fresh"
-  echo "$1=$2" >>"$fresh"
   mv "$fresh" "$file"
 }
-random() { head -c 32 /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
+put() { # NAME VALUE
+  drop "$1"
+  echo "$1=$2" >>"$file"
+}
+random() { head -c "$1" /dev/urandom | base64 | tr -d '\n' | tr '+/' '-_'; }
 
 made=0
 for name in POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD METASTORE_DB_PASSWORD REDIS_PASSWORD AIRFLOW_ADMIN_PASSWORD \
   AIRFLOW_API_SECRET AIRFLOW_JWT_SECRET HIVE_PASSWORD HIVE_READER_PASSWORD FLASK_TOKEN AIRFLOW_FERNET_KEY; do
   if [ -z "$(value $name)" ]; then
-    secret=$(random)
-    # the Fernet key is base64 of 32 bytes with its padding; the others stand in URLs
-    [ $name = AIRFLOW_FERNET_KEY ] || secret=${secret//=/}
+    # the Fernet key is base64 of 32 bytes; Airflow signs with SHA-512, which wants keys of 64 characters
+    [ $name = AIRFLOW_FERNET_KEY ] && secret=$(random 32) || secret=$(random 48)
     put $name "$secret"
     made=$((made + 1))
   fi
@@ -63,8 +65,8 @@ if [ $exchange = replica ]; then
   put UPBIT_ELT_DATASET replica
   profiles=replica
 elif [ "$(value UPBIT_ELT_DATASET)" = replica ]; then
-  put UPBIT_BASE_URL https://api.upbit.com
-  put UPBIT_ELT_DATASET upbit
+  drop UPBIT_BASE_URL
+  drop UPBIT_ELT_DATASET
 fi
 if [ $executor = celery ]; then
   put AIRFLOW_EXECUTOR CeleryExecutor

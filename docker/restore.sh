@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # docker/restore.sh FOLDER: brings a backup of docker/backup.sh into a deployment without data. Then: docker compose up --wait
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=$(cd "${1:?usage: docker/restore.sh FOLDER}" && pwd)
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
 env_file=${COMPOSE_ENV_FILES:-.env}
 fail() {
   echo "Error: $*" >&2
@@ -15,10 +15,11 @@ if [ ! -e "$env_file" ]; then
 fi
 cmp -s <(grep FERNET "$folder/env") <(grep FERNET "$env_file") ||
   fail "$env_file has another Fernet key than the backup: move it away, the backup brings its own"
-for volume in $(docker compose config --format json | python3 -c 'import json, sys; print(*(v["name"] for v in json.load(sys.stdin)["volumes"].values()))'); do
-  ! docker volume inspect "$volume" >/dev/null 2>&1 ||
-    fail "the volume $volume exists: a backup is restored into an empty deployment only. If its data may go: docker compose --profile '*' down --volumes"
-done
+project=$(docker compose config --format json | sed -n '1,3s/^ *"name": "\(.*\)",$/\1/p')
+[ -n "$project" ] || fail "docker compose config does not say the project's name"
+volumes=$(docker volume ls --quiet --filter "label=com.docker.compose.project=$project")
+[ -z "$volumes" ] ||
+  fail "the volume ${volumes%%[[:space:]]*} exists: a backup is restored into an empty deployment only. If its data may go: docker compose --profile '*' down --volumes"
 
 unpack() { docker compose run --rm --no-deps -T --entrypoint tar "$1" -C /data -xf -; }
 unpack namenode <"$folder/name.tar"

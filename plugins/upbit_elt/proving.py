@@ -26,7 +26,6 @@ def prove(
     until: datetime,
     chosen: Iterable[str] | None = None,
     *,
-    retry: bool = False,
     wait: timedelta = timedelta(0),
     tick: Callable[[], None] = lambda: None,
 ) -> list[Judged]:
@@ -40,9 +39,8 @@ def prove(
     client = UpbitClient.from_settings(settings, clock)
     try:
         prover = Prover(client, lake, settings, clock, tick=tick)
-        judged = prover.run(
-            run_id, wanted(lake, retry=retry) if chosen is None else chosen, until, retry=retry, wait=wait
-        )
+        days = wanted(lake, clock.now()) if chosen is None else chosen
+        judged = prover.run(run_id, days, until, retry=True, wait=wait)
     finally:
         client.close()
     show(settings, judged)

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from upbit_elt.errors import ConfigError
 
+_REAL_HOST = "api.upbit.com"
+
+
+def named_after(base_url: str) -> str:
+    """The dataset of an exchange: `upbit` for Upbit's own address, `x_<host>` (31 characters at most) for others."""
+    host = urlsplit(base_url).netloc
+    return "upbit" if host == _REAL_HOST else f"x_{re.sub(r'[^a-z0-9]+', '_', host.lower())}"[:31]
+
 
 class Settings(BaseSettings):
     """Settings of one deployment. Durations in seconds, sizes in minutes or days as named."""
 
-    model_config = SettingsConfigDict(env_prefix="UPBIT_ELT_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="UPBIT_ELT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     base_url: str = Field(
-        "https://api.upbit.com",
+        f"https://{_REAL_HOST}",
         validation_alias=AliasChoices("UPBIT_BASE_URL", "base_url"),
         description="Origin of the exchange, without /v1 (the name and form that the official SDK uses).",
     )
     dataset: str = Field(
-        "upbit",
+        default_factory=lambda known: named_after(known["base_url"]),
         pattern=r"^[a-z][a-z0-9_]{0,30}$",
-        description="What the data is: `upbit` for the real exchange; replicas use another name, and so another "
-        "lake root and other databases, so that their candles never mix with real ones.",
+        description="What the data is: `upbit` for the real exchange; replicas and other exchanges use another name, "
+        "and so another lake root and other databases, so that their candles never mix. It follows from `base_url`.",
     )
     quotes: Annotated[tuple[str, ...], NoDecode] = Field(("KRW",), description="Quote currencies to collect.")
     first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history the very first run brings.")

@@ -12,6 +12,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World, with_ticker
+from upbit_elt.candle import MINUTE
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import lease
 from upbit_elt.settings import Settings
@@ -145,3 +146,16 @@ def test_a_market_that_is_collected_later_gets_its_history_too(world: World) -> 
     world.collect(utc(3, 32, 5))
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 32))
+
+
+def test_history_that_was_there_first_is_not_doubled_by_a_live_run(daemons: Settings, tmp_path: Path) -> None:
+    world = World(daemons, tmp_path, NOW, markets=5, first_minutes=200)
+    try:
+        start = NOW.replace(minute=0, second=0) - timedelta(hours=6)
+        world.work_off(world.request(start, NOW))
+        world.collect(NOW + 2 * MINUTE)
+        world.collect(NOW + 4 * MINUTE)
+        end = (NOW + 4 * MINUTE).replace(second=0)
+        assert world.in_hive(start, end) == world.truth(start, end)
+    finally:
+        world.close()

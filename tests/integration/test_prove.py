@@ -18,7 +18,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.quality.explain import explain
 from upbit_elt.quality.gaps import Ledger, ledger_of
-from upbit_elt.quality.prove import wanted
+from upbit_elt.quality.prove import RECHECK, wanted
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
@@ -85,7 +85,7 @@ def test_a_day_without_difference_is_proven_by_one_request_a_market(world: World
         f"SELECT market, state, candles, hours_compared, dt FROM {world.settings.bi_database}.reconciliation"
     )
     assert sorted(shown) == [(row.market, "proven", row.candles, 24, "2026-11-24") for row in judged.rows]
-    assert wanted(world.lake) == []
+    assert wanted(world.lake, world.clock.now()) == []
     assert world.prove([DAY])[0].rows == judged.rows
     assert len(world.wire.candle_requests()) - before == len(world.markets), "what is proven costs no request"
 
@@ -145,8 +145,8 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
     lost = account(world)
     assert lost.unexplained() == 5 * 1440
     assert {hole.reason for one in lost.accounts for hole in one.holes} == {"file lost"}
-    assert wanted(world.lake) == [DAY], "the next run of the DAG repairs it"
-    (judged,) = world.prove(wanted(world.lake))
+    assert wanted(world.lake, world.clock.now()) == [DAY], "the next run of the DAG repairs it"
+    (judged,) = world.prove(wanted(world.lake, world.clock.now()))
     assert (judged.verdict, judged.repaired) == ("proven", True)
     assert world.in_hive(START, END) == world.truth(START, END)
     assert account(world).unexplained() == 0
@@ -165,8 +165,8 @@ def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> 
     assert finding["field"] == "candle_acc_trade_volume"
     assert finding["ours"] == pytest.approx(ours)
     assert finding["exchange"] == pytest.approx(1.5 * ours)
-    assert wanted(world.lake) == [], "it is not asked for again by every run"
-    assert wanted(world.lake, retry=True) == [DAY]
+    assert wanted(world.lake, world.clock.now()) == [], "it is not asked for again by every run"
+    assert wanted(world.lake, world.clock.now() + RECHECK) == [DAY]
     (shown,) = world.hive.query(
         f"SELECT detail FROM {world.settings.database}.reconciliation WHERE state = 'finding' AND dt = '2026-11-24'"
     )
@@ -178,6 +178,51 @@ def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> 
     before = len(world.wire.candle_requests())
     assert world.prove([DAY], retry=True)[0].verdict == "proven"
     assert len(world.wire.candle_requests()) - before == 1
+
+
+def test_an_exchange_that_says_it_has_nothing_takes_no_candle_away(world: World) -> None:
+    market = world.busiest(START, END)
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        nothing = path.startswith("/v1/candles/") and query["market"] == market
+        return (200, "[]", headers_at(world.clock.now())) if nothing else None
+
+    world.wire.spoil = spoil
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.repaired) == ("findings", False)
+    assert [row.market for row in judged.findings] == [market]
+    assert world.in_hive(START, END) == world.truth(START, END)
+
+    world.wire.spoil = lambda path, query: None
+    world.clock.set(world.clock.now() + RECHECK)
+    assert world.prove(wanted(world.lake, world.clock.now()), retry=True)[0].verdict == "proven"
+    assert locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-1")
+
+
+def test_a_repair_that_lost_a_row_adds_what_it_has_and_takes_nothing_away(world: World) -> None:
+    market = world.busiest(START, END)
+    ours = [c for c in world.truth(utc(13), utc(14)) if c.market == market]
+    missing, lost = ours[3], ours[7]
+    replant(world, lambda candles: [c for c in candles if c != missing])
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        if path != "/v1/candles/minutes/1" or query["market"] != market:
+            return None
+        answer = world.wire.app.test_client().get(path, query_string=query)
+        rows = [r for r in answer.get_json() if r["candle_date_time_utc"] != lost.candle_date_time_utc]
+        return 200, json.dumps(rows), dict(answer.headers)
+
+    world.wire.spoil = spoil
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.repaired) == ("proven", True)
+    assert world.in_hive(START, END) == world.truth(START, END)
+
+
+def test_a_gateway_that_lost_its_way_makes_no_market_gone(world: World) -> None:
+    body = '{"error":{"name":"not_found","message":"no Route matched with those values"}}'
+    world.wire.spoil = lambda path, query: (404, body, headers_at(world.clock.now()))
+    (judged,) = world.prove([DAY])
+    assert (judged.verdict, judged.unjudged) == ("partial", 5)
 
 
 def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_not(world: World) -> None:
@@ -192,7 +237,7 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
     world.wire.spoil = spoil
     (judged,) = world.prove([DAY])
     assert (judged.verdict, judged.unjudged) == ("partial", 1)
-    assert wanted(world.lake) == [DAY]
+    assert wanted(world.lake, world.clock.now()) == [DAY]
     world.wire.spoil = lambda path, query: None
     before = len(world.wire.candle_requests())
     (judged,) = world.prove([DAY])
@@ -222,7 +267,7 @@ def test_live_runs_go_first(world: World) -> None:
 def test_a_new_generation_of_the_same_candles_is_proven_without_a_request(world: World) -> None:
     world.prove([DAY])
     world.close_day(DAY)
-    assert wanted(world.lake) == [DAY]
+    assert wanted(world.lake, world.clock.now()) == [DAY]
     before = len(world.wire.candle_requests())
     (judged,) = world.prove([DAY])
     assert (judged.verdict, len(world.wire.candle_requests())) == ("proven", before)
@@ -235,7 +280,7 @@ def test_several_days_share_their_requests(daemons: Settings, tmp_path: Path) ->
         world.collect()
         world.fill_history(NOW + timedelta(hours=2))
         before = len(world.wire.candle_requests())
-        judged = world.prove(wanted(world.lake))
+        judged = world.prove(wanted(world.lake, world.clock.now()))
         assert [(one.day, one.verdict) for one in judged] == [
             ("261124", "proven"),
             ("261123", "proven"),

@@ -108,7 +108,7 @@ def test_gaps_exits_with_one_only_when_something_may_be_missing(world: World) ->
     one = json.loads(call("gaps", *span, "--json", "--market", world.markets[0]).output)
     assert [row["market"] for row in one["markets"]] == [world.markets[0]]
 
-    assert wanted(world.lake) == [DAY]
+    assert wanted(world.lake, world.clock.now()) == [DAY]
     assert call("prove").exit_code == 0
     assert call("gaps", *span).exit_code == 0
 

@@ -22,6 +22,17 @@ def test_a_replica_has_its_own_lake_and_databases() -> None:
     assert real.bi_database != replica.bi_database
 
 
+def test_another_exchange_gets_a_lake_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().dataset == "upbit"
+    settings.cache_clear()
+    monkeypatch.setenv("UPBIT_BASE_URL", "https://sg-api.upbit.com")
+    monkeypatch.setenv("UPBIT_ELT_DATASET", "")  # as docker compose passes what is not set
+    assert settings().lake_root == "/x_sg_api_upbit_com"
+    settings.cache_clear()
+    monkeypatch.setenv("UPBIT_ELT_DATASET", "mine")
+    assert settings().lake_root == "/mine"
+
+
 def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPBIT_BASE_URL", "https://sg-api.upbit.com")
     monkeypatch.setenv("UPBIT_ELT_QUOTES", "krw, btc")

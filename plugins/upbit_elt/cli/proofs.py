@@ -37,7 +37,7 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
     if end and not start:
         raise click.UsageError("--to needs --from")
     chosen = sorted({*days, *(days_between(start, end or now) if start else ())})
-    closed = _closed(chosen) if chosen else wanted(Lake.from_settings(settings()), retry=True)
+    closed = _closed(chosen) if chosen else wanted(Lake.from_settings(settings()), now, retry=True)
     with Progress(
         SpinnerColumn(),
         TextColumn("{task.completed:.0f} spans asked"),
@@ -50,7 +50,6 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
             f"cli__{now:%Y-%m-%dT%H:%M:%SZ}",
             now + timedelta(minutes=minutes),
             closed,
-            retry=True,
             wait=timedelta(seconds=100),
             tick=lambda: bar.advance(task),
         )

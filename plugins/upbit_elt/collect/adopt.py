@@ -29,7 +29,7 @@ from pydantic import ValidationError
 from upbit_elt.candle import FIELDS, KST, MINUTE, SCHEMA, Candle, day_end, day_start, days_between, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import SETTLE
-from upbit_elt.collect.staging import settled
+from upbit_elt.collect.staging import UNLISTED
 from upbit_elt.errors import BadFile, ConfigError
 from upbit_elt.exchange.models import MinuteCandle
 from upbit_elt.lake import layout, ledger
@@ -183,10 +183,12 @@ def _run(names: Iterable[str]) -> str:
 
 
 def _known(lake: Lake, day: str) -> dict[str, list[Span]]:
+    """What the lake has; a hole, and what the exchange calls not listed, may be filled."""
     known: dict[str, list[Span]] = {}
     for coverage in read_sources(lake, day)[1]:
-        for span in settled(coverage.spans):
-            known.setdefault(span.market, []).append(span)
+        for span in coverage.known():
+            if span.reason != UNLISTED:
+                known.setdefault(span.market, []).append(span)
     return known
 
 

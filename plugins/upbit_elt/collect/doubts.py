@@ -19,6 +19,8 @@ from upbit_elt.lake.coverage import Doubt, Span
 
 # 1, 2, 4, ... minutes after it was found, the last time after 17 hours.
 TRIES = 11
+# So much later the exchange is believed that it has no such row; before, it may be late still.
+LATE = timedelta(minutes=8)
 
 
 def quiet_since(doubts: Iterable[Doubt]) -> dict[str, datetime]:
@@ -50,11 +52,11 @@ def _packed(market: str, doubts: Sequence[Doubt]) -> list[Ask]:
     return asks
 
 
-def healed(doubts: Iterable[Doubt], answers: Sequence[Answer]) -> list[Span]:
-    """What of the holes the answers account for: candles, or now known to be empty.
+def healed(doubts: Iterable[Doubt], answers: Sequence[Answer], end: datetime) -> list[Span]:
+    """What of the holes the answers of a run up to `end` (UTC) account for: candles, or now known to be empty.
 
-    Something had been there: that the exchange says it has nothing older is not believed of the minutes before the
-    oldest candle that came.
+    Something had been there: for LATE after it was found only a candle counts, and that the exchange says it has
+    nothing older is not believed of the minutes before the oldest candle that came.
     """
     known: dict[str, list[Span]] = defaultdict(list)
     for answer in answers:
@@ -64,9 +66,11 @@ def healed(doubts: Iterable[Doubt], answers: Sequence[Answer]) -> list[Span]:
             if span.state == "asked":
                 known[span.market].append(span._replace(start=max(span.start, sure)))
     spans = []
-    for market, start, end, state, _ in doubts:
-        for span in known[market] if state == "hole" else ():
-            first, last = max(start, span.start), min(end, span.end)
+    candles = [Span(c.market, c.start, c.start + MINUTE, "asked") for answer in answers for c in answer.candles]
+    for market, start, stop, state, found in doubts:
+        there = known[market] if end - found >= LATE else [span for span in candles if span.market == market]
+        for span in there if state == "hole" else ():
+            first, last = max(start, span.start), min(stop, span.end)
             spans += [Span(market, first, last, "asked")] if first < last else []
     return spans
 

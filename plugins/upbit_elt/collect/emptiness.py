@@ -56,11 +56,20 @@ class Emptiness:
     def _probe(self, ask: Ask) -> None:
         try:
             older = self._client.minutes(ask.market, to=ask.start, count=1)
+            # Asked in another way as well: years of history depend on it.
+            traded = older or self._client.minutes(ask.market, 240, to=_four_hours(ask.start), count=1)
         except ExchangeError as error:
             log.warning("%s: whether there is anything before %s is not known: %s", ask.market, ask.start, error)
             return
         if older:
             self._pauses[ask.market] = older[0].start + MINUTE, ask.end
+        elif traded:
+            log.warning("%s: the exchange contradicts itself about what is before %s", ask.market, ask.start)
         else:
             self.nothing_before[ask.market] = ask.end
             log.info("%s: the exchange has no candle before %s", ask.market, ask.end)
+
+
+def _four_hours(moment: datetime) -> datetime:
+    """The start (UTC) of the 240-minute candle that a moment lies in: those before it end before the moment."""
+    return moment.replace(hour=moment.hour // 4 * 4, minute=0)

@@ -93,7 +93,7 @@ class Collector:
         refused = [row for answer in answers for row in answer.refused]
         heals = [answer for answer in answers if answer.ask in again]
         answers = [answer for answer in answers if answer.ask not in again]
-        healed = doubted.healed(state.doubts, heals)
+        healed = doubted.healed(state.doubts, heals, end)
         left = doubted.after(state.doubts, plan, answers, healed, end)
         coverage = self._coverage(plan, answers, state.watermark, end, run_id, left)
         set_aside(self._lake, refused, run_id)

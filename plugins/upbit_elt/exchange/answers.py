@@ -43,8 +43,8 @@ def error_of(response: requests.Response, now: datetime) -> ExchangeError | None
         return Banned(f"{text}; nothing is sent before {until:%H:%M:%S} UTC", until)
     if status == 429:
         return RateLimited(text)
-    if status == 404:
-        return UnknownMarket(text)
+    if status == 404:  # a gateway that lost its way says 404 too, of every market
+        return UnknownMarket(text) if "Code not found" in text else ServerTrouble(text)
     if 400 <= status < 500:
         return InvalidRequest(text)
     return ServerTrouble(text) if status >= 500 else BadAnswer(text)

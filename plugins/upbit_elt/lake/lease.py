@@ -74,11 +74,17 @@ class Lease:
             self._lake.rename(self._path, aside)  # of several, one succeeds
         except LakeCorrupt:
             return
+        if self._holder(aside).get("token") != holder["token"]:  # another took the dead one and has it by now
+            try:
+                self._lake.rename(aside, self._path)
+                return
+            except LakeConflict:  # a third has it; the other sees so at its next check
+                pass
         self._lake.delete(aside)
 
-    def _holder(self) -> dict[str, str]:
+    def _holder(self, path: str = "") -> dict[str, str]:
         try:
-            data = self._lake.read(self._path)
+            data = self._lake.read(path or self._path)
         except LakeCorrupt:
             return {}
         return dict(json.loads(data))

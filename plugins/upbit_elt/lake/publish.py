@@ -16,7 +16,7 @@ from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, covered, merge
 from upbit_elt.lake.generation import SOURCES, Published, lineage, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
-from upbit_elt.lake.parquet import decode, encode
+from upbit_elt.lake.parquet import decode, encode, read_coverage
 from upbit_elt.lake.read import outside
 from upbit_elt.lake.shape import CANDLE
 from upbit_elt.lake.webhdfs import Lake
@@ -31,8 +31,8 @@ MOST_FILES = 15
 def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease) -> Published:
     """Publish the file of one window of a KST day.
 
-    A day that has a complete generation, or a file of this very window with other rows (a hole of it was healed),
-    gets a new generation that includes the window.
+    A day that has a complete generation, or files that account for a part of the window (history that was there first,
+    a hole of it that was healed), gets a new generation that includes the window: no minute is there twice.
     """
     generation = ledger.current(lake, "candle", day)
     if generation and generation.complete:
@@ -40,13 +40,28 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
     folder = generation.path if generation else layout.live_folder(lake.root, "candle", day, 1)
     name = layout.window_name(coverage.start, coverage.end)
     path = f"{folder}/{name}"
-    lease.check()
+    if generation and _overlaps(lake, day, generation, name, coverage):
+        return publish_generation(lake, day, table, coverage, lease, complete=False)
     try:
-        lake.publish(path, encode(table, coverage))
+        lake.publish(path, encode(table, coverage), lease.check)
     except LakeConflict:
         if coverage.known() and not decode(lake.read(path), path).equals(table):
             return publish_generation(lake, day, table, coverage, lease, complete=False)
     return Published(day, folder, name, table.num_rows)
+
+
+def _overlaps(lake: Lake, day: str, generation: ledger.Generation, name: str, coverage: Coverage) -> bool:
+    """Whether another file of the generation accounts for a minute that the window does too."""
+    mine: dict[str, list[Span]] = defaultdict(list)
+    for span in coverage.known():
+        mine[span.market].append(span)
+    for file in ledger.files(lake, generation, day):
+        if file.path.endswith(f"/{name}") or file.end <= coverage.start or file.start >= coverage.end:
+            continue
+        theirs = read_coverage(lake, file.path, file.size).known()
+        if any(span.start < own.end and own.start < span.end for span in theirs for own in mine[span.market]):
+            return True
+    return False
 
 
 def publish_generation(
@@ -62,12 +77,14 @@ def publish_generation(
     """Publish a new generation of a day: all that the current one holds, with `table` added to it.
 
     Where both hold a key, `table` wins: it was asked for later. In the spans of `replaces` only `table` counts:
-    candles of the current generation that it does not hold are left out. Before it becomes visible, it is read back and
-    its key set and coverage are compared with the sources.
+    candles of the current generation that it does not hold are left out. A closed day stays closed. Before it becomes
+    visible, it is read back and its key set and coverage are compared with the sources.
 
     Raises:
         LakeCorrupt: what was written does not hold what it should; nothing became visible.
     """
+    current = ledger.current(lake, "candle", day)
+    complete = complete or (current is not None and current.complete)
     sources = read_files(lake, CANDLE, day)
     parts = [source.coverage for source in sources if source.coverage] + [coverage]
     whole = merge(parts, coverage.run).clipped(day_start(day), day_end(day))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -89,13 +89,16 @@ class Lake:
         with self._errors(path), self._client.read(path, offset=offset, length=length) as reader:
             return bytes(reader.read())
 
-    def publish(self, path: str, data: bytes) -> bool:
+    def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
         """Make a file appear whole under its name; False when the same bytes were there already.
+
+        `last_look` is called when it is written and not yet visible; what it raises keeps it from becoming so.
 
         Raises:
             LakeConflict: a file of this name holds other bytes.
         """
         hidden = self.stage(path, data)
+        last_look()
         try:
             self.rename(hidden, path)
         except LakeConflict:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from upbit_elt.candle import SCHEMA, day_end, day_start
+from upbit_elt.candle import SCHEMA, day_end, day_start, to_table
 from upbit_elt.collect.fetch import Answer
 from upbit_elt.collect.plan import Ask
 from upbit_elt.lake import ledger
@@ -45,7 +45,7 @@ class Day:
     def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> Day | None:
         """A day with the judgements that still hold; None while it has no complete generation.
 
-        With `retry` earlier findings are judged anew.
+        With `retry` earlier findings, and markets that were gone, are judged anew.
         """
         generation = ledger.current(lake, "candle", day)
         if generation is None or not generation.complete:
@@ -56,7 +56,7 @@ class Day:
         name = generation.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
         old = proofs.carried(proofs.read(lake, proofs.newest(lake, day)), digests, name)
-        judged = {market: proof for market, proof in old.items() if not (retry and proof.state == "finding")}
+        judged = {market: proof for market, proof in old.items() if not retry or proof.state == "proven"}
         return cls(day, name, sums, frozenset({*named, *sums, *collected}), judged)
 
     def todo(self) -> set[str]:
@@ -75,6 +75,16 @@ class Day:
             self.first[market] = len({difference.hour for difference in found})
         else:
             self.judged[market] = self._proof(market, "proven", checked, [])
+
+    def confirms(self, answer: Answer) -> bool:
+        """Whether the exchange's minutes of a span sum up to its hours: only then what they lack may go.
+
+        Nor is it believed that a market has nothing older than these: an exchange in trouble says so, too.
+        """
+        market, start, end = answer.ask[:3]
+        theirs = sum_up(to_table(answer.candles)).get(market, _NOTHING).hours
+        said = {hour: summed for hour, summed in self.said[market].items() if start <= hour < end}
+        return not answer.empty and not differences(market, theirs, said)
 
     def agrees_now(self, market: str, checked: str) -> bool:
         """Whether a repaired market agrees with what the exchange said before; it is proven then."""

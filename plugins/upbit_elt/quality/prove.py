@@ -2,7 +2,8 @@
 
 A request brings up to 200 hours: the days of a batch share it. What differs is asked again minute by minute, a new
 generation of the day is published, and the hours are asked and compared once more. What differs still is a finding.
-Live runs go first: no chunk begins while one is under way.
+Candles that the exchange does not give go only where its minutes agree with its own hours. Live runs go first: no chunk
+begins while one is under way.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import MINUTE, SCHEMA, day_end, day_start, to_table, wire
+from upbit_elt.candle import MINUTE, SCHEMA, day_end, day_start, from_table, parse_wire, to_table, wire
 from upbit_elt.clock import Clock
 from upbit_elt.collect.fetch import Answer, fetch
 from upbit_elt.collect.plan import Ask
@@ -42,6 +44,7 @@ BATCH = MAX_COUNT * HOUR
 # Requests a chunk: 5 s at the exchange's limit.
 CHUNK = 50
 CHUNK_TIME = timedelta(seconds=10)
+RECHECK, RECHECK_DAYS = timedelta(hours=6), timedelta(days=30)
 _LOOK = 1.0  # seconds between two looks at a live run's lease
 
 
@@ -75,15 +78,33 @@ class Judged:
         )
 
 
-def wanted(lake: Lake, *, retry: bool = False) -> list[str]:
-    """Closed KST days without a whole judgement of their candles, newest first; `retry` adds those with findings."""
-    unsettled = {None, "partial", "findings"} if retry else {None, "partial"}
+def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
+    """Closed KST days without a whole judgement of their candles at `now` (UTC), newest first.
+
+    Findings of the last RECHECK_DAYS are wanted again every RECHECK, as the exchange may have been in trouble; with
+    `retry` all findings are, at once.
+    """
     found = []
     for day in reversed(ledger.days(lake, "candle")):
         state, judged = proofs.state_of(lake, day)
-        if state != "open" and (judged.verdict if judged else None) in unsettled:
-            found.append(day)
+        if state == "open" or (judged and judged.verdict == "proven"):
+            continue
+        if judged and judged.verdict == "findings" and not retry:
+            checked = max(parse_wire(row.checked) for row in proofs.read(lake, judged).values())
+            if now - checked < RECHECK or now - day_end(day) > RECHECK_DAYS:
+                continue
+        found.append(day)
     return found
+
+
+class _Refetched(NamedTuple):
+    """Minutes asked again: the spans that were answered, those known by it, those in which what the exchange does not
+    give goes, and the candles that the lake lacks or holds otherwise."""
+
+    asked: list[Span]
+    known: list[Span]
+    replaced: list[Span]
+    tables: list[pa.Table]
 
 
 class Prover:
@@ -151,45 +172,53 @@ class _Run:
     def _repair(self, day: Day) -> bool:
         """Ask the minutes of all hours that differ, publish what is new in them, and compare again."""
         asks = day.asks()
-        spans, tables = self._refetched(day, asks)
-        if not spans:
+        found = self._refetched(day, asks)
+        if not found.asked or (found.tables and not self._mend(day, found)):
             return False
-        if tables:
-            self._mend(day, spans, tables)
+        if found.tables:
             day.after_repair(self._lake)
-        known = Counter(span.market for span in spans)
+        known = Counter(span.market for span in found.asked)
         whole = [market for market, count in Counter(ask.market for ask in asks).items() if known[market] == count]
         start, end = day_start(day.day), day_end(day.day)
         again = [Ask(market, start, end) for market in whole if not day.agrees_now(market, self._checked())]
         for answer in self._answers(again, unit=60):
             day.hear_again(answer, self._checked())
-        return bool(tables)
+        return bool(found.tables)
 
-    def _refetched(self, day: Day, asks: Sequence[Ask]) -> tuple[list[Span], list[pa.Table]]:
-        """The spans that were answered, and the candles of those that the lake holds otherwise."""
+    def _refetched(self, day: Day, asks: Sequence[Ask]) -> _Refetched:
+        """What the exchange says of the minutes, and what of it the lake holds otherwise."""
         ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if asks else [])])
-        spans, tables = [], []
+        found = _Refetched([], [], [], [])
         for answer in self._answers(asks, unit=1):
             if answer.trouble:
                 log.warning("%s, %s: not repaired: %s", day.day, answer.ask.market, answer.trouble)
                 continue
-            spans += answer.spans()
-            theirs = to_table(answer.candles)
-            if not _part(ours, answer.ask).equals(theirs):
-                tables.append(theirs)
-        return spans, tables
+            found.asked.extend(answer.spans())
+            mine = _part(ours, answer.ask)
+            if day.confirms(answer):
+                found.known.extend(answer.spans())
+                found.replaced.extend(answer.spans())
+                if not mine.equals(theirs := to_table(answer.candles)):
+                    found.tables.append(theirs)
+            elif new := [candle for candle in answer.candles if candle not in set(from_table(mine))]:
+                found.known.extend(Span(c.market, c.start, c.start + MINUTE, "asked") for c in new)
+                found.tables.append(to_table(new))
+        return found
 
-    def _mend(self, day: Day, spans: Sequence[Span], tables: Sequence[pa.Table]) -> None:
-        start, end = min(span.start for span in spans), max(span.end for span in spans)
-        coverage = Coverage(start, end, self._run_id, tuple(sorted(spans)))
+    def _mend(self, day: Day, found: _Refetched) -> bool:
+        """Publish it; False when the day has changed since it was read: a later run judges what it is now."""
+        start, end = min(span.start for span in found.known), max(span.end for span in found.known)
+        coverage = Coverage(start, end, self._run_id, tuple(sorted(found.known)))
         folder = layout.day_folder(self._lake.root, "candle", day.day)
         with lease(self._lake, folder, self._clock) as mine:
-            table = pa.concat_tables(tables)
-            shown = publish_generation(
-                self._lake, day.day, table, coverage, mine, complete=True, replaces=coverage.spans
-            )
+            current = ledger.current(self._lake, "candle", day.day)
+            if unchanged := current is not None and current.path.endswith(f"/{day.generation}"):
+                table, gone = pa.concat_tables(found.tables), found.replaced
+                publish_generation(self._lake, day.day, table, coverage, mine, complete=True, replaces=gone)
         self._held.renew()  # the wait for the day may have been long
-        log.warning("%s: %d spans differed from the exchange; repaired in %s", day.day, len(tables), shown.folder)
+        done = "repaired" if unchanged else "left for a later run, as the day has changed meanwhile"
+        log.warning("%s: %d spans differed from the exchange; %s", day.day, len(found.tables), done)
+        return unchanged
 
     def _publish(self, day: Day, *, repaired: bool) -> Judged:
         rows = tuple(day.judged[market] for market in sorted(day.judged))

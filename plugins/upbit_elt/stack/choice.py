@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -15,7 +13,6 @@ from upbit_elt.stack import health
 from upbit_elt.stack.options import Exchange, StackSettings
 
 PROBE_TIMEOUT = 5.0
-_REAL_HOST = "api.upbit.com"
 
 
 class Memory(BaseModel):
@@ -80,10 +77,7 @@ def dataset(choice: Choice, settings: Settings) -> str:
     """Name under which the data lives: replicas, replays and other exchanges never mix with Upbit's."""
     if choice.exchange == "replica":
         return "replay" if choice.replay else "replica"
-    if "dataset" in settings.model_fields_set:
-        return settings.dataset
-    host = urlsplit(settings.base_url).netloc
-    return "upbit" if host == _REAL_HOST else f"x_{re.sub(r'[^a-z0-9]+', '_', host.lower())}"[:31]
+    return settings.dataset
 
 
 def _file(stack: StackSettings) -> Path:

@@ -3,8 +3,9 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from tests.support.clock import utc
+from tests.unit.forecast.market import candle
 from upbit_elt.candle import MINUTE
-from upbit_elt.collect.doubts import TRIES, after, again, healed, quiet_since
+from upbit_elt.collect.doubts import LATE, TRIES, after, again, healed, quiet_since
 from upbit_elt.collect.fetch import Answer
 from upbit_elt.collect.plan import Ask, Plan, make_plan
 from upbit_elt.exchange.models import Ticker
@@ -12,6 +13,7 @@ from upbit_elt.lake.coverage import Doubt, Span
 
 HOLE = Doubt("KRW-A", utc(3, 1), utc(3, 2), "hole", utc(3, 2))
 NOTHING = Plan((), ())
+MUCH_LATER = HOLE.found + LATE
 
 
 def ticker(market: str, traded: datetime) -> Ticker:
@@ -53,11 +55,11 @@ def test_holes_of_one_page_are_one_request_and_a_market_that_left_is_asked_no_mo
 def test_what_an_answer_says_is_no_longer_in_doubt() -> None:
     wide = HOLE._replace(start=utc(3), end=utc(3, 3))
     refused = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", "again")
-    spans = healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), holes=(refused,))])
+    spans = healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), holes=(refused,))], MUCH_LATER)
     assert [(span.start, span.end) for span in spans] == [(utc(3), utc(3, 1)), (utc(3, 2), utc(3, 3))]
     (left,) = after([wide], NOTHING, [], spans, utc(3, 6))
     assert (left.start, left.end, left.found) == (utc(3, 1), utc(3, 2), utc(3, 2))
-    assert healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), failure="down")]) == []
+    assert healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), failure="down")], MUCH_LATER) == []
 
 
 def test_a_skip_is_remembered_until_the_market_is_asked() -> None:
@@ -90,7 +92,14 @@ def test_nothing_older_has_to_be_heard_twice() -> None:
 
 
 def test_an_empty_answer_heals_no_hole() -> None:
-    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end), empty=True)]) == []
-    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end))]) == [
+    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end), empty=True)], MUCH_LATER) == []
+    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end))], MUCH_LATER) == [
         Span("KRW-A", HOLE.start, HOLE.end, "asked")
     ]
+
+
+def test_a_row_that_may_still_be_late_is_not_taken_for_none() -> None:
+    ask = Ask("KRW-A", HOLE.start, HOLE.end)
+    assert healed([HOLE], [Answer(ask)], HOLE.found + LATE - MINUTE) == []
+    came = Answer(ask, candles=(candle("KRW-A", HOLE.start, 100.0),))
+    assert healed([HOLE], [came], HOLE.found + MINUTE) == [Span("KRW-A", HOLE.start, HOLE.end, "asked")]

@@ -66,7 +66,6 @@ def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: objec
     [
         (400, '{"error":{"name":400,"message":"Type mismatch error."}}', errors.InvalidRequest),
         (404, '{"error":{"name":404,"message":"Code not found"}}', errors.UnknownMarket),
-        (404, '{"error":{"name":"not_found","message":"no Route matched"}}', errors.UnknownMarket),
         (200, '[{"market":"KRW-BTC"}]', errors.BadAnswer),
         (200, '{"market":"KRW-BTC"}', errors.BadAnswer),
         (302, "", errors.BadAnswer),
