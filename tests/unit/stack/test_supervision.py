@@ -68,6 +68,7 @@ def test_a_killed_supervisord_leaves_nothing_that_stop_does_not_end(
     supervisor: Supervisor, stack: StackSettings
 ) -> None:
     supervisor.start("plain")
+    assert soon(lambda: len(processes.members(stack.data_dir)) == 2)
     pid = int((stack.run_dir / "supervisord.pid").read_text())
     psutil.Process(pid).kill()
     assert soon(lambda: not supervisor.alive())
