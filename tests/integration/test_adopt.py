@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.clock import utc
-from tests.support.exchange import minute_row
+from tests.support.exchange import Reply, headers_at, minute_row
 from tests.support.world import World
 from upbit_elt.backfill import adopt_folder
 from upbit_elt.candle import FIELDS, MINUTE, from_table
@@ -85,6 +85,25 @@ def test_the_rest_is_brought_in_by_the_backfill_and_live_runs_are_not_led_astray
     assert done is not None
     assert world.in_hive(start, end) == world.truth(start, end)
     assert world.compare(start, end).equal
+
+
+def test_old_files_fill_the_holes_of_a_market_that_is_gone(world: World, tmp_path: Path) -> None:
+    market, start = world.busiest(utc(2, day=20), utc(2, 5, day=20)), utc(15, day=19)
+    body = '{"error":{"name":404,"message":"Code not found"}}'
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        return (404, body, headers_at(world.clock.now())) if query.get("market") == market else None
+
+    request = world.request(start, utc(15, day=20))
+    world.wire.spoil = spoil
+    world.work_off(request)
+    assert market not in {c.market for c in world.in_hive(start, utc(15, day=20))}
+    old = [c for c in world.truth(utc(2, day=20), utc(2, 5, day=20)) if c.market == market]
+    rows = [{name: getattr(c, name) for name in FIELDS} for c in old]
+    save(tmp_path, "20261120021030_candel_data.parquet", fresh(), *rows)
+    assert adopt_folder(world.settings, tmp_path).kept == len(old) > 0
+    assert from_table(read_day(world.lake, "261120")) == world.in_hive(start, utc(15, day=20))
+    assert set(old) <= set(world.in_hive(start, utc(15, day=20)))
 
 
 def test_bad_rows_are_counted_by_reason_and_conflicts_kept_out(world: World, tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World
-from upbit_elt import errors
+from upbit_elt import errors, pipeline
+from upbit_elt.candle import to_table
 from upbit_elt.closing import Closed, Closer
 from upbit_elt.lake import layout, ledger, publish
+from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import read_files
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage, read_notes
@@ -302,3 +304,15 @@ def test_a_day_that_somebody_writes_is_left_to_the_next_run(world: World) -> Non
     assert busy.made == []
     assert "held by another writer" in busy.waiting[f"candle {DAY}"]
     assert [p.day for p in close(world).made] == [DAY]
+
+
+def test_what_comes_after_the_close_from_who_did_not_see_it_leaves_the_day_closed(world: World) -> None:
+    whole_day(world)
+    close(world)
+    late = world.truth(utc(13), utc(13, 1))
+    span = Coverage(utc(13), utc(13, 1), "history", tuple(Span(c.market, utc(13), utc(13, 1), "asked") for c in late))
+    with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
+        publish.publish_generation(world.lake, DAY, to_table(late), span, held, complete=False)
+    pipeline.show(world.settings, [DAY])
+    assert shown(world) == "day-2"
+    assert_right(world, END)

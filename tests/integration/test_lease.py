@@ -102,3 +102,31 @@ def test_a_writer_that_lost_its_lease_publishes_nothing_and_leaves_the_new_one_a
         late.check()
     late.release()
     assert lake.exists(f"{path}/_lease")
+
+
+class Hasty(Lake):
+    """A writer's lake: right before it moves a dead lease away, somebody else does so and takes the lease."""
+
+    def __init__(self, settings: Settings, path: str, clock: ManualClock) -> None:
+        super().__init__(settings.webhdfs_url, settings.webhdfs_user)
+        other = Lake.from_settings(settings)
+        self._folder, self.first = path, Lease(other, f"{path}/_lease", clock)
+        self._done = False
+
+    def rename(self, source: str, target: str) -> None:
+        if source == f"{self._folder}/_lease" and not self._done:
+            self._done = True
+            self.first.acquire(SHORT)
+        super().rename(source, target)
+
+
+def test_of_two_that_find_a_dead_lease_only_one_takes_it(daemons: Settings, folder: tuple[Lake, str]) -> None:
+    lake, path = folder
+    clock = ManualClock(utc(3))
+    lake.create(f"{path}/_lease", holder("elsewhere", 1, utc(2).isoformat()))
+    hasty = Hasty(daemons, path, clock)
+    with pytest.raises(LeaseHeld, match="another writer"), lease(hasty, path, clock, SHORT):
+        pytest.fail("two writers at once")
+    hasty.first.check()
+    hasty.first.release()
+    assert lake.list(path) == []
