@@ -31,6 +31,8 @@ for database in airflow hive; do
 done
 archive namenode hdfs/name name.tar
 archive datanode hdfs/blocks blocks.tar
+dfsadmin -safemode leave >&2
+trap - EXIT
 cp "${COMPOSE_ENV_FILES:-.env}" "$folder/env"
 (cd "$folder" && sha256sum airflow.dump hive.dump name.tar blocks.tar env >SHA256SUMS)
 du -sh "$folder"

@@ -26,7 +26,7 @@ class Service:
     command: tuple[str, ...]
     check: Check
     ports: tuple[str, ...] = ()
-    patience: float = 120.0
+    patience: float = 300.0
     stop_seconds: int = 10
 
 

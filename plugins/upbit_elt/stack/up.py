@@ -20,7 +20,7 @@ from upbit_elt.stack.supervision import Supervisor
 from upbit_elt.stack.waiting import Progress, failure, until, until_healthy
 
 DATA_PATIENCE = 600.0
-PARSE_PATIENCE = 120.0
+PARSE_PATIENCE = 300.0
 FRESH = timedelta(minutes=6)
 
 
