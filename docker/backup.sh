@@ -15,7 +15,7 @@ folder=$(cd "$given" && pwd)
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 dfsadmin() { docker compose exec -T namenode /opt/upbit-elt/docker/hadoop/entrypoint.sh dfsadmin "$@"; }
-# Its journal may grow while it is read, of which tar says 1.
+# A file that changes while it is read makes tar say 1.
 archive() { # SERVICE FOLDER FILE
   docker compose exec -T "$1" sh -c "tar -C /data --exclude=in_use.lock -cf - $2 || [ \$? = 1 ]" >"$folder/$3"
   [ -s "$folder/$3" ] || fail "nothing came from the service $1: is it running (docker compose ps)? $folder is no backup"

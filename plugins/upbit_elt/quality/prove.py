@@ -195,12 +195,13 @@ class _Run:
                 continue
             found.asked.extend(answer.spans())
             mine = _part(ours, answer.ask)
+            held = set(from_table(mine))
             if day.confirms(answer):
                 found.known.extend(answer.spans())
                 found.replaced.extend(answer.spans())
                 if not mine.equals(theirs := to_table(answer.candles)):
                     found.tables.append(theirs)
-            elif new := [candle for candle in answer.candles if candle not in set(from_table(mine))]:
+            elif new := [candle for candle in answer.candles if candle not in held]:
                 found.known.extend(Span(c.market, c.start, c.start + MINUTE, "asked") for c in new)
                 found.tables.append(to_table(new))
         return found
