@@ -108,3 +108,11 @@ def test_a_server_that_is_away_or_silent_is_named_within_the_timeout() -> None:
         port = silent.getsockname()[1]
         with pytest.raises(WarehouseUnavailable, match="authentication"):
             Hive("127.0.0.1", port, "me", "x", 1.0).query("SELECT 1")
+
+
+def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(here: Settings) -> None:
+    patient = Hive.from_settings(here)
+    assert patient.query("SELECT reflect('java.lang.Math', 'abs', 1)") == [("1",)]
+    hasty = Hive.from_settings(here.model_copy(update={"hive_timeout": 2.0}))
+    with pytest.raises(WarehouseUnavailable, match="timeout 2 s"):
+        hasty.query("SELECT reflect('java.lang.Thread', 'sleep', 3000L)")

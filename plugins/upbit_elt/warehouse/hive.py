@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from pyhive import exc, hive
+from thrift.Thrift import TException
 from thrift.transport.TSocket import TSocket
-from thrift.transport.TTransport import TTransportException
 from thrift_sasl import TSaslClientTransport
 
 from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
@@ -47,24 +47,28 @@ class Hive:
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
-        connection = self._connect()
-        try:
-            yield connection.cursor(arraysize=10_000)
-        except exc.OperationalError as error:
-            raise QueryFailed(_words(error)) from error
-        except (TTransportException, OSError) as error:
-            raise self._unavailable(error) from error
-        finally:
-            self._close(connection)
+        with closing(self._transport()) as transport:
+            connection = self._connect(transport)
+            try:
+                yield connection.cursor(arraysize=10_000)
+            except exc.OperationalError as error:
+                self._end_session(connection)
+                raise QueryFailed(_words(error)) from error
+            except (TException, OSError) as error:
+                # No goodbye: what is read next on this socket would be the late answer to this very statement.
+                # The server ends the session itself once the socket is closed.
+                raise self._unavailable(error) from error
+            self._end_session(connection)
 
-    def _connect(self) -> Any:
+    def _transport(self) -> Any:
         socket = TSocket(self.host, self.port)
         socket.setTimeout(self._timeout * 1000)
-        transport = TSaslClientTransport(self._sasl, "PLAIN", socket)
+        return TSaslClientTransport(self._sasl, "PLAIN", socket)
+
+    def _connect(self, transport: Any) -> Any:
         try:
             return hive.Connection(thrift_transport=transport, username=self.user)
-        except (TTransportException, OSError, exc.OperationalError) as error:
-            transport.close()
+        except (TException, OSError, exc.OperationalError) as error:
             if "validating the login" in str(error):
                 raise LoginRefused(
                     f"HiveServer2 at {self.host}:{self.port} refuses the password of user {self.user}: see "
@@ -72,11 +76,11 @@ class Hive:
                 ) from error
             raise self._unavailable(error) from error
 
-    def _close(self, connection: Any) -> None:
+    def _end_session(self, connection: Any) -> None:
         try:
             connection.close()
-        except (TTransportException, OSError, exc.OperationalError):
-            # The server ends the session itself; the error that led here is the one to report.
+        except (TException, OSError, exc.OperationalError):
+            # The statement has had its answer, and the server ends the session itself.
             return
 
     def _sasl(self) -> Any:
