@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.clock import utc
-from tests.support.exchange import Reply, headers_at, minute_row
-from tests.support.world import World
+from tests.support.exchange import minute_row
+from tests.support.world import World, without
 from upbit_elt.backfill import adopt_folder
 from upbit_elt.candle import FIELDS, MINUTE, from_table
 from upbit_elt.errors import BadFile, ConfigError
@@ -89,13 +89,8 @@ def test_the_rest_is_brought_in_by_the_backfill_and_live_runs_are_not_led_astray
 
 def test_old_files_fill_the_holes_of_a_market_that_is_gone(world: World, tmp_path: Path) -> None:
     market, start = world.busiest(utc(2, day=20), utc(2, 5, day=20)), utc(15, day=19)
-    body = '{"error":{"name":404,"message":"Code not found"}}'
-
-    def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        return (404, body, headers_at(world.clock.now())) if query.get("market") == market else None
-
     request = world.request(start, utc(15, day=20))
-    world.wire.spoil = spoil
+    world.wire.spoil = without(world, market)
     world.work_off(request)
     assert market not in {c.market for c in world.in_hive(start, utc(15, day=20))}
     old = [c for c in world.truth(utc(2, day=20), utc(2, 5, day=20)) if c.market == market]

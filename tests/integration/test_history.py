@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import utc
-from tests.support.exchange import Reply, headers_at
-from tests.support.world import World, with_ticker
+from tests.support.exchange import NOT_FOUND, Reply, headers_at
+from tests.support.world import World, with_ticker, without
 from upbit_elt.candle import MINUTE
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import lease
@@ -88,12 +88,7 @@ def test_a_market_out_of_reach_leaves_its_day_open_and_the_others_staged(world: 
 def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
-    body = '{"error":{"name":404,"message":"Code not found"}}'
-
-    def refuse(path: str, query: dict[str, str]) -> Reply | None:
-        return (404, body, headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = refuse
+    world.wire.spoil = without(world, bad)
     assert world.fill_history(LATER).left == ()
     known = ledger.newest(world.lake)
     assert known is not None
@@ -101,6 +96,20 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     assert holes.keys() == {bad}
     assert "Code not found" in holes[bad]
     assert known.watermark[bad] == utc(3, 30), "the live runs of the market are not touched"
+
+
+def test_a_market_that_is_listed_but_refused_is_asked_again(world: World) -> None:
+    world.collect()
+    bad = world.busiest(YESTERDAY, NOW)
+
+    def refuse(path: str, query: dict[str, str]) -> Reply | None:
+        return (404, NOT_FOUND, headers_at(world.clock.now())) if query.get("market") == bad else None
+
+    world.wire.spoil = refuse
+    assert world.fill_history(LATER).left == ("261124", "261123")
+    world.wire.spoil = lambda path, query: None
+    assert world.fill_history(LATER).left == ()
+    assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
 
 def test_an_answer_that_makes_no_sense_is_asked_again_and_never_a_hole_for_good(world: World) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
-from tests.support.world import Spoil, World
+from tests.support.world import Spoil, World, without
 from upbit_elt.candle import Candle, from_table, to_table
 from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
@@ -227,12 +227,11 @@ def test_a_gateway_that_lost_its_way_makes_no_market_gone(world: World) -> None:
 
 def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_not(world: World) -> None:
     away, gone = world.markets[0], world.markets[1]
-    body = '{"error":{"name":404,"message":"Code not found"}}'
+    delisted = without(world, gone)
 
     def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        answers = {away: (500, "oops"), gone: (404, body)}
-        found = answers.get(query.get("market", ""))
-        return (*found, headers_at(world.clock.now())) if found else None
+        out = query.get("market") == away
+        return (500, "oops", headers_at(world.clock.now())) if out else delisted(path, query)
 
     world.wire.spoil = spoil
     (judged,) = world.prove([DAY])

@@ -18,6 +18,8 @@ from upbit_elt.candle import wire, wire_kst
 Reply = tuple[int, bytes | str, Mapping[str, str]]
 Handler = Callable[[str, dict[str, str]], Reply]
 
+NOT_FOUND = '{"error":{"name":404,"message":"Code not found"}}'  # as the real one says of an unknown market
+
 
 class HandlerAdapter(BaseAdapter):
     """Answers each request with `handler(path, query)`; raises what the handler raises."""

@@ -13,7 +13,7 @@ import requests
 
 from tests.support.audit import Audit, audits, in_hive
 from tests.support.clock import ManualClock
-from tests.support.exchange import Reply, WsgiAdapter, session_on
+from tests.support.exchange import NOT_FOUND, Reply, WsgiAdapter, headers_at, session_on
 from upbit_elt import pipeline, proving
 from upbit_elt.candle import Candle, day_end, to_table
 from upbit_elt.collect.chunks import CHUNK, Tally, Tools
@@ -165,6 +165,21 @@ def with_ticker(app: Any, market: str, **changes: Any) -> Spoil:
             return None
         answer = app.test_client().get(path, query_string=query)
         rows = [row | (changes if row["market"] == market else {}) for row in answer.get_json()]
+        return answer.status_code, json.dumps(rows), dict(answer.headers)
+
+    return spoil
+
+
+def without(world: World, market: str) -> Spoil:
+    """Answers as an exchange that has delisted a market."""
+
+    def spoil(path: str, query: dict[str, str]) -> Reply | None:
+        if query.get("market") == market:
+            return 404, NOT_FOUND, headers_at(world.clock.now())
+        if path != "/v1/market/all":
+            return None
+        answer = world.wire.app.test_client().get(path, query_string=query)
+        rows = [row for row in answer.get_json() if row["market"] != market]
         return answer.status_code, json.dumps(rows), dict(answer.headers)
 
     return spoil

@@ -25,8 +25,8 @@ class Answer(NamedTuple):
 
     `holes` are the minutes whose row was refused or is late, also those before the span that were read again; `refused`
     are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
-    has no older candle than these. `final`: the exchange does not know the
-    market (any more), so asking again would fail again.
+    has no older candle than these. `final`: the exchange does not know the market (any more) nor lists it, so asking
+    again would fail again.
     """
 
     ask: Ask
@@ -85,8 +85,10 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
         return Answer(ask, failure=f"BadAnswer: {error}", refused=error.refused)
     except Banned as error:
         return Answer(ask, failure=f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}")
+    except UnknownMarket as error:
+        return _unknown(client, ask, error)
     except ExchangeError as error:
-        return Answer(ask, failure=f"{type(error).__name__}: {error}", final=isinstance(error, UnknownMarket))
+        return Answer(ask, failure=_words(error))
     candles = [row.to_candle() for row in arrived.rows]
     return Answer(
         ask,
@@ -97,6 +99,21 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
         added=frozenset(arrived.added),
         empty=arrived.empty,
     )
+
+
+def _unknown(client: UpbitClient, ask: Ask, error: UnknownMarket) -> Answer:
+    """A market is gone when market/all says so too: an exchange in trouble forgets markets for a while."""
+    try:
+        listed = any(row.market == ask.market for row in client.markets())
+    except ExchangeError as other:
+        return Answer(ask, failure=f"{_words(other)}, and before: {error}")
+    if listed:
+        return Answer(ask, failure=f"BadAnswer: {error}, though market/all lists it")
+    return Answer(ask, failure=_words(error), final=True)
+
+
+def _words(error: ExchangeError) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.clock import ManualClock, utc
-from tests.support.exchange import HandlerAdapter, headers_at, session_on
+from tests.support.exchange import NOT_FOUND, HandlerAdapter, Reply, headers_at, session_on
 from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import LeaseHeld
@@ -15,8 +16,17 @@ from upbit_elt.exchange.limits import AddressLimits
 ASKS = [Ask(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
 
 
-def exchange(folder: Path, status: int = 200, body: str = "[]") -> tuple[UpbitClient, HandlerAdapter]:
-    adapter = HandlerAdapter(lambda path, query: (status, body, headers_at(utc(2))))
+def row_of(market: str) -> str:
+    return json.dumps([{"market": market, "korean_name": market, "english_name": market}])
+
+
+def exchange(
+    folder: Path, status: int = 200, body: str = "[]", listing: tuple[int, str] = (200, "[]")
+) -> tuple[UpbitClient, HandlerAdapter]:
+    def answer(path: str, query: dict[str, str]) -> Reply:
+        return (*(listing if path == "/v1/market/all" else (status, body)), headers_at(utc(2)))
+
+    adapter = HandlerAdapter(answer)
     clock = ManualClock(utc(2))
     limits = AddressLimits(folder, 1000, clock)
     return UpbitClient("http://exchange", limits, clock, session=session_on(adapter)), adapter
@@ -45,13 +55,19 @@ def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "final"),
-    [(404, '{"error":{"name":404,"message":"Code not found"}}', True), (200, "<html>", False), (400, "{}", False)],
+    ("status", "body", "listing", "final"),
+    [
+        (404, NOT_FOUND, (200, row_of("KRW-1")), True),
+        (404, NOT_FOUND, (200, row_of("KRW-0")), False),
+        (404, NOT_FOUND, (404, "no route"), False),
+        (200, "<html>", (200, row_of("KRW-1")), False),
+        (400, "{}", (200, row_of("KRW-1")), False),
+    ],
 )
-def test_only_a_market_that_the_exchange_does_not_know_is_refused_for_good(
-    tmp_path: Path, status: int, body: str, final: bool
+def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_refused_for_good(
+    tmp_path: Path, status: int, body: str, listing: tuple[int, str], final: bool
 ) -> None:
-    client, _ = exchange(tmp_path, status, body)
+    client, _ = exchange(tmp_path, status, body, listing)
     (answer,) = fetch(client, ASKS[:1], workers=1, tick=lambda: None)
     client.close()
     assert answer.failure

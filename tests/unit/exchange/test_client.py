@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.support.clock import ManualClock, utc
-from tests.support.exchange import Handler, HandlerAdapter, headers_at, minute_row, session_on
+from tests.support.exchange import NOT_FOUND, Handler, HandlerAdapter, headers_at, minute_row, session_on
 from upbit_elt import errors
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
@@ -65,7 +65,7 @@ def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: objec
     ("status", "body", "expected"),
     [
         (400, '{"error":{"name":400,"message":"Type mismatch error."}}', errors.InvalidRequest),
-        (404, '{"error":{"name":404,"message":"Code not found"}}', errors.UnknownMarket),
+        (404, NOT_FOUND, errors.UnknownMarket),
         (200, '[{"market":"KRW-BTC"}]', errors.BadAnswer),
         (200, '{"market":"KRW-BTC"}', errors.BadAnswer),
         (302, "", errors.BadAnswer),
