@@ -83,8 +83,6 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
             raise BadAnswer(f"an empty answer, though {ask.market} traded at {ask.traded:%Y-%m-%dT%H:%M:%SZ}")
     except UnusablePage as error:
         return Answer(ask, failure=f"BadAnswer: {error}", refused=error.refused)
-    except Banned as error:
-        return Answer(ask, failure=f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}")
     except UnknownMarket as error:
         return _unknown(client, ask, error)
     except ExchangeError as error:
@@ -113,6 +111,8 @@ def _unknown(client: UpbitClient, ask: Ask, error: UnknownMarket) -> Answer:
 
 
 def _words(error: ExchangeError) -> str:
+    if isinstance(error, Banned):
+        return f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}"
     return f"{type(error).__name__}: {error}"
 
 
