@@ -18,6 +18,7 @@ from upbit_elt import errors, pipeline
 from upbit_elt.candle import to_table
 from upbit_elt.closing import Closed, Closer
 from upbit_elt.lake import layout, ledger, publish
+from upbit_elt.lake.connect import connect
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import read_files
 from upbit_elt.lake.lease import lease
@@ -191,7 +192,7 @@ class MortalLake(Lake):
     """The real lake, until the process that uses it dies before (or right after) one of its calls."""
 
     def __init__(self, settings: Settings, dies: str) -> None:
-        super().__init__(settings.webhdfs_url, settings.webhdfs_user, settings.lake_root)
+        super().__init__(connect(settings.webhdfs_url, settings.webhdfs_user), settings.lake_root)
         self.dies = dies
 
     def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
@@ -265,7 +266,7 @@ class LyingLake(Lake):
     """The real lake, which stores other rows than it was given."""
 
     def __init__(self, settings: Settings, lie: Callable[[pa.Table], pa.Table]) -> None:
-        super().__init__(settings.webhdfs_url, settings.webhdfs_user, settings.lake_root)
+        super().__init__(connect(settings.webhdfs_url, settings.webhdfs_user), settings.lake_root)
         self.lie = lie
 
     def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:

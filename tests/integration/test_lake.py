@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
+from upbit_elt.lake.connect import connect
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 
@@ -79,4 +80,4 @@ def test_parts_and_absent_files(lake: Lake, folder: str) -> None:
 
 def test_a_namenode_that_is_away_is_named_with_its_address() -> None:
     with pytest.raises(LakeUnavailable, match=r"http://127\.0\.0\.1:9 does not answer"):
-        Lake("http://127.0.0.1:9", "nobody").read("/a")
+        Lake(connect("http://127.0.0.1:9", "nobody")).read("/a")

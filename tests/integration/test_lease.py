@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.clock import ManualClock, utc
 from upbit_elt.errors import LeaseHeld
+from upbit_elt.lake.connect import connect
 from upbit_elt.lake.lease import DURATION, Lease, lease
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -108,7 +109,7 @@ class Hasty(Lake):
     """A writer's lake: right before it moves a dead lease away, somebody else does so and takes the lease."""
 
     def __init__(self, settings: Settings, path: str, clock: ManualClock) -> None:
-        super().__init__(settings.webhdfs_url, settings.webhdfs_user)
+        super().__init__(connect(settings.webhdfs_url, settings.webhdfs_user))
         other = Lake.from_settings(settings)
         self._folder, self.first = path, Lease(other, f"{path}/_lease", clock)
         self._done = False

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+import hdfs
 import requests
 from hdfs.util import HdfsError
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
-from upbit_elt.lake.connect import TIMEOUT, Auth, connect
+from upbit_elt.lake.connect import connect
 from upbit_elt.settings import Settings
 
 _MISSING = "FileNotFoundException"
@@ -34,34 +35,24 @@ class Entry(NamedTuple):
 
 
 class Lake:
-    """Files of one deployment. Paths are absolute in HDFS; `root` is where this dataset's folders begin.
+    """Files of one deployment, over a client of its WebHDFS (see `connect`).
+
+    Paths are absolute in HDFS; `root` is where this dataset's folders begin.
 
     Every method raises LakeUnavailable when WebHDFS does not answer or refuses.
     """
 
-    def __init__(
-        self,
-        url: str,
-        user: str,
-        root: str = "",
-        timeout: float = TIMEOUT,
-        auth: Auth = "insecure",
-        token: str = "",
-    ) -> None:
-        self.url = url
+    def __init__(self, client: hdfs.Client, root: str = "") -> None:
+        self.url: str = client.url
         self.root = root
-        self._client = connect(url, user, auth, token, timeout)
+        self._client = client
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
         """The lake that the settings name. Raises ConfigError when `webhdfs_auth` lacks what it needs."""
-        return cls(
-            settings.webhdfs_url,
-            settings.webhdfs_user,
-            settings.lake_root,
-            auth=settings.webhdfs_auth,
-            token=settings.webhdfs_token.get_secret_value(),
-        )
+        token = settings.webhdfs_token.get_secret_value()
+        client = connect(settings.webhdfs_url, settings.webhdfs_user, settings.webhdfs_auth, token)
+        return cls(client, settings.lake_root)
 
     def list(self, folder: str) -> list[Entry]:
         """Names in a folder, sorted; [] when there is no such folder."""
@@ -81,8 +72,12 @@ class Lake:
     def size(self, path: str) -> int | None:
         """Length of a file in bytes, None when it is not there."""
         with self._errors(path):
-            status = self._client.status(path, strict=False)
-        return None if status is None else int(status["length"])
+            try:
+                return int(self._client.status(path)["length"])
+            except HdfsError as error:
+                if error.exception == _MISSING:
+                    return None
+                raise
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file, or of a part of it. Raises LakeCorrupt when there is no such file."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tests.support.hdfs import MemoryHdfs
 from upbit_elt.candle import SCHEMA
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable, WarehouseUnavailable
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
@@ -43,7 +44,7 @@ class MemoryLake(Lake):
     """Files in a dict; `up = False` makes it stop answering."""
 
     def __init__(self, root: str = "") -> None:
-        super().__init__("http://memory", "tester", root)
+        super().__init__(MemoryHdfs(StillClock(WRITTEN)).client(), root)
         self.files: dict[str, bytes] = {}
         self.up = True
 
