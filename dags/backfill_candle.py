@@ -67,7 +67,8 @@ def backfill_candle() -> None:
         context = get_current_context()
         here = airflow_glue.deployment()
         try:
-            backfill.take_form(here, context["params"], context["run_id"])
+            # `run_after` is when the form was sent, also for a task that is tried again.
+            backfill.take_form(here, context["params"], context["run_id"], context["dag_run"].run_after)
         except (ConfigError, UnknownMarket) as wrong:
             raise AirflowFailException(str(wrong)) from wrong  # trying again would not help
         return backfill.summary(backfill.go_on(here, context["run_id"]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -21,38 +22,51 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 
+log = logging.getLogger(__name__)
 
-def request(settings: Settings, start: datetime, end: datetime, markets: Iterable[str], run_id: str) -> Request:
-    """Put a request for the candles of [start, end) on the book; no market means all that are collected.
+
+def request(settings: Settings, wanted: Request) -> Request:
+    """Put a request on the book; returns what holds.
 
     Raises:
-        ConfigError: the span is empty.
         UnknownMarket: the exchange does not list one of the markets.
+        ExchangeError: the exchange does not say what it lists.
     """
-    clock = SystemClock()
-    wanted = make_request(start, end, markets, clock.now(), run_id)
     if wanted.markets:
-        with _client(settings, clock) as client:
+        with _client(settings, SystemClock()) as client:
             check_markets(client, wanted.markets)
     return book(settings).add(wanted)
 
 
-def take_form(settings: Settings, form: Mapping[str, Any], run_id: str) -> Request | None:
-    """Put down what the form of the DAG asks for: `start` and `end` are KST days `yyyy-MM-dd`, the last included;
-    `markets`; or `cancel`, a request's ID. None when it asks for nothing.
+def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, asked: datetime) -> None:
+    """Do what the form of the DAG asks for: put down a request (see `wanted_by`), or `cancel` the one of that ID.
 
     Raises:
         ConfigError: a field is wrong, or missing.
-        UnknownMarket: as `request`.
+        UnknownMarket, ExchangeError: as `request`.
     """
     if form.get("cancel"):
-        return book(settings).cancel(form["cancel"])
+        log.info("%s", book(settings).cancel(form["cancel"].strip()))
+    elif wanted := wanted_by(form, run_id, asked):
+        log.info("request %s", request(settings, wanted))
+
+
+def wanted_by(form: Mapping[str, Any], run_id: str, asked: datetime) -> Request | None:
+    """The request that a form stands for; None when it asks for nothing.
+
+    `start` and `end` are KST days `yyyy-MM-dd`, the last included; `markets` are all that are collected when there is
+    none. `asked` (UTC) is when the form was sent, the same each time a task of its run is tried: an empty `end` means
+    until then.
+
+    Raises:
+        ConfigError: a field is wrong, or missing.
+    """
     if not form.get("start"):
         if form.get("end") or form.get("markets"):
             raise ConfigError("the first day is missing: nothing was asked for")
         return None
-    end = _midnight(form["end"]) + timedelta(days=1) if form.get("end") else SystemClock().now()
-    return request(settings, _midnight(form["start"]), end, form.get("markets") or (), run_id)
+    end = _midnight(form["end"]) + timedelta(days=1) if form.get("end") else asked
+    return make_request(_midnight(form["start"]), end, form.get("markets") or (), asked, run_id)
 
 
 def summary(progress: Progress) -> dict[str, Any]:

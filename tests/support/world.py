@@ -95,7 +95,7 @@ class World:
 
     def request(self, start: datetime, end: datetime, *markets: str) -> Request:
         """Ask for history, as a user would."""
-        return RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), "test"))
+        return RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
 
     def work_off(self, request: Request, until: datetime | None = None, chunk: int = CHUNK) -> Request | None:
         """Work on a request until it is done."""

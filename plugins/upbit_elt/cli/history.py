@@ -19,7 +19,7 @@ from rich.text import Text
 from upbit_elt import backfill as steps
 from upbit_elt.cli.times import Moment
 from upbit_elt.collect.chunks import Tally
-from upbit_elt.collect.requests import Request
+from upbit_elt.collect.requests import Request, make_request
 from upbit_elt.settings import Settings, settings
 
 
@@ -44,13 +44,15 @@ def backfill(
     reboot), the DAG backfill_candle goes on with it by itself, and so does the same command. Without --from: go on
     with what is open, as that DAG does.
     """
-    here = settings()
+    here, now = settings(), datetime.now(UTC)
     if listing:
-        click.echo("\n".join(map(str, steps.book(here).all())) or "nothing was asked for")
-    elif cancelled:
-        click.echo(f"cancelled {steps.book(here).cancel(cancelled)}")
+        book = steps.book(here)
+        lines = [*map(str, book.all()), *(f"{path}: cannot be read, was set aside" for path in book.unreadable())]
+        click.echo("\n".join(lines) or "nothing was asked for")
+    elif cancelled is not None:
+        click.echo(str(steps.book(here).cancel(cancelled)))
     elif start:
-        _work_off(here, steps.request(here, start, end or datetime.now(UTC), markets, _run_id()))
+        _work_off(here, steps.request(here, make_request(start, end or now, markets, now, _run_id())))
     elif end or markets:
         raise click.UsageError("--to and --market need --from")
     else:

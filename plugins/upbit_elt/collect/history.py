@@ -98,7 +98,7 @@ class History:
         def keep(todo: list[str], left: list[str]) -> bool:
             nonlocal now
             now = _advanced(request, todo, left, worker, worker.tally.candles - start)
-            return self._save(now)
+            return self.book.save(now)
 
         scope = Scope(tuple(request.days()), request.start, request.end, request.markets, _last(request), keep)
         worker.emptiness.nothing_before.update(request.nothing_before)
@@ -106,13 +106,7 @@ class History:
         todo, _ = worker.go_through(scope)
         if not todo:
             now = next_pass(now, now.left, self._tools.clock.now())
-        return now if self._save(now) else None
-
-    def _save(self, request: Request) -> bool:
-        there = self.book.find(request.id) is not None
-        if there:
-            self.book.save(request)
-        return there
+        return now if self.book.save(now) else None
 
 
 def _last(request: Request) -> bool:

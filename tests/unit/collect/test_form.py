@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from upbit_elt.backfill import take_form
+from tests.support.clock import utc
+from upbit_elt.backfill import wanted_by
 from upbit_elt.errors import ConfigError
-from upbit_elt.settings import Settings
+
+NOW = utc(3, 30, 5)
 
 
 def test_an_empty_form_asks_for_nothing() -> None:
-    assert take_form(Settings(), {"start": None, "end": None, "markets": None, "cancel": None}, "test") is None
+    assert wanted_by({"start": None, "end": None, "markets": None, "cancel": None}, "test", NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -25,4 +28,15 @@ def test_an_empty_form_asks_for_nothing() -> None:
 )
 def test_a_form_that_makes_no_sense_is_refused(form: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        take_form(Settings(), form, "test")
+        wanted_by(form, "test", NOW)
+
+
+@pytest.mark.parametrize("form", [{"start": "2026-11-01"}, {"start": "2026-11-01", "end": "2026-11-24"}])
+def test_a_form_whose_task_is_tried_again_is_the_same_request(form: dict[str, Any]) -> None:
+    first, again = (wanted_by(form, "manual__1", NOW) for _ in range(2))
+    assert first is not None
+    assert first == again
+    assert first.end == NOW.replace(second=0), "until the form was sent, not until its task was tried"
+    later = wanted_by({"start": "2026-11-01"}, "manual__2", NOW + timedelta(minutes=1))
+    assert later is not None
+    assert later.id != first.id
