@@ -28,7 +28,7 @@ def close_day() -> None:
         return {
             "made": [published._asdict() for published in done.made],
             "mended": done.mended,
-            "holes": [f"{hole.market} {hole.start} to {hole.end}: {hole.reason}" for hole in done.holes[:20]],
+            "holes": [f"{hole.market} {hole.start} to {hole.end}: {hole.why}" for hole in done.holes[:20]],
             "waiting": done.waiting,
         }
 

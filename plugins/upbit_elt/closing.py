@@ -116,7 +116,7 @@ class Closer:
         def step(held: Lease) -> list[Published]:
             made = [publish.rewrite(self._lake, day, run_id, held, complete=True)]
             for hole in left:
-                words = f"{hole.market} {hole.start} to {hole.end}: {hole.reason}"
+                words = f"{hole.market} {hole.start} to {hole.end}: {hole.why}"
                 log.warning("%s is closed with a hole: %s", day, words)
             done.holes += left
             return made
@@ -157,4 +157,4 @@ def _words(left: list[Span]) -> str:
     first = left[0]
     markets = len({span.market for span in left})
     start, end = (moment.astimezone(KST) for moment in (first.start, first.end))
-    return f"{markets} markets have holes, as {first.market} {start:%H:%M} to {end:%H:%M} KST: {first.reason}"
+    return f"{markets} markets have holes, as {first.market} {start:%H:%M} to {end:%H:%M} KST: {first.why}"

@@ -20,6 +20,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
     │   ├── LakeConflict         a file of this name holds other rows (terminal)
     │   ├── LakeCorrupt          a file cannot be read as what its name says (terminal)
+    │   ├── LakeTooNew           a file was written by a newer release (terminal)
     │   ├── NotCollected         the lake does not know the market, the minute or the day
     │   └── LeaseHeld            another writer has the day (transient)
     ├── WarehouseError
@@ -112,6 +113,10 @@ class LakeConflict(LakeError):
 
 class LakeCorrupt(LakeError):
     """A file's content does not match its name or its footer."""
+
+
+class LakeTooNew(LakeError):
+    """A file was written by a newer release of this program, which has to read it; the message names the file."""
 
 
 class NotCollected(LakeError):

@@ -65,7 +65,7 @@ def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> N
         ("KRW-A", MINUTE, "asked"),
         ("KRW-B", MINUTE, "asked"),
     ]
-    assert coverage.spans[1].reason == "adopt:20261120021030_candel_data.parquet"
+    assert coverage.spans[1].detail == "adopt:20261120021030_candel_data.parquet"
 
     generation = ledger.current(world.lake, "candle", "261120")
     again = adopt_folder(world.settings, tmp_path)

@@ -17,10 +17,10 @@ from upbit_elt.candle import day_end, day_start, kst_day
 from upbit_elt.collect.chunks import Tally, Tools
 from upbit_elt.collect.history import History
 from upbit_elt.collect.requests import PASSES, RequestBook, check_markets
-from upbit_elt.collect.staging import UNLISTED
 from upbit_elt.collect.turns import Turns
 from upbit_elt.collect.window import Collected
 from upbit_elt.errors import UnknownMarket
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.read import read_sources
@@ -125,7 +125,10 @@ def test_a_market_ends_at_its_first_candle_and_the_coverage_says_so(world: World
     assert done.nothing_before.keys() == {late}
     before = kst_day(day_start(first_day) - timedelta(hours=1))
     spans = {span for coverage in read_sources(world.lake, before)[1] for span in coverage.spans}
-    assert {(s.market, s.state, s.reason) for s in spans} == {(old, "asked", ""), (late, "asked", UNLISTED)}
+    assert {(s.market, s.state, s.reason) for s in spans} == {
+        (old, "asked", HoleReason.NONE),
+        (late, "asked", HoleReason.NOT_LISTED),
+    }
 
     asked = len(world.wire.candle_requests())
     alone = world.work_off(world.request(start - timedelta(days=2000), start, late))
@@ -181,7 +184,7 @@ def test_a_market_that_never_answers_becomes_a_hole_with_its_reason(world: World
     assert (done.done is not None, done.left) == (True, ("261120", "261121"))
     holes = [hole for coverage in read_sources(world.lake, "261120")[1] for hole in coverage.holes()]
     assert {hole.market for hole in holes} == {bad}
-    assert all(hole.reason.startswith("Garbled") for hole in holes)
+    assert all(hole.reason is HoleReason.GARBLED for hole in holes)
     assert world.in_hive(FIRST, END) == [c for c in world.truth(FIRST, END) if c.market != bad]
 
     world.wire.spoil = lambda path, query: None

@@ -92,7 +92,7 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     assert world.fill_history(LATER).left == ()
     known = ledger.newest(world.lake)
     assert known is not None
-    holes = {span.market: span.reason for span in known.holes()}
+    holes = {span.market: span.detail for span in known.holes()}
     assert holes.keys() == {bad}
     assert "Code not found" in holes[bad]
     assert known.watermark[bad] == utc(3, 30), "the live runs of the market are not touched"

@@ -14,6 +14,7 @@ from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import Spoil, World, without
 from upbit_elt.candle import Candle, from_table, to_table
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.quality.explain import explain
@@ -144,7 +145,7 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
     world.lake.delete(f"{generation.path}/candle.parquet")
     lost = account(world)
     assert lost.unexplained() == 5 * 1440
-    assert {hole.reason for one in lost.accounts for hole in one.holes} == {"file lost"}
+    assert {hole.reason for one in lost.accounts for hole in one.holes} == {HoleReason.FILE_LOST}
     assert wanted(world.lake, world.clock.now()) == [DAY], "the next run of the DAG repairs it"
     (judged,) = world.prove(wanted(world.lake, world.clock.now()))
     assert (judged.verdict, judged.repaired) == ("proven", True)

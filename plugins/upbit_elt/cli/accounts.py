@@ -89,7 +89,8 @@ def _hole(hole: Hole) -> dict[str, Any]:
         "start": f"{wire(hole.start)}Z",
         "end": f"{wire(hole.end)}Z",
         "minutes": hole.minutes,
-        "reason": hole.reason,
+        "reason": hole.reason.label,
+        "code": hole.reason.value,
         "detail": hole.detail,
         "explained": hole.explained,
     }
@@ -131,8 +132,7 @@ def _hole_lines(accounts: Sequence[Account]) -> list[str]:
         names, more = markets[hole][:SHOWN], len(markets[hole]) - SHOWN
         who = ", ".join(names) + (f" and {more} more" if more > 0 else "")
         kind = "hole" if hole.explained else "HOLE"
-        words = f"{hole.reason} ({hole.detail})" if hole.detail else hole.reason
-        lines.append(f"{kind} {kst(hole.start)} to {kst(hole.end)}, {hole.minutes} min: {words}: {who}")
+        lines.append(f"{kind} {kst(hole.start)} to {kst(hole.end)}, {hole.minutes} min: {hole.words}: {who}")
     return lines
 
 
@@ -158,7 +158,7 @@ def _lines(chain: Chain) -> list[str]:
 def _evidence(found: Evidence) -> list[str]:
     lines = [f"{'file' if found.current else 'older file'} {found.path}, written by run {found.run}"]
     if found.span:
-        words = f" ({found.span.reason})" if found.span.reason else ""
+        words = f" ({found.span.why})" if found.span.why else ""
         lines.append(f"    {found.span.state}{words} {kst(found.span.start)} to {kst(found.span.end)}")
     return lines + [
         f"    candle: open {c.opening_price}, high {c.high_price}, low {c.low_price}, close {c.trade_price}, value "

@@ -23,7 +23,7 @@ def close(day: str | None, with_holes: bool) -> None:
     for published in done.made:
         click.echo(f"{published.day}: {published.rows} rows in {published.folder}/{published.file_name}")
     for hole in done.holes:
-        click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.reason}")
+        click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.why}")
     for mended in done.mended:
         click.echo(f"{mended}: shown in Hive now")
     for name, reason in done.waiting.items():

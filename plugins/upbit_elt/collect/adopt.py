@@ -29,11 +29,12 @@ from pydantic import ValidationError
 from upbit_elt.candle import FIELDS, KST, MINUTE, SCHEMA, Candle, day_end, day_start, days_between, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import SETTLE
-from upbit_elt.collect.staging import UNLISTED
 from upbit_elt.errors import BadFile, ConfigError
 from upbit_elt.exchange.models import MinuteCandle
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import gaps
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.coverage import Coverage, Span, gaps
+from upbit_elt.lake.coverage import Coverage, Span, by_market
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import Published, publish_generation
 from upbit_elt.lake.read import read_sources
@@ -174,7 +175,7 @@ def _publish(lake: Lake, day: str, kept: _Sieve, clock: Clock, found: Adopted) -
 
 
 def _span(candle: Candle, file_name: str) -> Span:
-    return Span(candle.market, candle.start, candle.start + MINUTE, "asked", f"adopt:{file_name}")
+    return Span(candle.market, candle.start, candle.start + MINUTE, "asked", detail=f"adopt:{file_name}")
 
 
 def _run(names: Iterable[str]) -> str:
@@ -184,12 +185,8 @@ def _run(names: Iterable[str]) -> str:
 
 def _known(lake: Lake, day: str) -> dict[str, list[Span]]:
     """What the lake has; a hole, and what the exchange calls not listed, may be filled."""
-    known: dict[str, list[Span]] = {}
-    for coverage in read_sources(lake, day)[1]:
-        for span in coverage.known():
-            if span.reason != UNLISTED:
-                known.setdefault(span.market, []).append(span)
-    return known
+    spans = (span for coverage in read_sources(lake, day)[1] for span in coverage.known())
+    return by_market(span for span in spans if span.reason is not HoleReason.NOT_LISTED)
 
 
 def _covers(known: dict[str, list[Span]], candle: Candle) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,13 +13,14 @@ from typing import cast
 from upbit_elt.candle import MINUTE, day_end, day_start
 from upbit_elt.clock import Clock
 from upbit_elt.collect.emptiness import Emptiness
-from upbit_elt.collect.fetch import Answer, fetch
+from upbit_elt.collect.fetch import Answer, Failure, fetch
 from upbit_elt.collect.plan import Ask, closed_until
 from upbit_elt.collect.staging import Day, requests_of
 from upbit_elt.collect.turns import Turns
 from upbit_elt.errors import ConfigError
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import Market
+from upbit_elt.intervals import Interval, pages
 from upbit_elt.lake import ledger
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage
@@ -36,8 +37,6 @@ CHUNK, MOST_DAYS = 300, 31
 PIECE = 7 * MAX_COUNT * MINUTE
 # Part of the markets that may be out of reach when a day is shown.
 FEW_MISSING = 0.1
-# How the failures of an exchange that is out begin; anything else is a market's own trouble.
-_OUT = ("banned", "RateLimited", "ServerTrouble", "Unreachable")
 
 
 @dataclass
@@ -197,7 +196,7 @@ class Worker:
         owners = _pieces(chunk)
         for work in (work for work in chunk if work.answered):
             self._finish(work, scope)
-        failures: list[str] = []
+        failures: list[Failure | None] = []
         answers = fetch(self._tools.client, list(owners), workers=self._tools.settings.workers, tick=self._held.renew)
         with closing(cast("Generator[Answer]", answers)):
             for answer in answers:
@@ -205,7 +204,7 @@ class Worker:
                 self._hear(owners.pop(answer.ask), answer, scope)
                 if self._turns.must_stop() or (not answer.candles and all(map(self.emptiness.known, owners))):
                     break
-        self._out = bool(failures) and all(failure.startswith(_OUT) for failure in failures)
+        self._out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
         if self._out:
             self._unreachable.clear()
         for work in (work for work in chunk if not work.finished):
@@ -217,7 +216,7 @@ class Worker:
     def _hear(self, works: list[_Work], answer: Answer, scope: Scope) -> None:
         ask = answer.ask
         self.emptiness.learn(answer)
-        lost = bool(answer.failure) and not answer.final
+        lost = answer.failure is not None and not answer.final
         if answer.failure:
             log.warning("history of %s, %s: %s", works[0].day.day, ask.market, answer.failure)
         if lost:
@@ -309,16 +308,9 @@ def _pieces(chunk: Iterable[_Work]) -> dict[Ask, list[_Work]]:
     found: dict[Ask, list[_Work]] = {}
     for market, row in rows.items():
         for start, end, works in row:
-            for first, last in _cut(start, end) if len(works) > 1 else [(start, end)]:
+            for first, last in pages(Interval(start, end), PIECE) if len(works) > 1 else [(start, end)]:
                 found[Ask(market, first, last)] = [work for work in works if _minutes(*work.day.part(first, last)) > 0]
     for works in found.values():
         for work in works:
             work.open += 1
     return {ask: found[ask] for ask in sorted(found, key=lambda ask: ask.end, reverse=True)}
-
-
-def _cut(start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
-    while end > start:
-        first = max(start, end - PIECE)
-        yield first, end
-        end = first

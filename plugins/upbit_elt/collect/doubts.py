@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from upbit_elt.candle import MINUTE
 from upbit_elt.collect.fetch import Answer
 from upbit_elt.collect.plan import PAGE, Ask, Plan
+from upbit_elt.intervals import Interval, difference, intersection
 from upbit_elt.lake.coverage import Doubt, Span
 
 # 1, 2, 4, ... minutes after it was found, the last time after 17 hours.
@@ -69,9 +70,8 @@ def healed(doubts: Iterable[Doubt], answers: Sequence[Answer], end: datetime) ->
     candles = [Span(c.market, c.start, c.start + MINUTE, "asked") for answer in answers for c in answer.candles]
     for market, start, stop, state, found in doubts:
         there = known[market] if end - found >= LATE else [span for span in candles if span.market == market]
-        for span in there if state == "hole" else ():
-            first, last = max(start, span.start), min(stop, span.end)
-            spans += [Span(market, first, last, "asked")] if first < last else []
+        shared = [intersection(Interval(start, stop), span) for span in there] if state == "hole" else []
+        spans += [Span(market, *piece, "asked") for piece in shared if piece]
     return spans
 
 
@@ -99,15 +99,5 @@ def after(
 
 
 def _without(doubt: Doubt, closed: Iterable[Span]) -> list[Doubt]:
-    rest = [doubt]
-    for span in closed:
-        if span.market == doubt.market:
-            rest = [piece for part in rest for piece in _cut(part, span)]
-    return rest
-
-
-def _cut(part: Doubt, span: Span) -> list[Doubt]:
-    if span.end <= part.start or span.start >= part.end:
-        return [part]
-    pieces = (part._replace(end=span.start), part._replace(start=span.end))
-    return [piece for piece in pieces if piece.end - piece.start >= timedelta(minutes=1)]
+    mine = [span for span in closed if span.market == doubt.market]
+    return [doubt._replace(start=start, end=end) for start, end in difference([doubt], mine)]

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from upbit_elt.candle import MINUTE
-from upbit_elt.collect.fetch import Answer
+from upbit_elt.collect.fetch import Answer, Failure
 from upbit_elt.collect.plan import Ask
-from upbit_elt.collect.staging import UNLISTED
 from upbit_elt.errors import ExchangeError
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Span
 
 log = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ class Emptiness:
         self._client = client
         self.nothing_before: dict[str, datetime] = {}
         self._pauses: dict[str, tuple[datetime, datetime]] = {}
-        self._gone: dict[str, str] = {}
+        self._gone: dict[str, Failure] = {}
 
     def learn(self, answer: Answer) -> None:
         """Take in an answer: of an empty one, ask how long it has been so; of a final failure, never ask again."""
         ask = answer.ask
-        if answer.final:
+        if answer.final and answer.failure:
             self._gone[ask.market] = answer.failure
         elif not answer.trouble and not answer.candles and self.known(ask) is None:
             self._probe(ask)
@@ -43,9 +43,9 @@ class Emptiness:
         """How the span is accounted for without a request, None when it has to be asked."""
         market, start, end = ask[:3]
         if market in self._gone:
-            return Span(market, start, end, "hole", self._gone[market])
+            return Span(market, start, end, "hole", *self._gone[market])
         if market in self.nothing_before and end <= self.nothing_before[market]:
-            return Span(market, start, end, "asked", UNLISTED)
+            return Span(market, start, end, "asked", HoleReason.NOT_LISTED)
         first, last = self._pauses.get(market, (end, end))
         return Span(market, start, end, "asked") if first <= start and end <= last else None
 

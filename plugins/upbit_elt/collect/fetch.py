@@ -9,15 +9,45 @@ from typing import NamedTuple
 
 from upbit_elt.candle import MINUTE, Candle, floor_minute
 from upbit_elt.collect.plan import Ask
-from upbit_elt.errors import BadAnswer, Banned, ExchangeError, UnknownMarket
+from upbit_elt.errors import (
+    BadAnswer,
+    Banned,
+    ExchangeError,
+    Garbled,
+    InvalidRequest,
+    RateLimited,
+    ServerTrouble,
+    UnknownMarket,
+    Unreachable,
+)
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.gate import Refused
 from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.exchange.pager import Arrived, UnusablePage, minutes_between
-from upbit_elt.lake.coverage import Span, gaps
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import gaps
+from upbit_elt.lake.coverage import Span, clip
 
 # A trade at a minute's very boundary may be counted to either side.
 BOUNDARY = timedelta(seconds=1)
+_REASONS: dict[type[ExchangeError], HoleReason] = {
+    Garbled: HoleReason.GARBLED,
+    InvalidRequest: HoleReason.INVALID_REQUEST,
+    RateLimited: HoleReason.RATE_LIMITED,
+    ServerTrouble: HoleReason.SERVER_TROUBLE,
+    UnknownMarket: HoleReason.DELISTED,
+    Unreachable: HoleReason.UNREACHABLE,
+}
+
+
+class Failure(NamedTuple):
+    """Why a request brought nothing; `detail` is in words."""
+
+    reason: HoleReason
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.reason.value}: {self.detail}"
 
 
 class Answer(NamedTuple):
@@ -32,7 +62,7 @@ class Answer(NamedTuple):
     ask: Ask
     candles: tuple[Candle, ...] = ()
     before: tuple[Candle, ...] = ()
-    failure: str = ""
+    failure: Failure | None = None
     final: bool = False
     holes: tuple[Span, ...] = ()
     refused: tuple[Refused, ...] = ()
@@ -42,18 +72,14 @@ class Answer(NamedTuple):
     @property
     def trouble(self) -> str:
         """Why not every minute of it is known, empty when all are."""
-        return self.failure or (self.holes[0].reason if self.holes else "")
+        return str(self.failure) if self.failure else self.holes[0].why if self.holes else ""
 
     def spans(self) -> list[Span]:
         """How the minutes of the asked span are accounted for."""
         market, start, end = self.ask[:3]
         if self.failure:
-            return [Span(market, start, end, "hole", self.failure)]
-        holes = [
-            hole._replace(start=max(hole.start, start), end=min(hole.end, end))
-            for hole in self.holes
-            if hole.start < end and hole.end > start
-        ]
+            return [Span(market, start, end, "hole", *self.failure)]
+        holes = list(clip(self.holes, start, end))
         return [*(Span(market, *piece, "asked") for piece in gaps(holes, start, end)), *holes]
 
 
@@ -82,11 +108,11 @@ def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
         if arrived.empty and ask.traded and not (arrived.rows or arrived.refused):
             raise BadAnswer(f"an empty answer, though {ask.market} traded at {ask.traded:%Y-%m-%dT%H:%M:%SZ}")
     except UnusablePage as error:
-        return Answer(ask, failure=f"BadAnswer: {error}", refused=error.refused)
+        return Answer(ask, failure=_failure(error), refused=error.refused)
     except UnknownMarket as error:
         return _unknown(client, ask, error)
     except ExchangeError as error:
-        return Answer(ask, failure=_words(error))
+        return Answer(ask, failure=_failure(error))
     candles = [row.to_candle() for row in arrived.rows]
     return Answer(
         ask,
@@ -104,16 +130,17 @@ def _unknown(client: UpbitClient, ask: Ask, error: UnknownMarket) -> Answer:
     try:
         listed = any(row.market == ask.market for row in client.markets())
     except ExchangeError as other:
-        return Answer(ask, failure=f"{_words(other)}, and before: {error}")
+        reason, detail = _failure(other)
+        return Answer(ask, failure=Failure(reason, f"{detail}, and before: {error}"))
     if listed:
-        return Answer(ask, failure=f"BadAnswer: {error}, though market/all lists it")
-    return Answer(ask, failure=_words(error), final=True)
+        return Answer(ask, failure=Failure(HoleReason.BAD_ANSWER, f"{error}, though market/all lists it"))
+    return Answer(ask, failure=_failure(error), final=True)
 
 
-def _words(error: ExchangeError) -> str:
+def _failure(error: ExchangeError) -> Failure:
     if isinstance(error, Banned):
-        return f"banned until {error.until:%Y-%m-%dT%H:%M:%SZ}"
-    return f"{type(error).__name__}: {error}"
+        return Failure(HoleReason.BANNED, f"until {error.until:%Y-%m-%dT%H:%M:%SZ}")
+    return Failure(_REASONS.get(type(error), HoleReason.BAD_ANSWER), str(error))
 
 
 def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:
@@ -125,12 +152,12 @@ def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:
     for row in arrived.refused:
         start, end = max(row.start, since - ask.overlap * MINUTE), min(row.end, ask.end)
         if start < end and not (end - start == MINUTE and start in there):
-            yield Span(ask.market, start, end, "hole", f"refused row: {row.reason}")
+            yield Span(ask.market, start, end, "hole", HoleReason.QUARANTINED_ROW, row.reason)
     if ask.traded is None:
         return
     either = {floor_minute(ask.traded - BOUNDARY), floor_minute(ask.traded + BOUNDARY)}
     minute = max(either)
     refused = any(row.start <= minute < row.end for row in arrived.refused)
     if since <= min(either) and minute < ask.end and not refused and not either & there:
-        reason = f"late row: the ticker says {ask.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
-        yield Span(ask.market, min(either), minute + MINUTE, "hole", reason)
+        detail = f"the ticker says {ask.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
+        yield Span(ask.market, min(either), minute + MINUTE, "hole", HoleReason.LATE_ROW, detail)

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import uuid4
 
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import Ask
 from upbit_elt.exchange.client import MAX_COUNT
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import gaps, joined_by_page, page_count
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.coverage import Coverage, Span, gaps, merge
+from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import decode, encode, read_coverage
 from upbit_elt.lake.publish import Published, publish_generation
 from upbit_elt.lake.read import latest
 from upbit_elt.lake.webhdfs import Lake
 
-# A hole whose reason begins so is not asked for again here: the exchange gives no history of the market, or gives a
-# row that cannot be right (which the reconciliation of the day asks for once more).
-FINAL = ("UnknownMarket", "refused row", "late row")
-# Reason of an asked span before the first candle that the exchange has of a market.
-UNLISTED = "not listed yet"
+PAGE = MAX_COUNT * MINUTE
 _READERS = 8
-Spans = dict[str, list[Span]]
 
 
 class Day:
@@ -42,8 +37,8 @@ class Day:
         self.complete = generation is not None and generation.complete
         staged = [entry for entry in lake.list(self._folder) if not entry.name.startswith("_")]
         self._staged = [(f"{self._folder}/{entry.name}", entry.size) for entry in staged]
-        self.shown = _by_market(_coverages(lake, [(file.path, file.size) for file in files]))
-        self.waiting = _by_market(_coverages(lake, self._staged))
+        self.shown = _spans(_coverages(lake, [(file.path, file.size) for file in files]))
+        self.waiting = _spans(_coverages(lake, self._staged))
         self._spans: list[Span] = []
         self._candles: list[Candle] = []
 
@@ -66,7 +61,7 @@ class Day:
         found = []
         for market, end in sorted(ends.items()):
             known = settled([*self.shown.get(market, []), *self.waiting[market]])
-            found += [Ask(market, *piece) for piece in _joined(gaps(known, *self.part(start, end)))]
+            found += [Ask(market, *piece) for piece in joined_by_page(gaps(known, *self.part(start, end)), PAGE)]
         return found
 
     @property
@@ -76,13 +71,15 @@ class Day:
         That no market was listed yet is worth no generation of a day that has none.
         """
         spans = [span for spans in self.waiting.values() for span in spans]
-        if not self.shown and all(span.reason == UNLISTED for span in spans):
+        if not self.shown and all(span.reason is HoleReason.NOT_LISTED for span in spans):
             return False
         return any(gaps(self._shown_for(span), span.start, span.end) for span in spans)
 
     def stage(self, run_id: str) -> None:
         """Keep the answers in `_backfill/` until the day is published."""
-        self._spans = [span for span in self._spans if span.reason != UNLISTED]  # costs nothing to learn again
+        self._spans = [
+            span for span in self._spans if span.reason is not HoleReason.NOT_LISTED
+        ]  # costs nothing to learn again
         if not self._spans:
             return
         path = f"{self._folder}/{uuid4().hex}.parquet"
@@ -121,30 +118,12 @@ class Day:
 
 def requests_of(ask: Ask) -> int:
     """Requests that an ask takes at most."""
-    return math.ceil((ask.end - ask.start) / (MAX_COUNT * MINUTE))
+    return page_count(ask, PAGE)
 
 
 def settled(spans: Iterable[Span]) -> list[Span]:
     """The spans that asking again would not change."""
-    return [span for span in spans if span.state != "hole" or span.reason.startswith(FINAL)]
-
-
-def _joined(pieces: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
-    """Neighbouring spans as one where that takes no more requests: the known minutes between come free."""
-    last: tuple[datetime, datetime] | None = None
-    for piece in pieces:
-        if last and _cost(last[0], piece[1]) <= _cost(*last) + _cost(*piece):
-            last = last[0], piece[1]
-            continue
-        if last:
-            yield last
-        last = piece
-    if last:
-        yield last
-
-
-def _cost(start: datetime, end: datetime) -> int:
-    return math.ceil((end - start) / timedelta(minutes=MAX_COUNT))
+    return [span for span in spans if span.state != "hole" or span.reason.final]
 
 
 def _coverage(spans: list[Span], run_id: str) -> Coverage:
@@ -159,9 +138,5 @@ def _coverages(lake: Lake, files: list[tuple[str, int]]) -> Iterator[Coverage]:
         yield from pool.map(lambda file: read_coverage(lake, *file), files)
 
 
-def _by_market(coverages: Iterable[Coverage]) -> Spans:
-    spans: Spans = defaultdict(list)
-    for coverage in coverages:
-        for span in coverage.spans:
-            spans[span.market].append(span)
-    return spans
+def _spans(coverages: Iterable[Coverage]) -> dict[str, list[Span]]:
+    return by_market(span for coverage in coverages for span in coverage.spans)

@@ -18,7 +18,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.aside import set_aside
-from upbit_elt.lake.coverage import Coverage, Doubt, Span
+from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.publish import Published, publish_generation, publish_window, roll_up
 from upbit_elt.lake.read import latest, read_sources
@@ -233,12 +233,8 @@ class _Mends(NamedTuple):
     def of(self, day: str) -> _Mends:
         """Those of a KST day."""
         first, last = day_start(day), day_end(day)
-        spans = [
-            span._replace(start=max(span.start, first), end=min(span.end, last))
-            for span in self.healed
-            if span.start < last and span.end > first
-        ]
-        return _Mends([candle for candle in self.candles if kst_day(candle.start) == day], spans)
+        mine = [candle for candle in self.candles if kst_day(candle.start) == day]
+        return _Mends(mine, list(clip(self.healed, first, last)))
 
 
 class _Round(NamedTuple):
@@ -266,10 +262,10 @@ def _ends(markets: Sequence[str], watermark: dict[str, datetime], end: datetime)
 
 
 def _summary(rounds: Sequence[_Round], markets: int) -> Collected:
-    holes = tuple(f"{span.market}: {span.reason}" for span in rounds[-1].coverage.holes())
+    holes = tuple(f"{span.market}: {span.why}" for span in rounds[-1].coverage.holes())
     for span in rounds[-1].coverage.holes():
         level = logging.INFO if span.market in rounds[-1].unknown else logging.WARNING
-        log.log(level, "hole, asked again later: %s %s to %s: %s", span.market, span.start, span.end, span.reason)
+        log.log(level, "hole, asked again later: %s %s to %s: %s", span.market, span.start, span.end, span.why)
     added = tuple(sorted({name for part in rounds for name in part.added}))
     if added:
         log.warning("the exchange's candles have fields that are new here and not stored: %s", ", ".join(added))

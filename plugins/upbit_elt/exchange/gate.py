@@ -53,6 +53,7 @@ class _Read(NamedTuple):
     start: datetime | None  # None when the row's time cannot be believed
     candle: MinuteCandle | None
     reason: str
+    repeated: bool = False  # another row stands for its minute
 
 
 def judge(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
@@ -138,7 +139,8 @@ def _without_doubles(read: Sequence[_Read]) -> list[_Read]:
             kept.append(item if same else item._replace(candle=None, reason=item.reason or "two rows of one minute"))
             said[item.start] = item.raw
         else:
-            kept.append(item._replace(candle=None, reason=item.reason or "a second row of the same minute"))
+            reason = item.reason or "a second row of the same minute"
+            kept.append(item._replace(candle=None, reason=reason, repeated=not item.reason))
     return kept
 
 
@@ -147,7 +149,6 @@ def _in_doubt(
 ) -> tuple[datetime | None, datetime]:
     """Minutes that a refused row leaves open; start None when nothing behind it says how far they reach."""
     if item.start is not None:
-        doubled = item.reason == "a second row of the same minute"
-        return item.start, item.start if doubled else item.start + unit * MINUTE
+        return item.start, item.start if item.repeated else item.start + unit * MINUTE
     older = next((other.start for other in later if other.start is not None), None)
     return (None, newer) if older is None else (min(older + unit * MINUTE, newer), newer)

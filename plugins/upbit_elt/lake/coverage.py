@@ -6,31 +6,46 @@ A minute of an asked span without a row had no trade; a minute of no span was ne
 from __future__ import annotations
 
 import json
+import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from upbit_elt.errors import LakeCorrupt
+from upbit_elt.errors import LakeCorrupt, LakeTooNew
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import difference, union
+from upbit_elt.lake import old_footers
 from upbit_elt.lake.layout import parse_stamp, stamp
 
 FOOTER_KEY = b"upbit_elt.coverage"
+# 2: reasons are HoleReasons with a detail; 1: sentences (see old_footers).
+VERSION = 2
+# Ends a footer since version 2, so that damage is never taken for a newer release.
+_CHECKSUM = b',"crc32":'
 State = Literal["asked", "quiet", "hole"]
 
 
 class Span(NamedTuple):
     """A half-open span [start, end) (UTC minutes) of one market and how it is accounted for.
 
-    `asked`: the exchange answered, absent minutes had no trade. `quiet`: the ticker's last trade was older.
-    `hole`: not known, `reason` says why; the watermark stays before it, so that the next run asks again.
+    `asked`: the exchange answered, absent minutes had no trade; with the reason NOT_LISTED it answered that the market
+    has nothing older. `quiet`: the ticker's last trade was older. `hole`: not known, `reason` says why; the watermark
+    stays before it, so that the next run asks again. `detail` is for people: the exchange's words, or a file's name.
     """
 
     market: str
     start: datetime
     end: datetime
     state: State
-    reason: str = ""
+    reason: HoleReason = HoleReason.NONE
+    detail: str = ""
+
+    @property
+    def why(self) -> str:
+        """Reason and detail in words."""
+        return ": ".join(filter(None, (self.reason.value, self.detail)))
 
 
 class Doubt(NamedTuple):
@@ -74,11 +89,7 @@ class Coverage:
 
     def clipped(self, start: datetime, end: datetime) -> Coverage:
         """The part of it within [start, end); the watermark of every market ends at `end` at the latest."""
-        spans = tuple(
-            span._replace(start=max(span.start, start), end=min(span.end, end))
-            for span in self.spans
-            if span.start < end and span.end > start
-        )
+        spans = tuple(clip(self.spans, start, end))
         inside = {market: min(moment, end) for market, moment in self.watermark.items()}
         doubts = self.doubts and tuple(d._replace(end=min(d.end, end)) for d in self.doubts if d.start < end)
         return Coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, doubts)
@@ -87,14 +98,15 @@ class Coverage:
         """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
         names = sorted({s.market for s in self.spans} | {d.market for d in self.doubts or ()} | set(self.watermark))
         index = {name: position for position, name in enumerate(names)}
-        spans: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+        spans: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(list)
         marks: dict[str, list[int]] = defaultdict(list)
         for span in self.spans:
-            spans[stamp(span.start), stamp(span.end), span.state, span.reason].append(index[span.market])
+            key = stamp(span.start), stamp(span.end), span.state, span.reason.value, span.detail
+            spans[key].append(index[span.market])
         for market, moment in self.watermark.items():
             marks[stamp(moment)].append(index[market])
         document = {
-            "version": 1,
+            "version": VERSION,
             "start": stamp(self.start),
             "end": stamp(self.end),
             "run": self.run,
@@ -104,25 +116,39 @@ class Coverage:
         }
         if self.doubts is not None:
             document["doubts"] = _doubts_document(self.doubts, index)
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json.dumps(document, separators=(",", ":")).encode()
+        return text[:-1] + _CHECKSUM + str(zlib.crc32(text)).encode() + b"}"
 
     @classmethod
     def from_json(cls, data: bytes) -> Coverage:
-        """The coverage that `to_json` wrote. Raises LakeCorrupt on anything else."""
+        """The coverage that `to_json` of this release or of one before wrote.
+
+        Raises:
+            LakeTooNew: a newer release wrote it.
+            LakeCorrupt: it is anything else.
+        """
         try:
+            text, mark, checksum = data.rpartition(_CHECKSUM)
+            if mark and int(checksum[:-1]) != zlib.crc32(text + b"}"):
+                raise ValueError("its checksum is wrong")
             return cls._from_document(json.loads(data))
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise LakeCorrupt(f"a Parquet footer's coverage cannot be read: {error!r}") from error
 
     @classmethod
     def _from_document(cls, document: dict[str, Any]) -> Coverage:
-        if document["version"] != 1:
-            raise ValueError(f"coverage version {document['version']} is newer than this program")
+        version = document["version"]
+        if type(version) is not int:
+            raise TypeError(f"version {version!r}")
+        if version > VERSION:
+            raise LakeTooNew(f"coverage of version {version}; this release reads up to {VERSION}: start the newer one")
         names = document["markets"]
+        rows = document["spans"] if version == VERSION else map(old_footers.span_row, document["spans"])
         spans = tuple(
-            Span(names[position], first, last, state, reason)
-            for start, end, state, reason, positions in document["spans"]
-            for first, last in [(parse_stamp(start), parse_stamp(end))]  # once for all of its markets
+            Span(names[position], *place)
+            for start, end, state, reason, detail, positions in rows
+            # once for all of its markets
+            for place in [(parse_stamp(start), parse_stamp(end), state, HoleReason(reason), detail)]
             for position in positions
         )
         marks = {
@@ -159,10 +185,8 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     parts = list(coverages)
     known = [span for part in parts for span in part.known()]
     holes = [span for part in parts for span in part.holes()]
-    by_market: dict[str, list[Span]] = defaultdict(list)
-    for span in known:
-        by_market[span.market].append(span)
-    left = [rest for hole in holes for rest in _without(hole, by_market[hole.market])]
+    of = by_market(known)
+    left = [rest for hole in holes for rest in _without(hole, of[hole.market])]
     marks: dict[str, datetime] = {}
     for part in parts:
         for market, moment in part.watermark.items():
@@ -173,53 +197,29 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     return Coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks, doubts)
 
 
-def gaps(spans: Iterable[Span], start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-    """What of [start, end) (UTC) none of one market's spans mentions, oldest first."""
-    left = []
-    for first, last in covered(spans):
-        if first > start:
-            left.append((start, min(first, end)))
-        start = max(start, last)
-        if start >= end:
-            return left
-    return [*left, (start, end)] if start < end else left
+def clip(spans: Iterable[Span], start: datetime, end: datetime) -> Iterator[Span]:
+    """The parts of the spans within [start, end) (UTC)."""
+    for span in spans:
+        if span.start < end and span.end > start:
+            yield span._replace(start=max(span.start, start), end=min(span.end, end))
 
 
-def covered(spans: Iterable[Span]) -> list[tuple[datetime, datetime]]:
-    """The union of one market's spans, as disjoint half-open spans (UTC), oldest first."""
-    union: list[tuple[datetime, datetime]] = []
-    for span in sorted(spans, key=lambda s: s.start):
-        if union and span.start <= union[-1][1]:
-            union[-1] = union[-1][0], max(union[-1][1], span.end)
-        else:
-            union.append((span.start, span.end))
-    return union
+def by_market(spans: Iterable[Span]) -> dict[str, list[Span]]:
+    """The spans of each market, in their order; asking for a market without one gives []."""
+    found: dict[str, list[Span]] = defaultdict(list)
+    for span in spans:
+        found[span.market].append(span)
+    return found
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
-    """Touching or overlapping spans of one market, state and reason made one."""
-    joined: list[Span] = []
-    for span in sorted(spans, key=lambda s: (s.market, s.state, s.reason, s.start)):
-        last = joined[-1] if joined else None
-        same = last and (last.market, last.state, last.reason) == (span.market, span.state, span.reason)
-        if last and same and span.start <= last.end:
-            joined[-1] = last._replace(end=max(last.end, span.end))
-        else:
-            joined.append(span)
-    return joined
+    """Touching or overlapping spans of one market, state, reason and detail made one."""
+    alike: dict[tuple[str, State, HoleReason, str], list[Span]] = defaultdict(list)
+    for span in spans:
+        alike[span.market, span.state, span.reason, span.detail].append(span)
+    return [same[0]._replace(start=start, end=end) for same in alike.values() for start, end in union(same)]
 
 
 def _without(hole: Span, known: Iterable[Span]) -> list[Span]:
     """What of a hole no known span of its market accounts for."""
-    rest = [hole]
-    for span in known:
-        rest = [piece for part in rest for piece in _cut(part, span)]
-    return rest
-
-
-def _cut(part: Span, span: Span) -> list[Span]:
-    if span.end <= part.start or span.start >= part.end:
-        return [part]
-    before = part._replace(end=span.start)
-    after = part._replace(start=span.end)
-    return [piece for piece in (before, after) if piece.end - piece.start >= timedelta(minutes=1)]
+    return [hole._replace(start=start, end=end) for start, end in difference([hole], known)]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upbit_elt.candle import SCHEMA
-from upbit_elt.errors import LakeCorrupt
+from upbit_elt.errors import LakeCorrupt, LakeTooNew
 from upbit_elt.lake.coverage import FOOTER_KEY, Coverage
 from upbit_elt.lake.webhdfs import Lake
 
@@ -57,7 +57,12 @@ def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
 
 
 def coverage_of(data: bytes, path: str) -> Coverage:
-    """Coverage in the footer of Parquet bytes (the file's end is enough). Raises LakeCorrupt when absent."""
+    """Coverage in the footer of Parquet bytes (the file's end is enough).
+
+    Raises:
+        LakeTooNew: a newer release wrote it.
+        LakeCorrupt: there is none, or it cannot be read.
+    """
     try:
         found = (pq.read_metadata(io.BytesIO(data)).metadata or {}).get(FOOTER_KEY)
     except pa.ArrowException as error:
@@ -66,6 +71,8 @@ def coverage_of(data: bytes, path: str) -> Coverage:
         raise LakeCorrupt(f"{path}: its footer says nothing about coverage; was it written by another program?")
     try:
         return Coverage.from_json(_unpacked(found))
+    except LakeTooNew as error:
+        raise LakeTooNew(f"{path}: {error}") from error
     except (ValueError, zlib.error) as error:
         raise LakeCorrupt(f"{path}: its footer's coverage cannot be unpacked: {error}") from error
 

@@ -5,15 +5,15 @@ The caller holds the day's lease.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import pyarrow as pa
 
 from upbit_elt.candle import SCHEMA, day_end, day_start
 from upbit_elt.errors import LakeConflict, LakeCorrupt
+from upbit_elt.intervals import overlaps, union
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.coverage import Coverage, Span, covered, merge
+from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.generation import SOURCES, Published, lineage, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode, read_coverage
@@ -52,14 +52,12 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
 
 def _overlaps(lake: Lake, day: str, generation: ledger.Generation, name: str, coverage: Coverage) -> bool:
     """Whether another file of the generation accounts for a minute that the window does too."""
-    mine: dict[str, list[Span]] = defaultdict(list)
-    for span in coverage.known():
-        mine[span.market].append(span)
+    mine = by_market(coverage.known())
     for file in ledger.files(lake, generation, day):
         if file.path.endswith(f"/{name}") or file.end <= coverage.start or file.start >= coverage.end:
             continue
         theirs = read_coverage(lake, file.path, file.size).known()
-        if any(span.start < own.end and own.start < span.end for span in theirs for own in mine[span.market]):
+        if any(overlaps(span, own) for span in theirs for own in mine[span.market]):
             return True
     return False
 
@@ -129,13 +127,8 @@ def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> 
 def _compare(parts: list[Coverage], whole: Coverage) -> None:
     """The coverage of the whole accounts for every minute that a part does."""
     start, end = whole.start, whole.end
-    known: dict[str, list[Span]] = defaultdict(list)
-    for span in whole.known():
-        known[span.market].append(span)
-    sought: dict[str, list[Span]] = defaultdict(list)
-    for part in parts:
-        for span in part.clipped(start, end).known():
-            sought[span.market].append(span)
-    lost = [market for market, spans in sought.items() if covered(spans) != covered(known[market])]
+    known = by_market(whole.known())
+    sought = by_market(span for part in parts for span in part.clipped(start, end).known())
+    lost = [market for market, spans in sought.items() if union(spans) != union(known[market])]
     if lost:
         raise LakeCorrupt(f"the coverage of {', '.join(sorted(lost)[:5])} was lost in merging; nothing was switched")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 
 from upbit_elt.candle import day_end, day_start
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import Interval, gaps, overlaps
 from upbit_elt.lake import ledger
-from upbit_elt.lake.coverage import Coverage, Span, gaps
+from upbit_elt.lake.coverage import Coverage, Span, by_market
 from upbit_elt.lake.parquet import read_coverage
 from upbit_elt.lake.webhdfs import Lake
-
-NOT_ASKED = "not asked for yet"
 
 
 def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
@@ -23,14 +21,13 @@ def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
     """
     generation = ledger.current(lake, "candle", day)
     files = ledger.files(lake, generation, day) if generation else []
-    known: dict[str, list[Span]] = defaultdict(list)
-    holes: dict[str, list[Span]] = defaultdict(list)
-    for span in (span for file in files for span in read_coverage(lake, file.path, file.size).spans):
-        (holes if span.state == "hole" else known)[span.market].append(span)
+    coverages = [read_coverage(lake, file.path, file.size) for file in files]
+    known = by_market(span for coverage in coverages for span in coverage.known())
+    holes = by_market(span for coverage in coverages for span in coverage.holes())
     return [
-        Span(market, start, end, "hole", _reason(holes[market], start, end))
+        Span(market, *gap, "hole", *_reason(holes[market], gap))
         for market in sorted(listed(live) & (known.keys() | holes.keys()))
-        for start, end in gaps(known[market], day_start(day), day_end(day))
+        for gap in gaps(known[market], day_start(day), day_end(day))
     ]
 
 
@@ -46,6 +43,6 @@ def listed(live: Coverage) -> set[str]:
     return {span.market for span in live.spans if span.end == live.end}
 
 
-def _reason(holes: Iterable[Span], start: datetime, end: datetime) -> str:
-    reasons = [hole.reason for hole in holes if hole.start < end and hole.end > start]
-    return reasons[-1] if reasons else NOT_ASKED
+def _reason(holes: Iterable[Span], gap: Interval) -> tuple[HoleReason, str]:
+    reasons = [(hole.reason, hole.detail) for hole in holes if overlaps(hole, gap)]
+    return reasons[-1] if reasons else (HoleReason.NOT_ASKED, "")

@@ -14,7 +14,8 @@ from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
-from upbit_elt.lake.coverage import Span, covered
+from upbit_elt.intervals import union
+from upbit_elt.lake.coverage import by_market
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -49,13 +50,9 @@ class Comparison:
 
 def accounted(lake: Lake, start: datetime, end: datetime) -> list[Ask]:
     """The spans within [start, end) (UTC) that the lake claims to know: candles are there, or there was no trade."""
-    spans: dict[str, list[Span]] = defaultdict(list)
-    for day in days_between(start, end):
-        for coverage in read_sources(lake, day, start, end)[1]:
-            for span in coverage.clipped(start, end).spans:
-                if span.state != "hole":
-                    spans[span.market].append(span)
-    return [Ask(market, *piece) for market in sorted(spans) for piece in covered(spans[market])]
+    coverages = (found for day in days_between(start, end) for found in read_sources(lake, day, start, end)[1])
+    spans = by_market(span for coverage in coverages for span in coverage.clipped(start, end).known())
+    return [Ask(market, *piece) for market in sorted(spans) for piece in union(spans[market])]
 
 
 def compare(

@@ -6,13 +6,14 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pyarrow as pa
 
 from upbit_elt.candle import SCHEMA, day_end, day_start, to_table
 from upbit_elt.collect.fetch import Answer
 from upbit_elt.collect.plan import Ask
+from upbit_elt.intervals import Interval, union
 from upbit_elt.lake import ledger
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
@@ -146,14 +147,8 @@ class Day:
         )
 
 
-def _spans(found: Iterable[Difference]) -> list[tuple[datetime, datetime]]:
-    spans: list[tuple[datetime, datetime]] = []
-    for hour in sorted({difference.hour for difference in found}):
-        if spans and spans[-1][1] == hour:
-            spans[-1] = spans[-1][0], hour + HOUR
-        else:
-            spans.append((hour, hour + HOUR))
-    return spans
+def _spans(found: Iterable[Difference]) -> list[Interval]:
+    return union(Interval(difference.hour, difference.hour + HOUR) for difference in found)
 
 
 def batches(days: Iterable[str], most: timedelta) -> list[list[str]]:

@@ -17,7 +17,7 @@ from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import proofs
-from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, grid_of
+from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of
 from upbit_elt.quality.proofs import DayProof, Proof
 
 _WORDS = {PROVEN: "empty (proven)", ASKED: "empty (asked)", QUIET: "empty (quiet)", CANDLE: "candle"}
@@ -64,8 +64,8 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
         raise NotCollected(f"{_kst(minute)} is before collection began: the lake's first minute is {_kst(began)}")
     grid = grid_of(lake, known, firsts, day, minute, minute + MINUTE)
     row = grid.markets.index(market)
-    name, detail = grid.reasons[grid.reason[row, 0]]
-    state = _WORDS.get(int(grid.state[row, 0]), f"hole: {name}{f' ({detail})' if detail else ''}")
+    hole = Hole(minute, minute + MINUTE, *grid.reasons[grid.reason[row, 0]])
+    state = _WORDS.get(int(grid.state[row, 0]), f"hole: {hole.words}")
     day_state, judgement = proofs.state_of(lake, day)
     return Chain(
         market=market,

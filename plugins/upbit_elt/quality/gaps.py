@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_end, day_start, days_between
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, decode, read_coverage
@@ -42,17 +43,7 @@ from upbit_elt.quality.hours import HOUR
 UNASKED, HOLE, QUIET, ASKED, PROVEN, CANDLE = range(6)
 OUTAGE = 5
 OUTAGE_MARKETS = 20  # of fewer, a pause of all may be chance
-BEGIN, UNLISTED, DELISTED, VENUE = "before collection began", "not listed yet", "delisted", "venue outage"
-NEVER, LOST, FAILED = "never asked", "file lost", "failed request"
-EXPLAINED = frozenset({BEGIN, UNLISTED, DELISTED, VENUE})
 _READERS = 8
-# How the words of a hole's reason begin, and what it is then; any other is a failed request.
-_KINDS = {
-    "UnknownMarket": DELISTED,
-    "refused row": "refused row",
-    "late row": "late row",
-    UNLISTED: UNLISTED,
-}
 _KEYS = pa.schema([(name, pa.string()) for name in KEY])
 
 
@@ -61,7 +52,7 @@ class Hole(NamedTuple):
 
     start: datetime
     end: datetime
-    reason: str
+    reason: HoleReason
     detail: str = ""
 
     @property
@@ -70,9 +61,15 @@ class Hole(NamedTuple):
         return int((self.end - self.start) / MINUTE)
 
     @property
+    def words(self) -> str:
+        """The reason for people, with what the exchange or the lake said."""
+        said = f"{self.reason.value}: {self.detail}" if self.reason.failed_request else self.detail
+        return f"{self.reason.label} ({said})" if said else self.reason.label
+
+    @property
     def explained(self) -> bool:
         """Whether the exchange has nothing to give there."""
-        return self.reason in EXPLAINED
+        return self.reason.explained
 
 
 @dataclass
@@ -101,7 +98,7 @@ class Grid(NamedTuple):
     markets: Sequence[str]
     state: NDArray[np.uint8]
     reason: NDArray[np.int32]
-    reasons: Sequence[tuple[str, str]]
+    reasons: Sequence[tuple[HoleReason, str]]
 
 
 class Ledger(NamedTuple):
@@ -127,7 +124,7 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
     began = min(firsts.began() or end, end)
     if start < began:
         for one in found.values():
-            one.holes.append(Hole(start, began, BEGIN))
+            one.holes.append(Hole(start, began, HoleReason.BEFORE_COLLECTION))
     for day in days_between(max(start, began), end):
         grid = grid_of(lake, known, firsts, day, max(start, began, day_start(day)), min(end, day_end(day)))
         silent += outages(grid)
@@ -145,7 +142,7 @@ def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: dateti
     reason = np.zeros((len(markets), width), np.int32)
     reasons = _Reasons()
     lost = lost_folder(lake, day)
-    never = reasons.number(LOST, lost) if lost else reasons.number(NEVER)
+    never = reasons.number(HoleReason.FILE_LOST, lost) if lost else reasons.number(HoleReason.NOT_ASKED)
     grid = Grid(start, markets, state, reason, reasons)
     rows = {market: row for row, market in enumerate(markets)}
     counts: Counter[str] = Counter()
@@ -216,14 +213,14 @@ def read_keys(lake: Lake, day: str, start: datetime, end: datetime) -> Iterator[
             yield decode(data, path, _KEYS), coverage_of(data, path)
 
 
-class _Reasons(list[tuple[str, str]]):
+class _Reasons(list[tuple[HoleReason, str]]):
     """Reasons by number; 0 is none."""
 
     def __init__(self) -> None:
-        super().__init__([("", "")])
-        self._numbers: dict[tuple[str, str], int] = {}
+        super().__init__([(HoleReason.NONE, "")])
+        self._numbers: dict[tuple[HoleReason, str], int] = {}
 
-    def number(self, reason: str, detail: str = "") -> int:
+    def number(self, reason: HoleReason, detail: str = "") -> int:
         key = (reason, detail)
         if key not in self._numbers:
             self._numbers[key] = len(self)
@@ -236,13 +233,12 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
     if span.market not in rows or first >= last:
         return
     # a backfill found that the market has nothing older: asked, but no minute of a market
-    state = "hole" if span.reason == UNLISTED else span.state
+    state = "hole" if span.reason is HoleReason.NOT_LISTED else span.state
     row, level = rows[span.market], {"asked": ASKED, "quiet": QUIET, "hole": HOLE}[state]
     part = grid.state[row, first:last]
     np.maximum(part, level, out=part)
     if level == HOLE:
-        name = _KINDS.get(span.reason.partition(":")[0], FAILED)
-        grid.reason[row, first:last] = reasons.number(name, span.reason)
+        grid.reason[row, first:last] = reasons.number(span.reason, span.detail)
 
 
 def _mark_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
@@ -272,13 +268,13 @@ def _mark_proven(
 def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts, never: int) -> None:
     """Give unasked minutes their reason, and failed ones that of an outage."""
     outage = _outage(grid)
-    failed = {number for number, (name, _) in enumerate(reasons) if name == FAILED}
+    failed = {number for number, (name, _) in enumerate(reasons) if name.failed_request}
     for row, market in enumerate(grid.markets):
         state, reason = grid.state[row], grid.reason[row]
         reason[state > HOLE] = 0
         hit = outage & (state == HOLE) & np.isin(reason, list(failed))
         for number in np.unique(reason[hit]).tolist():
-            reason[hit & (reason == number)] = reasons.number(VENUE, reasons[number][1])
+            reason[hit & (reason == number)] = reasons.number(HoleReason.VENUE_OUTAGE, reasons[number][1])
         if (state == UNASKED).any():
             _name_unasked(grid, row, reasons, never, known.watermark[market], firsts.of(market))
 
@@ -289,8 +285,10 @@ def _name_unasked(
     unasked, reason = grid.state[row] == UNASKED, grid.reason[row]
     minutes = np.arange(len(unasked))
     reason[unasked] = never
-    reason[unasked & (minutes < (_column(grid, first) if first else len(minutes)))] = reasons.number(UNLISTED)
-    reason[unasked & (minutes >= _column(grid, watermark))] = reasons.number(DELISTED)
+    reason[unasked & (minutes < (_column(grid, first) if first else len(minutes)))] = reasons.number(
+        HoleReason.NOT_LISTED
+    )
+    reason[unasked & (minutes >= _column(grid, watermark))] = reasons.number(HoleReason.DELISTED)
 
 
 def outages(grid: Grid) -> list[tuple[datetime, datetime]]:

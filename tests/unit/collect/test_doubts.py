@@ -6,11 +6,13 @@ from tests.support.clock import utc
 from tests.unit.forecast.market import candle
 from upbit_elt.candle import MINUTE
 from upbit_elt.collect.doubts import LATE, TRIES, after, again, healed, quiet_since
-from upbit_elt.collect.fetch import Answer
+from upbit_elt.collect.fetch import Answer, Failure
 from upbit_elt.collect.plan import Ask, Plan, make_plan
 from upbit_elt.exchange.models import Ticker
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Doubt, Span
 
+DOWN = Failure(HoleReason.SERVER_TROUBLE, "503")
 HOLE = Doubt("KRW-A", utc(3, 1), utc(3, 2), "hole", utc(3, 2))
 NOTHING = Plan((), ())
 MUCH_LATER = HOLE.found + LATE
@@ -54,12 +56,12 @@ def test_holes_of_one_page_are_one_request_and_a_market_that_left_is_asked_no_mo
 
 def test_what_an_answer_says_is_no_longer_in_doubt() -> None:
     wide = HOLE._replace(start=utc(3), end=utc(3, 3))
-    refused = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", "again")
+    refused = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", HoleReason.QUARANTINED_ROW, "again")
     spans = healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), holes=(refused,))], MUCH_LATER)
     assert [(span.start, span.end) for span in spans] == [(utc(3), utc(3, 1)), (utc(3, 2), utc(3, 3))]
     (left,) = after([wide], NOTHING, [], spans, utc(3, 6))
     assert (left.start, left.end, left.found) == (utc(3, 1), utc(3, 2), utc(3, 2))
-    assert healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), failure="down")], MUCH_LATER) == []
+    assert healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), failure=DOWN)], MUCH_LATER) == []
 
 
 def test_a_skip_is_remembered_until_the_market_is_asked() -> None:
@@ -80,7 +82,7 @@ def test_a_ticker_that_contradicts_an_earlier_skip_makes_a_request_that_reaches_
     plan = make_plan(["KRW-A"], seen, {"KRW-A": utc(3, 2)}, utc(3, 4), utc(0), quiet_since([skipped]))
     assert [(ask.start, ask.since) for ask in plan.asks] == [(utc(3, 2), utc(3))]
     assert after([skipped], plan, [Answer(plan.asks[0])], [], utc(3, 4)) == ()
-    assert after([skipped], plan, [Answer(plan.asks[0], failure="down")], [], utc(3, 4)) == (skipped,)
+    assert after([skipped], plan, [Answer(plan.asks[0], failure=DOWN)], [], utc(3, 4)) == (skipped,)
 
 
 def test_nothing_older_has_to_be_heard_twice() -> None:

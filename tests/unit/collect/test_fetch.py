@@ -12,6 +12,7 @@ from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import LeaseHeld
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.holes import HoleReason
 
 ASKS = [Ask(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
 
@@ -49,7 +50,8 @@ def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Pa
     answers = list(fetch(client, ASKS, workers=2, tick=lambda: None))
     client.close()
     assert len(answers) == len(ASKS)
-    assert all(answer.failure.startswith("banned until 2026-11-24T02:01") for answer in answers)
+    assert {answer.failure and answer.failure.reason for answer in answers} == {HoleReason.BANNED}
+    assert all("until 2026-11-24T02:01" in answer.trouble for answer in answers)
     assert not any(answer.final for answer in answers)
     assert len(adapter.requests) <= 2
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.unit.flask_app.world import MARKETS, NOON, World, candle, minutes, trades
 from upbit_elt.candle import day_end, day_start, kst_day, to_table
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import encode
 from upbit_elt.quality import proofs
@@ -66,7 +67,9 @@ def test_open_days_are_counted(world: World) -> None:
 
 
 def test_a_closed_day_tells_its_holes_and_a_proven_one_what_was_compared(world: World) -> None:
-    rows = close(world, Span("KRW-BTC", day_start(YESTERDAY), day_end(YESTERDAY), "hole", "ServerTrouble: 500"))
+    rows = close(
+        world, Span("KRW-BTC", day_start(YESTERDAY), day_end(YESTERDAY), "hole", HoleReason.SERVER_TROUBLE, "500")
+    )
     closed = days(world)["2026-11-23"]
     assert (closed["state"], closed["candles"], closed["holes"], closed["checked"]) == ("closed", rows, 1, None)
 

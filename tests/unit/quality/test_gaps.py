@@ -12,6 +12,7 @@ from tests.support.exchange import minute_row
 from tests.unit.flask_app.fakes import MemoryLake
 from upbit_elt.candle import MINUTE, Candle, kst_day, to_table
 from upbit_elt.errors import NotCollected
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, State
 from upbit_elt.lake.parquet import encode
@@ -50,8 +51,15 @@ class Book:
         return found
 
 
-def span(market: str, start: datetime, end: datetime, state: State = "asked", reason: str = "") -> Span:
-    return Span(market, start, end, state, reason)
+def span(
+    market: str,
+    start: datetime,
+    end: datetime,
+    state: State = "asked",
+    reason: HoleReason = HoleReason.NONE,
+    detail: str = "",
+) -> Span:
+    return Span(market, start, end, state, reason, detail)
 
 
 def candle(market: str, moment: datetime) -> Candle:
@@ -59,7 +67,7 @@ def candle(market: str, moment: datetime) -> Candle:
 
 
 def holes(found: Account) -> list[tuple[str, str, str]]:
-    return [(f"{hole.start:%H:%M}", f"{hole.end:%H:%M}", hole.reason) for hole in found.holes]
+    return [(f"{hole.start:%H:%M}", f"{hole.end:%H:%M}", hole.reason.label) for hole in found.holes]
 
 
 @pytest.fixture
@@ -69,10 +77,10 @@ def book() -> Book:
     a, b, c, d = "KRW-A", "KRW-B", "KRW-C", "KRW-D"
     first, second, third = (utc(3), utc(3, 20)), (utc(3, 20), utc(3, 30)), (utc(3, 30), utc(4))
     book.window(*first, [span(a, *first), span(b, *first, "quiet"), span(d, *first)], [candle(a, utc(3, 5))])
-    book.window(*second, [span(a, *second), span(b, *second, "hole", "ServerTrouble: 500")])
+    book.window(*second, [span(a, *second), span(b, *second, "hole", HoleReason.SERVER_TROUBLE, "500")])
     book.window(
         *third,
-        [span(a, *third), span(b, utc(3, 20), utc(4), "hole", "ServerTrouble: 503"), span(c, *third)],
+        [span(a, *third), span(b, utc(3, 20), utc(4), "hole", HoleReason.SERVER_TROUBLE, "503"), span(c, *third)],
         [candle(a, utc(3, 59)), candle(c, utc(3, 30))],
     )
     return book
@@ -92,8 +100,8 @@ def test_every_minute_is_counted_once(book: Book) -> None:
 def test_a_hole_has_its_reason_and_only_some_are_explained(book: Book) -> None:
     found = book.ledger(utc(3), utc(4))
     _, b, c, d = found.accounts
-    assert {hole.reason for hole in b.holes} == {"failed request"}
-    assert {hole.detail for hole in b.holes} == {"ServerTrouble: 503"}
+    assert {(hole.reason, hole.detail) for hole in b.holes} == {(HoleReason.SERVER_TROUBLE, "503")}
+    assert {hole.words for hole in b.holes} == {"failed request (server_trouble: 503)"}
     assert holes(c) == [("03:00", "03:30", "not listed yet")]
     assert holes(d) == [("03:20", "04:00", "delisted")]
     assert [one.missing(explained=False) for one in found.accounts] == [0, 40, 0, 0]
@@ -102,7 +110,7 @@ def test_a_hole_has_its_reason_and_only_some_are_explained(book: Book) -> None:
 
 def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> None:
     window = (utc(4), utc(4, 10))
-    refused = span("KRW-B", utc(3, 20), utc(4, 10), "hole", "UnknownMarket: 404 Code not found")
+    refused = span("KRW-B", utc(3, 20), utc(4, 10), "hole", HoleReason.DELISTED, "404 Code not found")
     book.window(*window, [span("KRW-A", *window), span("KRW-C", *window), refused])
     assert holes(book.account("KRW-B", utc(4), utc(4, 10))) == [("04:00", "04:10", "delisted")]
     assert book.ledger(utc(4), utc(4, 10)).unexplained() == 0
@@ -110,7 +118,7 @@ def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> 
 
 def test_what_a_backfill_found_to_be_before_the_listing_is_no_empty_minute(book: Book) -> None:
     window = (utc(4), utc(4, 10))
-    book.window(*window, [span("KRW-A", *window), span("KRW-C", *window, "asked", "not listed yet")])
+    book.window(*window, [span("KRW-A", *window), span("KRW-C", *window, "asked", HoleReason.NOT_LISTED)])
     assert holes(book.account("KRW-C", *window)) == [("04:00", "04:10", "not listed yet")]
 
 
@@ -131,14 +139,16 @@ def test_before_the_first_file_there_was_no_collection(book: Book) -> None:
     assert holes(found) == [("00:00", "03:00", "before collection began")]
     assert found.missing(explained=True) == 180
     years = book.account("KRW-A", datetime.fromisoformat("2017-01-01T00:00Z"), utc(3, 10))
-    assert years.holes[0].reason == "before collection began"
+    assert years.holes[0].reason is HoleReason.BEFORE_COLLECTION
 
 
 def test_a_pause_of_all_markets_is_an_outage_and_explains_a_failed_request_in_it() -> None:
     book = Book()
     markets = [f"KRW-{number:02}" for number in range(30)]
     whole, bad = (utc(3), utc(4)), "KRW-07"
-    spans = [span(m, *whole) if m != bad else span(m, *whole, "hole", "ServerTrouble: 500") for m in markets]
+    spans = [
+        span(m, *whole) if m != bad else span(m, *whole, "hole", HoleReason.SERVER_TROUBLE, "500") for m in markets
+    ]
     rows = [candle("KRW-00", utc(3, m)) for m in range(60) if not 20 <= m < 40 and m != 50]
     book.window(*whole, spans, rows)
     found = book.ledger(utc(3), utc(4))
@@ -154,7 +164,9 @@ def test_a_pause_of_all_markets_is_an_outage_and_explains_a_failed_request_in_it
 def test_the_day_is_crossed_without_a_seam() -> None:
     book = Book()
     for start, end in ((utc(14, 50), utc(15)), (utc(15), utc(15, 10))):
-        book.window(start, end, [span("KRW-A", start, end), span("KRW-B", start, end, "hole", "Unreachable: x")])
+        book.window(
+            start, end, [span("KRW-A", start, end), span("KRW-B", start, end, "hole", HoleReason.UNREACHABLE, "x")]
+        )
     found = book.account("KRW-B", utc(14, 50), utc(15, 10))
     assert holes(found) == [("14:50", "15:10", "failed request")]
     assert book.account("KRW-A", utc(14, 50), utc(15, 10)).asked == 20
@@ -183,7 +195,7 @@ def test_the_evidence_of_a_minute_is_told(book: Book) -> None:
     assert (chain.day_state, chain.proof) == ("open", None)
     assert explain(book.lake, "KRW-A", utc(3, 6), utc(5)).state == "empty (asked)"
     assert explain(book.lake, "KRW-B", utc(3, 6), utc(5)).state == "empty (quiet)"
-    assert explain(book.lake, "KRW-B", utc(3, 40), utc(5)).state == "hole: failed request (ServerTrouble: 503)"
+    assert explain(book.lake, "KRW-B", utc(3, 40), utc(5)).state == "hole: failed request (server_trouble: 503)"
     assert explain(book.lake, "KRW-C", utc(3, 1), utc(5)).state == "hole: not listed yet"
     assert explain(book.lake, "KRW-D", utc(3, 40), utc(5)).state == "hole: delisted"
 
