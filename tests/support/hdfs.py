@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import requests
 from hdfs.util import HdfsError
+from urllib3 import HTTPResponse
 from urllib3.exceptions import IncompleteRead, ProtocolError
 
 from tests.support.edge import Call, Fault, Killed, Watch, quiet
@@ -232,7 +233,8 @@ class MemoryClient:
 
     @contextmanager
     def read(self, path: str, offset: int = 0, length: int | None = None) -> Iterator[Any]:
-        yield self._call("OPEN", path, lambda: BytesIO(self._server.open(path, offset, length)))
+        data = self._call("OPEN", path, lambda: self._server.open(path, offset, length))
+        yield HTTPResponse(BytesIO(data), {"Content-Length": str(len(data))}, preload_content=False)
 
     def write(self, path: str, data: bytes | Iterable[bytes], overwrite: bool = False) -> None:
         """The name is there before its bytes are: others see an empty file meanwhile."""

@@ -31,6 +31,7 @@ def connect(
         ConfigError: `auth` is none of these, there is no token, or the package that Kerberos needs is not installed.
     """
     session = session or requests.Session()
+    session.hooks["response"].append(_refuse_page)
     if auth == "insecure":
         return hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)
     if auth == "kerberos":
@@ -43,6 +44,12 @@ def connect(
             "or the password of the Connection upbit_webhdfs"
         )
     return hdfs.TokenClient(url, token, timeout=timeout, session=session)
+
+
+def _refuse_page(answer: requests.Response, *_: object, **__: object) -> None:
+    """WebHDFS answers with JSON, bytes or nothing: a page with status 200 is a proxy's, and says nothing of HDFS."""
+    if answer.ok and answer.headers.get("Content-Type", "").startswith("text/html"):
+        raise requests.exceptions.ContentDecodingError(f"{answer.url} gave a page: does a proxy stand between?")
 
 
 def _kerberos() -> Any:

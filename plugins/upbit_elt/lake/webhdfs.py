@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import hdfs
 import requests
+import urllib3
 from hdfs.util import HdfsError
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
@@ -19,6 +20,9 @@ from upbit_elt.settings import Settings
 
 _MISSING = "FileNotFoundException"
 _EXISTS = ("FileAlreadyExistsException", "AlreadyBeingCreatedException")
+# What the client stumbles over when an answer is JSON of another form than WebHDFS's, or no JSON.
+_OTHER_FORM = (requests.JSONDecodeError, LookupError, TypeError, AttributeError)
+_LONGEST_WORDS = 300
 
 
 class Entry(NamedTuple):
@@ -80,9 +84,16 @@ class Lake:
                 raise
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Bytes of a file, or of a part of it. Raises LakeCorrupt when there is no such file."""
-        with self._errors(path), self._client.read(path, offset=offset, length=length) as reader:
-            return bytes(reader.read())
+        """Bytes of a file, or of at most `length` bytes of it from `offset` on, cut off at the file's end.
+
+        A body that is cut short on the way is LakeUnavailable. Raises LakeCorrupt when there is no such file.
+        """
+        with self._errors(path), self._client.read(path, offset=offset, length=length) as body:
+            data = bytes(body.read())
+            checked = body.chunked or "Content-Length" in body.headers  # then a cut one has raised already
+        if not checked or (length is not None and len(data) < length):
+            self._check_length(path, len(data), offset, length)
+        return data
 
     def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
         """Make a file appear whole under its name; False when the same bytes were there already.
@@ -147,6 +158,12 @@ class Lake:
         with self._errors(target):
             self._client._rename(source, destination=target, renameoptions=options)
 
+    def _check_length(self, path: str, came: int, offset: int, length: int | None) -> None:
+        left = max(0, (self.size(path) or 0) - offset)
+        wanted = left if length is None else min(left, length)
+        if came != wanted:
+            raise LakeUnavailable(f"{path}: {came} of {wanted} bytes came from HDFS at {self.url}; try again")
+
     @contextmanager
     def _errors(self, path: str) -> Iterator[None]:
         try:
@@ -157,8 +174,14 @@ class Lake:
                 raise LakeCorrupt(f"{path}: no such file in HDFS") from error
             if error.exception in _EXISTS or "already exists" in text:
                 raise LakeConflict(f"{path}: already there") from error
-            raise LakeUnavailable(f"{path}: HDFS at {self.url} refused: {text.splitlines()[0]}") from error
-        except requests.RequestException as error:
+            words = text.splitlines()[0] if text else "it gives no reason"
+            raise LakeUnavailable(f"{path}: HDFS at {self.url} refused: {words[:_LONGEST_WORDS]}") from error
+        except _OTHER_FORM as error:
+            raise LakeUnavailable(
+                f"{path}: the answer of {self.url} is not WebHDFS's ({error!r}): does a proxy stand between?"
+            ) from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # A body is read past `requests`, so that what goes wrong in it comes as urllib3's own.
             raise LakeUnavailable(f"HDFS at {self.url} does not answer ({type(error).__name__}): {error}") from error
 
 
