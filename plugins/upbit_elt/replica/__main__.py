@@ -10,6 +10,7 @@ import click
 from upbit_elt.errors import ConfigError
 from upbit_elt.replica.app import create_replica, utc_now
 from upbit_elt.replica.faults import KINDS, inject, parse_rates
+from upbit_elt.replica.outage import from_file
 from upbit_elt.replica.replay import ReplaySource
 from upbit_elt.replica.roster import MOST_COINS
 from upbit_elt.replica.server import make, serve
@@ -42,6 +43,13 @@ from upbit_elt.replica.synthetic import SyntheticSource
     envvar="UPBIT_REPLICA_FAULTS_MINUTES",
     help="How long after the start the faults last; default: as long as it runs.",
 )
+@click.option(
+    "--outage-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="UPBIT_REPLICA_OUTAGE_FILE",
+    help="While this file is there, the endpoints it names hang or refuse: candles=hang, ticker=503, "
+    "candles:0.07=hang (a share of the markets) or candles:KRW-BTC=500.",
+)
 def main(
     host: str,
     port: int,
@@ -52,13 +60,15 @@ def main(
     replay: Path | None,
     spec: str,
     faults_minutes: float | None,
+    outage_file: Path | None,
 ) -> None:
     """A local exchange that answers like Upbit's quotation API, from synthetic or recorded candles."""
     try:
         source = _source(seed, markets, quotes, replay)
         app = create_replica(source, latency=latency)
         until = None if faults_minutes is None else utc_now() + timedelta(minutes=faults_minutes)
-        faults = inject(app, utc_now, seed, _rates(spec), until=until)
+        switched = {"outages": from_file(outage_file)} if outage_file else {}
+        faults = inject(app, utc_now, seed, _rates(spec), until=until, **switched)
         server = make(app, host, port)
     except ConfigError as error:
         raise click.ClickException(str(error)) from error

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
@@ -23,6 +23,7 @@ from werkzeug.http import http_date
 
 from upbit_elt.replica.bad_rows import BAD_ROWS
 from upbit_elt.replica.limits import Clock
+from upbit_elt.replica.outage import HANGS, Outage, Outages
 
 KINDS = {
     "storm": "429 to everything for some tries, by the minute",
@@ -41,6 +42,7 @@ KINDS = {
 }
 HANG, SLOW, SKEW, LATE = 60.0, 4.0, 90.0, 240.0  # seconds, the longest
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_NEVER: Sequence[Outage] = ()
 _HTML = "<html><head><title>Service check</title></head><body>점검 중입니다</body></html>"
 
 
@@ -48,8 +50,8 @@ _HTML = "<html><head><title>Service check</title></head><body>점검 중입니�
 class Faults:
     """A WSGI layer; `rates` (0 to 1 by kind, see KINDS) may be changed while it runs, `injected` counts by kind.
 
-    They end at `until` (UTC). `listed` and `delisted` say when (UTC) a market comes or goes: before and after, nobody
-    knows it.
+    They end at `until` (UTC). `outages` is asked at each request which endpoints hang or refuse now. `listed` and
+    `delisted` say when (UTC) a market comes or goes: before and after, nobody knows it.
     """
 
     inner: Callable[..., Iterable[bytes]]
@@ -58,6 +60,7 @@ class Faults:
     rates: Mapping[str, float]
     pause: Callable[[float], object] = time.sleep
     until: datetime | None = None
+    outages: Outages = lambda: _NEVER
     listed: Mapping[str, datetime] = field(default_factory=dict)
     delisted: Mapping[str, datetime] = field(default_factory=dict)
     injected: Counter[str] = field(default_factory=Counter)
@@ -73,7 +76,7 @@ class Faults:
         with self._lock:
             self._tries[request.full_path] += 1
             key, tried = request.full_path, self._tries[request.full_path]
-        response = self._refused(key, tried) or self._answered(environ, request, key, tried)
+        response = self._outage(request) or self._refused(key, tried) or self._answered(environ, request, key, tried)
         return response(environ, start_response)
 
     def draw(self, *key: object) -> float:
@@ -90,6 +93,18 @@ class Faults:
         with self._lock:
             self.injected[kind] += 1
         return True
+
+    def _outage(self, request: Request) -> Response | None:
+        for outage in self.outages():
+            market = request.args.get("market", "")
+            meant = market == outage.market if outage.market else self.draw("outage", market) < outage.share
+            if not meant or not request.path.startswith(f"/v1/{outage.endpoint}"):
+                continue
+            self._count(f"outage: {outage.endpoint}")
+            if outage.status == HANGS:
+                self.pause(HANG)
+            return Response(_HTML, outage.status or 504)
+        return None
 
     def _refused(self, key: str, tried: int) -> Response | None:
         now = self.clock()
