@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from struct import error as StructError
 from typing import Any
 
 from pyhive import exc, hive
@@ -13,6 +14,21 @@ from thrift_sasl import TSaslClientTransport
 
 from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
 from upbit_elt.settings import Settings
+
+# What thrift and PyHive stumble over when an answer is cut or spoilt, or another program's: they check nothing.
+_SPOILT = (
+    StructError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    LookupError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    EOFError,
+    exc.Error,
+)
+_AWAY = (TException, OSError, *_SPOILT)
 
 
 class Hive:
@@ -54,7 +70,7 @@ class Hive:
             except exc.OperationalError as error:
                 self._end_session(connection)
                 raise QueryFailed(_words(error)) from error
-            except (TException, OSError) as error:
+            except _AWAY as error:
                 # No goodbye: what is read next on this socket would be the late answer to this very statement.
                 # The server ends the session itself once the socket is closed.
                 raise self._unavailable(error) from error
@@ -68,7 +84,7 @@ class Hive:
     def _connect(self, transport: Any) -> Any:
         try:
             return hive.Connection(thrift_transport=transport, username=self.user)
-        except (TException, OSError, exc.OperationalError) as error:
+        except _AWAY as error:
             if "validating the login" in str(error):
                 raise LoginRefused(
                     f"HiveServer2 at {self.host}:{self.port} refuses the password of user {self.user}: see "
@@ -79,7 +95,7 @@ class Hive:
     def _end_session(self, connection: Any) -> None:
         try:
             connection.close()
-        except (TException, OSError, exc.OperationalError):
+        except _AWAY:
             # The statement has had its answer, and the server ends the session itself.
             return
 
