@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
@@ -49,7 +50,7 @@ def trouble(service: str) -> str | None:
         return flask() if service == "flask" else replica()
     except HTTPError as error:
         return f"{service} says {error.code}: {error.read().decode()[:300]}"
-    except (OSError, LookupError, ValueError) as error:
+    except (OSError, HTTPException, LookupError, ValueError, TypeError) as error:
         return f"{service} does not answer: {type(error).__name__}: {error}"
 
 

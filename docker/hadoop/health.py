@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 from urllib.request import urlopen
 
@@ -108,6 +109,6 @@ CHECKS: dict[str, Callable[[], str | None]] = {
 if __name__ == "__main__":
     try:
         trouble = CHECKS[sys.argv[1]]()
-    except (OSError, LookupError, ValueError, TException, DatabaseError) as error:
+    except (OSError, HTTPException, LookupError, ValueError, TypeError, TException, DatabaseError) as error:
         trouble = f"{sys.argv[1]} does not answer: {type(error).__name__}: {error}"
     sys.exit(trouble)

@@ -64,24 +64,37 @@ def train_model(settings: Settings) -> dict[str, Any]:
     return train_and_promote(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock().now())
 
 
+def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict[str, Any]:
+    """Let the Flask service compute and store the forecast of the newest covered minute; returns its answer.
+
+    `timeout` in seconds. A service that refuses the connection is asked again for some seconds: it may be starting.
+
+    Raises:
+        NoModel: nothing has been trained yet.
+        ForecastError: the service does not answer, gives no JSON, or refused; the message says which.
+    """
+    try:
+        answer = _post(f"{flask_url}/api/v1/forecasts", token, timeout)
+    except requests.RequestException as error:
+        raise ForecastError(f"{flask_url} gives no answer ({type(error).__name__}, timeout {timeout:g} s)") from error
+    try:
+        body: Any = answer.json()
+    except requests.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        page = f"{answer.status_code}, which is no answer of the forecast service: {answer.text[:80]!r}"
+        raise ForecastError(f"{flask_url}: {page}")
+    if answer.ok:
+        return body
+    text = f"{flask_url}: {answer.status_code} {body.get('title')}: {body.get('detail')}"
+    raise NoModel(text) if answer.status_code == 409 else ForecastError(text)
+
+
 @retry(
     retry=retry_if_exception_type(requests.ConnectionError),
     wait=wait_exponential(max=10),
     stop=stop_after_attempt(5),
     reraise=True,
 )
-def request_forecast(flask_url: str, token: str) -> dict[str, Any]:
-    """Let the Flask service compute and store the forecast of the newest covered minute; returns its answer.
-
-    Raises:
-        NoModel: nothing has been trained yet.
-        ForecastError: the service refused; the message is its own.
-        requests.RequestException: the service does not answer.
-    """
-    headers = {"Authorization": f"Bearer {token}"}
-    answer = requests.post(f"{flask_url}/api/v1/forecasts", headers=headers, timeout=120)
-    body: dict[str, Any] = answer.json()
-    if answer.ok:
-        return body
-    text = f"{flask_url}: {answer.status_code} {body.get('title')}: {body.get('detail')}"
-    raise NoModel(text) if answer.status_code == 409 else ForecastError(text)
+def _post(url: str, token: str, timeout: float) -> requests.Response:
+    return requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)

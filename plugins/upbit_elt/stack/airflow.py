@@ -117,8 +117,8 @@ class AirflowApi:
 
     def __init__(self, url: str, password: str) -> None:
         self._url = url
-        token = self._request("POST", "/auth/token", json={"username": USER, "password": password})["access_token"]
-        self._headers = {"Authorization": f"Bearer {token}"}
+        given = self._request("POST", "/auth/token", json={"username": USER, "password": password})
+        self._headers = {"Authorization": f"Bearer {given.get('access_token')}"}
 
     def ensure_pool(self, name: str, slots: int) -> None:
         """Make a pool; one that is there keeps the size that its user gave it."""
@@ -156,7 +156,13 @@ class AirflowApi:
             ) from error
         if not answer.ok and answer.status_code not in accept:
             raise StackError(f"Airflow's API refused {method} {path}: {answer.status_code} {answer.text[:300]}")
-        return answer.json()
+        try:
+            body: Any = answer.json()
+        except requests.JSONDecodeError:
+            body = None
+        if not isinstance(body, dict):
+            raise StackError(f"{self._url} is not Airflow's API: does another program have this port?")
+        return body
 
 
 def unpause_new(api: AirflowApi, remembered: Path) -> list[str]:

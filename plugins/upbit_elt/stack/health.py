@@ -120,6 +120,8 @@ def _guarded(check: Check) -> Check:
             return str(reason)
         except requests.RequestException as error:
             return f"no answer ({type(error).__name__})"
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            return f"an answer that makes no sense ({error!r}); does another program have this port?"
 
     return guarded
 

@@ -75,6 +75,13 @@ def test_a_refusal_of_airflow_is_an_error(stub: Stub, api: AirflowApi) -> None:
         api.ensure_pool("upbit", 1)
 
 
+@pytest.mark.parametrize("body", ["<html>another program</html>", "[]", '"x"'])
+def test_another_programs_answer_is_an_error(stub: Stub, body: str) -> None:
+    stub.answers["POST /auth/token"] = (200, body)
+    with pytest.raises(StackError, match="another program"):
+        AirflowApi(stub.url, "secret")
+
+
 def test_a_wrong_password_is_said(stub: Stub) -> None:
     stub.answers["POST /auth/token"] = (401, {"detail": "Invalid credentials"})
     with pytest.raises(StackError, match="401"):

@@ -24,6 +24,8 @@ def beans(**values: object) -> tuple[int, object]:
         ((200, {"beans": []}), "does not show FSNamesystemState yet"),
         ((200, "<html>"), "does another program have this port?"),
         ((500, {}), "says 500"),
+        ((200, []), "makes no sense"),
+        ((200, {"beans": {"a": 1}}), "makes no sense"),
     ],
 )
 def test_namenode(stub: Stub, answer: tuple[int, object], trouble: str | None) -> None:
