@@ -18,6 +18,10 @@ class Clock(Protocol):
         """Return after `seconds`."""
         ...
 
+    def monotonic(self) -> float:
+        """Seconds since some moment of this process; nobody can set them back."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -29,3 +33,19 @@ class SystemClock:
     def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
         time.sleep(seconds)
+
+    def monotonic(self) -> float:
+        """Seconds since some moment of this process; nobody can set them back."""
+        return time.monotonic()
+
+
+class Deadline:
+    """The end of a time that begins now, whatever happens to the machine's clock meanwhile."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock, self._end = clock, clock.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, 0 when it is over."""
+        return max(0.0, self._end - self._clock.monotonic())

@@ -15,7 +15,8 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │       ├── Banned           418, or a ban another process was told of; carries its end
     │       ├── ServerTrouble    5xx
     │       ├── Garbled          200 with a body that is no JSON: cut, or a page of some proxy
-    │       └── Unreachable      no connection, or no answer in time
+    │       ├── Unreachable      no connection, or no answer in time
+    │       └── OutOfTime        the time that the caller had for it is over
     ├── LakeError
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
     │   ├── LakeConflict         a file of this name holds other rows (terminal)
@@ -97,6 +98,10 @@ class Garbled(ExchangeTransient):
 
 class Unreachable(ExchangeTransient):
     """No connection, a cut one, or no answer within the timeout."""
+
+
+class OutOfTime(ExchangeTransient):
+    """The time that the caller had is over: nothing was sent, or the answer was not waited for."""
 
 
 class LakeError(UpbitEltError):

@@ -25,6 +25,9 @@ class ManualClock:
             self.slept.append(seconds)
             self._now += timedelta(seconds=seconds)
 
+    def monotonic(self) -> float:
+        return self._now.timestamp()
+
     def set(self, moment: datetime) -> None:
         self._now = moment
 

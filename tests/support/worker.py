@@ -47,6 +47,10 @@ class WarpClock:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds / self.speed)
 
+    def monotonic(self) -> float:
+        """Real seconds: those of timeouts."""
+        return time.monotonic()
+
 
 @dataclass(frozen=True)
 class Job:

@@ -5,16 +5,32 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_args
 
 import requests
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from requests.adapters import HTTPAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+from tenacity.stop import stop_base
 
-from upbit_elt.clock import Clock, SystemClock
-from upbit_elt.errors import BadAnswer, Banned, Garbled, InvalidRequest, RateLimited, ServerTrouble, Unreachable
+from upbit_elt.clock import Clock, Deadline, SystemClock
+from upbit_elt.errors import (
+    BadAnswer,
+    Banned,
+    Garbled,
+    InvalidRequest,
+    OutOfTime,
+    RateLimited,
+    ServerTrouble,
+    Unreachable,
+)
 from upbit_elt.exchange import models
 from upbit_elt.exchange.answers import error_of, server_time
 from upbit_elt.exchange.gate import Page, judge
@@ -28,11 +44,14 @@ from upbit_elt.exchange.models import (
     SecondCandle,
     Ticker,
 )
+from upbit_elt.exchange.transport import keep_alive_session
 from upbit_elt.settings import Settings
 
 MAX_COUNT = 200
 # Answers whose clocks are held against each other: a single one that runs ahead must not close a minute.
 CLOCKS, FEW_CLOCKS = 64, 2
+# With less time than this (seconds) no answer can be waited for.
+LEAST_TIME = 0.5
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 log = logging.getLogger(__name__)
@@ -43,7 +62,8 @@ class UpbitClient:
     """Typed answers; keep-alive; limits shared by all processes of the machine; retries of what may pass.
 
     Thread-safe. Every call raises ExchangeTerminal (asking again is useless) or, after `attempts` tries,
-    ExchangeTransient. `to` is an aware datetime, exclusive, compared with the candle's start; None means now.
+    ExchangeTransient. A try takes `timeout` seconds at most, from the last byte that was sent to the last that came.
+    `to` is an aware datetime, exclusive, compared with the candle's start; None means now.
     Candles come newest first, at most 200, and an interval without a trade has no row.
     """
 
@@ -59,15 +79,9 @@ class UpbitClient:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._limits, self._clock, self._timeout = limits, clock, timeout
-        self._session = session or _keep_alive_session()
+        self._session = session or keep_alive_session(clock.monotonic)
         self._ahead: deque[timedelta] = deque(maxlen=CLOCKS)  # the exchange's clock against ours, newest last
-        self._retrying = Retrying(
-            retry=retry_if_exception_type((RateLimited, ServerTrouble, Garbled, Unreachable)),
-            stop=stop_after_attempt(attempts),
-            wait=wait_exponential_jitter(multiplier=0.5, max=8),
-            sleep=clock.sleep,
-            reraise=True,
-        )
+        self._attempts, self._deadline = attempts, Deadline(clock, float("inf"))
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock | None = None) -> UpbitClient:
@@ -75,6 +89,16 @@ class UpbitClient:
         clock = clock or SystemClock()
         limits = AddressLimits(settings.state_dir, settings.requests_per_second, clock)
         return cls(settings.base_url, limits, clock, timeout=settings.request_timeout)
+
+    def within(self, deadline: Deadline, attempts: int) -> UpbitClient:
+        """The same client (connections, limits, the exchange's clock) for somebody who has only so much time.
+
+        It raises OutOfTime in place of a request that cannot be answered before the deadline, and of an answer that did
+        not come before it.
+        """
+        hurried = copy(self)
+        hurried._attempts, hurried._deadline = attempts, deadline
+        return hurried
 
     @property
     def server_time(self) -> datetime:
@@ -167,7 +191,7 @@ class UpbitClient:
         return rows
 
     def _get(self, group: str, path: str, params: Params, adapter: TypeAdapter[list[T]]) -> list[T]:
-        body = self._retrying(self._send, group, path, params)
+        body = self._retrying()(self._send, group, path, params)
         try:
             return adapter.validate_python(body)
         except ValidationError as error:
@@ -192,11 +216,25 @@ class UpbitClient:
             raise BadAnswer("the exchange has not answered yet, so its time is not known")
         return list(self._ahead)
 
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception_type((RateLimited, ServerTrouble, Garbled, Unreachable)),
+            stop=stop_after_attempt(self._attempts) | _OutOfTime(self._deadline),
+            wait=wait_exponential_jitter(multiplier=0.5, max=8),
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+
     def _send(self, group: str, path: str, params: Params) -> Any:
         self._limits.acquire(group)
+        timeout = min(self._timeout, self._deadline.left)
+        if timeout < LEAST_TIME:
+            raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
         try:
-            response = self._session.get(f"{self.base_url}{path}", params=params, timeout=self._timeout)
+            response = self._session.get(f"{self.base_url}{path}", params=params, timeout=timeout)
         except requests.RequestException as error:
+            if self._deadline.left < LEAST_TIME:
+                raise OutOfTime(f"{self.base_url}{path}: no answer in the {timeout:.1f} s that were left") from error
             raise Unreachable(f"{self.base_url}{path}: {type(error).__name__}: {error}") from error
         self._limits.obey(group, response.headers.get("Remaining-Req"))
         refusal = error_of(response, self._clock.now())
@@ -214,6 +252,16 @@ class UpbitClient:
             raise Garbled(f"{response.url}: the body is no JSON ({error}); it begins with {start!r}") from None
 
 
+class _OutOfTime(stop_base):
+    """Ends the tries when the deadline comes before the next one."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        return retry_state.upcoming_sleep >= self._deadline.left
+
+
 def _candle_params(market: str, to: datetime | None, count: int) -> Params:
     if not market or "," in market or "-" not in market:
         raise InvalidRequest(f"market={market!r}: one pair is needed, like KRW-BTC")
@@ -226,12 +274,3 @@ def _candle_params(market: str, to: datetime | None, count: int) -> Params:
             raise InvalidRequest(f"to={to}: a time zone is needed")
         params["to"] = to.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return params
-
-
-def _keep_alive_session() -> requests.Session:
-    session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=16)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    session.headers["Accept"] = "application/json"
-    return session

@@ -39,6 +39,9 @@ class StillClock:
     def sleep(self, seconds: float) -> None:
         raise AssertionError(f"the service slept {seconds} s")
 
+    def monotonic(self) -> float:
+        return self.moment.timestamp()
+
 
 class MemoryLake(Lake):
     """Files in a dict; `up = False` makes it stop answering."""
