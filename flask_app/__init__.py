@@ -6,6 +6,8 @@ live in the worker's memory. Starting needs neither Hive nor the lake; both are 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import Flask
 
 from flask_app import api, dashboard, extract, health, problems
@@ -26,8 +28,10 @@ def create_app(
     hive: Hive | None = None,
     lake: Lake | None = None,
     clock: Clock | None = None,
+    extract_trouble: str | None = None,
+    scratch: Path | None = None,
 ) -> Flask:
-    """The application. Without arguments everything comes from the environment.
+    """The application. Without arguments everything comes from the environment; see Services for the last two.
 
     Raises:
         ConfigError: a variable of the environment has a value that is not allowed.
@@ -42,6 +46,8 @@ def create_app(
             hive=hive or Hive.from_settings(chosen),
             lake=lake or Lake.from_settings(chosen),
             clock=clock or SystemClock(),
+            extract_trouble=extract.trouble() if extract_trouble is None else extract_trouble,
+            scratch=scratch,
         ),
     )
     problems.register(app)

@@ -18,8 +18,18 @@ from flask_app.problems import NO_EXTRACT, Problem
 from flask_app.services import Services, services
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 
+NO_LIBRARY = (
+    "pantab and tableauhyperapi are not there for this machine's processor (they need x86-64); "
+    "run the service on one that has them, or use /api/v1/candles"
+)
 blueprint = Blueprint("extract", __name__, url_prefix="/extract")
 _one_at_a_time = Lock()
+
+
+def trouble() -> str:
+    """Why this machine cannot write extracts, "" when it can."""
+    missing = [name for name in ("pantab", "tableauhyperapi") if find_spec(name) is None]
+    return NO_LIBRARY if missing else ""
 
 
 @blueprint.get("/upbit.hyper")
@@ -29,14 +39,11 @@ def upbit_hyper() -> ResponseReturnValue:
     `days` whole KST days before today, and today so far.
     """
     query = ExtractQuery.of(request.args)
-    if find_spec("pantab") is None or find_spec("tableauhyperapi") is None:
-        raise Problem(
-            NO_EXTRACT,
-            "pantab and tableauhyperapi are not there for this machine's processor (they need x86-64); "
-            "run the service on one that has them, or use /api/v1/candles",
-        )
-    with _one_at_a_time, TemporaryDirectory(prefix="upbit-extract-") as folder:
-        data = _build(services(), query.days, Path(folder))
+    shared = services()
+    if shared.extract_trouble:
+        raise Problem(NO_EXTRACT, shared.extract_trouble)
+    with _one_at_a_time, TemporaryDirectory(prefix="upbit-extract-", dir=shared.scratch) as folder:
+        data = _build(shared, query.days, Path(folder))
     return send_file(BytesIO(data), mimetype="application/x-hyper", as_attachment=True, download_name="upbit.hyper")
 
 

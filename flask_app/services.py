@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from flask import Flask, current_app
@@ -21,12 +22,18 @@ _KEY = "upbit_elt"
 
 @dataclass(frozen=True)
 class Services:
-    """The edges, and the four things with a memory: recent candles, newest forecast, champion model, days."""
+    """The edges, and the four things with a memory: recent candles, newest forecast, champion model, days.
+
+    `extract_trouble` is why this machine cannot write Tableau extracts, "" where it can; `scratch` is where their files
+    are while they are written (None: the system's folder for such).
+    """
 
     settings: Settings
     hive: Hive
     lake: Lake
     clock: Clock
+    extract_trouble: str = ""
+    scratch: Path | None = None
     follower: Follower = field(init=False)
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)

@@ -44,7 +44,8 @@ SHARED = len(LEADERS) * len(LEADER_LAGS) + 4
 
 TINY = 1e-12
 TICK_PART = 0.25
-CELLS = 500_000  # of a block of markets: what bounds the memory of long panels
+CELLS = 500_000
+"""Minutes of the markets that are worked on at once: bounds the memory of long panels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,14 @@ class Batch:
         return Batch(*(getattr(self, field.name)[pick] for field in fields(self)))
 
 
-def batch(panel: Panel, rows: Ints) -> Batch:
-    """Samples of every market with a known price at every origin in `rows`."""
+def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
+    """Samples of every market with a known price at every origin in `rows`.
+
+    So many markets are worked on at once as have at most `cells` minutes together, at least one.
+    """
     tick, leaders = ticks(panel), _leaders(panel, rows)
     clock = _clock(panel, rows)
-    width = max(CELLS // panel.minutes, 1)
+    width = max(cells // panel.minutes, 1)
     blocks = [slice(i, min(i + width, len(panel.markets))) for i in range(0, len(panel.markets), width)]
     parts = [_samples(panel, block, rows, tick[block], leaders, clock) for block in blocks]
     return Batch(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Batch)))

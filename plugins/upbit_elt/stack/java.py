@@ -13,19 +13,19 @@ from pathlib import Path
 from upbit_elt.errors import StackError
 
 MINIMUM = 17
-_JVM_FOLDERS = Path("/usr/lib/jvm")
+INSTALLED = Path("/usr/lib/jvm")
 _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 @lru_cache
-def java_home() -> Path:
-    """JAVA_HOME of a Java that is new enough: the variable's, the one on PATH, or one in /usr/lib/jvm (any machine).
+def java_home(installed: Path = INSTALLED) -> Path:
+    """JAVA_HOME of a Java that is new enough: the variable's, the one on PATH, or one in `installed` (any machine).
 
     Raises:
         StackError: there is none.
     """
     old = []
-    for home in _candidates():
+    for home in _candidates(installed):
         version = java_version(home)
         if version >= MINIMUM:
             return home
@@ -54,11 +54,11 @@ def java_version(home: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def _candidates() -> Iterable[Path]:
+def _candidates(installed: Path) -> Iterable[Path]:
     if value := os.environ.get("JAVA_HOME"):
         yield Path(value)
     if found := shutil.which("java"):
         yield Path(found).resolve().parents[1]
     # java-17-openjdk-amd64, java-17-openjdk-arm64, ...: newest name first
-    homes = sorted(_JVM_FOLDERS.glob("*/bin/java"), reverse=True)
+    homes = sorted(installed.glob("*/bin/java"), reverse=True)
     yield from dict.fromkeys(path.resolve().parents[1] for path in homes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tests.support.hdfs import MemoryHdfs
 from upbit_elt.candle import SCHEMA
-from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable, WarehouseUnavailable
+from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable, QueryFailed, WarehouseUnavailable
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.lake.parquet import decode
 from upbit_elt.lake.webhdfs import Entry, Lake
@@ -98,7 +98,8 @@ class MemoryLake(Lake):
 class FileHive(Hive):
     """External tables over a MemoryLake, queried by SQLite; reads only the partitions that `dt` leaves.
 
-    `up = False` makes it stop answering; `scanned` holds the `dt` of each partition that a query read.
+    `up = False` makes it stop answering, `refusal` lets it refuse every statement with these words, and `hand_out` is
+    what its driver makes of a row; `scanned` holds the `dt` of each partition that a query read.
     """
 
     def __init__(self, lake: MemoryLake, database: str) -> None:
@@ -107,6 +108,8 @@ class FileHive(Hive):
         self.places: dict[tuple[str, str], str] = {}
         self.scanned: list[str] = []
         self.up = True
+        self.refusal = ""
+        self.hand_out: Callable[[tuple[Any, ...]], tuple[Any, ...]] = lambda row: row
 
     def execute(self, *statements: str) -> None:
         self._answer()
@@ -129,7 +132,7 @@ class FileHive(Hive):
         described = DESCRIBE.match(sql)
         if described:
             return [("Location:           ", self.places[described[1], described[2] or ""], None)]
-        return self._select(sql, dict(parameters or {}))
+        return [self.hand_out(row) for row in self._select(sql, dict(parameters or {}))]
 
     def _days(self, kind: str) -> list[str]:
         return sorted(day for table, day in self.places if table == kind and day)
@@ -165,6 +168,8 @@ class FileHive(Hive):
         return pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
 
     def _answer(self) -> None:
+        if self.refusal:
+            raise QueryFailed(self.refusal)
         if not self.up:
             raise WarehouseUnavailable("HiveServer2 at memory:10000 did not answer within 1 s")
 

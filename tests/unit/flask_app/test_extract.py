@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
+from flask_app import create_app
+from flask_app.extract import NO_LIBRARY
 from tests.unit.flask_app.test_forecasts import make
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, World, candle
@@ -38,6 +40,11 @@ def opened(world: World, folder: Path, query: str = "") -> Ask:
             return rows
 
     return ask
+
+
+def app(world: World, **options: Any) -> FlaskClient:
+    """The service over a world's lake and Hive, on another machine."""
+    return create_app(world.settings, hive=world.hive, lake=world.lake, clock=world.clock, **options).test_client()
 
 
 def count(ask: Ask, table: str) -> int:
@@ -103,14 +110,13 @@ def test_days_out_of_range_are_400(world: World, days: str) -> None:
 
 
 def test_no_file_stays_behind(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert world.client.get("/extract/upbit.hyper").status_code == 200
+    answer = app(world, scratch=tmp_path).get("/extract/upbit.hyper")
+    assert answer.status_code == 200
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_machine_without_tableaus_library_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flask_app.extract.find_spec", lambda name: None)
-    body = problem(world.client.get("/extract/upbit.hyper"))
+def test_a_machine_without_tableaus_library_says_so(world: World) -> None:
+    body = problem(app(world, extract_trouble=NO_LIBRARY).get("/extract/upbit.hyper"))
     assert (body["status"], body["type"]) == (501, "/problems/no_extract")
     assert "x86-64" in body["detail"]

@@ -149,11 +149,10 @@ def test_calls_at_the_same_time_store_one_forecast(forecasting: World) -> None:
     assert {answer["origin"] for answer in answers} == {"2026-11-24T03:00:00Z"}
 
 
-def test_numbers_that_json_does_not_have_become_null(forecasting: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_that_json_does_not_have_become_null(forecasting: World) -> None:
     """The only source of such numbers is a driver that hands out a stored NaN (SQLite would hand out NULL)."""
     make(forecasting)
-    stored = forecasting.hive.query
-    monkeypatch.setattr(forecasting.hive, "query", lambda *given: [_holed(row) for row in stored(*given)])
+    forecasting.hive.hand_out = _holed
     answer = read(forecasting, origin="2026-11-24T03:00:00Z")
     assert {row["expected_volume"] for row in answer.get_json()["rows"]} == {None}
     assert {row["volatility"] for row in answer.get_json()["rows"]} == {None}

@@ -10,7 +10,6 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.unit.flask_app.world import NOON, World
-from upbit_elt.errors import QueryFailed
 
 
 def problem(answer: TestResponse) -> dict[str, Any]:
@@ -88,11 +87,8 @@ def test_the_service_recovers_when_hive_does(world: World) -> None:
     assert world.client.get("/api/v1/status").get_json()["covered_until"] == "2026-11-24T03:00:00Z"
 
 
-def test_a_statement_that_hive_refuses_is_502_with_hives_words(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(sql: str, parameters: object = None) -> list[tuple[object, ...]]:
-        raise QueryFailed("SemanticException Line 1:7 Invalid column reference")
-
-    monkeypatch.setattr(world.hive, "query", refuse)
+def test_a_statement_that_hive_refuses_is_502_with_hives_words(world: World) -> None:
+    world.hive.refusal = "SemanticException Line 1:7 Invalid column reference"
     body = problem(world.client.get("/readyz"))
     assert (body["status"], body["type"]) == (502, "/problems/hive_refused")
     assert "Invalid column" in body["detail"]

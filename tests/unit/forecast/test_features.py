@@ -38,13 +38,10 @@ def test_features_do_not_depend_on_the_price_level_nor_on_the_unit_of_volume() -
     np.testing.assert_allclose(a.x, b.x, atol=2e-4)
 
 
-def test_a_block_of_markets_gives_what_one_market_alone_gives(
-    reverting: Panel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_block_of_markets_gives_what_one_market_alone_gives(reverting: Panel) -> None:
     rows = np.array([100, 599])
     whole = features.batch(reverting, rows)
-    monkeypatch.setattr(features, "CELLS", reverting.minutes)
-    single = features.batch(reverting, rows)
+    single = features.batch(reverting, rows, cells=reverting.minutes)
     np.testing.assert_array_equal(whole.market, single.market)
     np.testing.assert_array_equal(whole.x, single.x)
 

@@ -39,27 +39,37 @@ def test_the_median_leaves_the_last_price_where_that_helps() -> None:
     assert second["mae"] == second["mae_naive"]  # two minutes later the price is where it was
 
 
-def test_the_same_panel_and_seed_give_the_same_model(trained: TrainedModel, reverting: Panel) -> None:
+@pytest.fixture(scope="module")
+def little() -> Panel:
+    """200 minutes of 4 markets."""
+    return panel_of(bounce(200, 4), 200)
+
+
+@pytest.fixture(scope="module")
+def made(little: Panel) -> TrainedModel:
+    return train(little, now=END)
+
+
+def test_the_same_panel_and_seed_give_the_same_model(made: TrainedModel, little: Panel) -> None:
     torch.rand(5)  # another random state of the caller changes nothing
-    again = train(reverting, now=END)
-    for name, weights in trained.net.state_dict().items():
+    again = train(little, now=END)
+    for name, weights in made.net.state_dict().items():
         torch.testing.assert_close(again.net.state_dict()[name], weights, rtol=0, atol=0)
-    assert again.card == trained.card
-    other = train(reverting, now=END, seed=8)
-    assert not torch.equal(other.net.head.weight, trained.net.head.weight)
+    assert again.card == made.card
 
 
-def test_training_leaves_the_callers_random_numbers_alone() -> None:
-    panel = panel_of(bounce(LEAST_MINUTES, 3), LEAST_MINUTES)
+def test_another_seed_gives_another_model_and_the_callers_random_numbers_are_left_alone(
+    made: TrainedModel, little: Panel
+) -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    train(panel, now=END)
+    other = train(little, now=END, seed=8)
     torch.testing.assert_close(torch.rand(3), expected)
+    assert not torch.equal(other.net.head.weight, made.net.head.weight)
 
 
-def test_two_hundred_minutes_are_enough_for_a_provisional_model() -> None:
-    made = train(panel_of(bounce(200, 4), 200), now=END)
+def test_two_hundred_minutes_are_enough_for_a_provisional_model(made: TrainedModel) -> None:
     card = json.loads(json.dumps(made.card, allow_nan=False))
     assert card["provisional"] is True
     assert card["data"] == {

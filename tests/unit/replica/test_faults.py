@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from datetime import timedelta
+from threading import Event
 
 import pytest
 import requests
@@ -40,7 +40,7 @@ def test_a_seed_makes_the_same_faults_again_and_another_one_others(source: Sourc
 
 def test_every_kind_can_be_thrown_in_and_is_counted(source: Source) -> None:
     for kind in KINDS.keys() - {"stale"}:
-        _, counts = spoilt(source, 3, {kind: 0.6})
+        _, counts = spoilt(source, 3, {kind: 0.6}, requests=60)
         assert counts[kind] > 0, kind
         assert set(counts) == {kind} | {name for name in counts if kind == "bad" and name.startswith("bad: ")}
 
@@ -93,7 +93,8 @@ def test_a_wrong_spec_is_refused(text: str) -> None:
 
 def test_over_http_a_cut_answer_and_one_that_hangs_are_told_as_what_they_are(source: Source) -> None:
     app = create_replica(source, FakeClock())
-    faults = inject(app, FakeClock(), 1, {"cut": 1.0}, pause=lambda seconds: time.sleep(1))
+    given_up = Event()
+    faults = inject(app, FakeClock(), 1, {"cut": 1.0}, pause=lambda seconds: given_up.wait(60))
     with running(app) as url, requests.Session() as session:
         ask = f"{url}{PATH}?market=KRW-BTC&count=50"
         with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
@@ -101,5 +102,6 @@ def test_over_http_a_cut_answer_and_one_that_hangs_are_told_as_what_they_are(sou
         faults.rates = {"hang": 1.0}
         with pytest.raises(requests.ReadTimeout):
             session.get(ask, timeout=0.2)
+        given_up.set()
         faults.rates = {}
         assert len(session.get(ask, timeout=10).json()) == 50
