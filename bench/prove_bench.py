@@ -36,7 +36,8 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode  # noqa: E402
 from upbit_elt.lake.publish import publish_generation  # noqa: E402
 from upbit_elt.lake.read import read_day  # noqa: E402
 from upbit_elt.quality.gaps import ledger_of  # noqa: E402
-from upbit_elt.quality.prove import Judged, wanted  # noqa: E402
+from upbit_elt.quality.judged import Judged  # noqa: E402
+from upbit_elt.quality.prove import wanted  # noqa: E402
 from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402
 from upbit_elt.stack.options import load  # noqa: E402

@@ -25,6 +25,7 @@ def close_day() -> None:
         from upbit_elt import airflow_glue, closing
 
         done = closing.close(airflow_glue.deployment(), get_current_context()["run_id"])
+        airflow_glue.fail_with(done.troubles)
         return {
             "made": [published._asdict() for published in done.made],
             "mended": done.mended,

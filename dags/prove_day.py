@@ -33,6 +33,7 @@ def prove_day() -> None:
             judged: list[Any] = proving.prove(airflow_glue.deployment(), run_id, until)
         except LeaseHeld as busy:
             raise AirflowSkipException(f"somebody proves already: {busy}") from busy
+        airflow_glue.fail_with({one.day: one.trouble for one in judged if one.trouble})
         return [str(one) for one in judged]
 
     prove()

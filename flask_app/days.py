@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -86,7 +85,9 @@ def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
 
 def _row(proof: proofs.Proof) -> dict[str, Any]:
     row = {name: value for name, value in asdict(proof).items() if name not in ("digest", "detail")}
-    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": json.loads(proof.detail)}
+    entries, found = proof.entries(), proof.found()
+    unjudged = [entry for entry in entries if entry not in found]
+    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": unjudged}
 
 
 def _judged(rows: dict[str, proofs.Proof]) -> dict[str, Any]:

@@ -6,13 +6,14 @@ Only imported inside tasks.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Connection, Variable
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
 from airflow.sdk.log import mask_secret
 from pydantic import SecretStr
 from sqlalchemy import URL
@@ -93,6 +94,17 @@ def to_xcom(collected: Collected) -> dict[str, Any]:
     }
     row["file_name"] = collected.files[-1].file_name if collected.files else None
     return row
+
+
+def fail_with(troubles: Mapping[str, str]) -> None:
+    """End a task that has done all it could by what went wrong at single things, so that it is seen.
+
+    Raises:
+        AirflowFailException: there is something; trying again at once would not help.
+    """
+    if troubles:
+        words = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
+        raise AirflowFailException(f"all else was done, but {words}")
 
 
 def roll_variables(window: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ from upbit_elt.forecast import store
 from upbit_elt.lake import layout, ledger, publish, whole
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import Published
+from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.webhdfs import Lake
@@ -39,12 +40,16 @@ Step = Callable[[Lease], list[Published]]
 
 @dataclass
 class Closed:
-    """What a run did: generations made, days whose tables were mended, holes of closed days, and what waits and why."""
+    """What a run did: generations made, days whose tables were mended, holes of closed days, and what waits and why.
+
+    `troubles` are the days that cannot go on without a person, each with what is wrong with it.
+    """
 
     made: list[Published] = field(default_factory=list)
     mended: list[str] = field(default_factory=list)
     holes: list[Span] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
 
 
 class Closer:
@@ -56,11 +61,12 @@ class Closer:
     def run(self, run_id: str, *, only: str | None = None, with_holes: bool = False) -> Closed:
         """Close each day (or the KST day `only`) that is ready, and mend what a writer that died left half done.
 
-        `with_holes` closes now what would still wait for its holes.
+        `with_holes` closes now what would still wait for its holes. A day that cannot be read or written stays as it
+        is, with its reason; the others are closed.
 
         Raises:
             ConfigError: the lake has nothing of the day `only`, or the day is not over.
-            LakeError, WarehouseError: not all was done; run it again.
+            LakeError, WarehouseError: HDFS or Hive do not answer, so not all was done; run it again.
         """
         live = ledger.newest(self._lake)
         done = Closed()
@@ -70,17 +76,8 @@ class Closer:
             return done
         for kind in KINDS:
             for day in [only] if only else reversed(ledger.days(self._lake, kind)):
-                generations, marks = ledger.look(self._lake, kind, day)
-                if marks:
-                    self._leased(kind, day, done, partial(self._mend, kind, day, marks, done))
-                if not generations or generations[-1].complete:
-                    continue
-                if kind == "candle":
-                    step = self._candles(day, live, run_id, done, with_holes=with_holes)
-                else:
-                    step = self._forecasts(day, live, run_id)
-                if step:
-                    self._leased(kind, day, done, step)
+                with kept_apart(self._lake, f"{kind} {day}", done.troubles):
+                    self._day(kind, day, live, run_id, done, with_holes=with_holes)
         return done
 
     def _check(self, day: str, live: Coverage | None) -> None:
@@ -90,6 +87,19 @@ class Closer:
             raise ConfigError(
                 f"--day {day}: the day is not over yet; the lake reaches until {live.end:%Y-%m-%dT%H:%MZ}"
             )
+
+    def _day(self, kind: Kind, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> None:
+        generations, marks = ledger.look(self._lake, kind, day)
+        if marks:
+            self._leased(kind, day, done, partial(self._mend, kind, day, marks, done))
+        if not generations or generations[-1].complete:
+            return
+        if kind == "candle":
+            step = self._candles(day, live, run_id, done, with_holes=with_holes)
+        else:
+            step = self._forecasts(day, live, run_id)
+        if step:
+            self._leased(kind, day, done, step)
 
     def _leased(self, kind: Kind, day: str, done: Closed, step: Step) -> None:
         try:

@@ -11,7 +11,8 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import proofs
-from upbit_elt.quality.prove import Judged, Prover, wanted
+from upbit_elt.quality.judged import Judged
+from upbit_elt.quality.prove import Prover, wanted
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.tables import days, ensure_partition, locations
@@ -53,7 +54,7 @@ def show(settings: Settings, judged: Iterable[Judged]) -> list[str]:
     What a run that died left unshown is shown by the next.
     """
     hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
-    mine = [one.day for one in judged]
+    mine = [one.day for one in judged if not one.trouble]
     pipeline.show(settings, mine)
     there = ledger.days(lake, "reconciliation")
     shown = set(days(hive, settings, "reconciliation"))

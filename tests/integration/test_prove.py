@@ -19,7 +19,8 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.quality.explain import explain
 from upbit_elt.quality.gaps import Ledger, ledger_of
-from upbit_elt.quality.prove import RECHECK, wanted
+from upbit_elt.quality.prove import wanted
+from upbit_elt.quality.rechecks import LONGEST
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
@@ -167,7 +168,7 @@ def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> 
     assert finding["ours"] == pytest.approx(ours)
     assert finding["exchange"] == pytest.approx(1.5 * ours)
     assert wanted(world.lake, world.clock.now()) == [], "it is not asked for again by every run"
-    assert wanted(world.lake, world.clock.now() + RECHECK) == [DAY]
+    assert wanted(world.lake, world.clock.now() + LONGEST) == [DAY]
     (shown,) = world.hive.query(
         f"SELECT detail FROM {world.settings.database}.reconciliation WHERE state = 'finding' AND dt = '2026-11-24'"
     )
@@ -195,7 +196,7 @@ def test_an_exchange_that_says_it_has_nothing_takes_no_candle_away(world: World)
     assert world.in_hive(START, END) == world.truth(START, END)
 
     world.wire.spoil = lambda path, query: None
-    world.clock.set(world.clock.now() + RECHECK)
+    world.clock.set(world.clock.now() + LONGEST)
     assert world.prove(wanted(world.lake, world.clock.now()), retry=True)[0].verdict == "proven"
     assert locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-1")
 

@@ -29,8 +29,9 @@ from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import publish_generation
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import Comparison, accounted, compare
+from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
-from upbit_elt.quality.prove import Judged, Prover
+from upbit_elt.quality.prove import Prover
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive

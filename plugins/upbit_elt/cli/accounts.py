@@ -177,5 +177,7 @@ def _reconciliation(chain: Chain) -> list[str]:
             f"    {proof.state}: {proof.hours} hours compared with the exchange's own at {proof.checked}Z, "
             f"{proof.differences} differed, {proof.repaired} repaired, {proof.findings} findings"
         )
-        lines += [f"    finding: {json.dumps(finding)}" for finding in json.loads(proof.detail)]
+        found = proof.found()
+        lines += [f"    finding: {json.dumps(finding)}" for finding in found]
+        lines += [f"    not judged: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
     return lines

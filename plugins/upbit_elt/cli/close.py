@@ -16,7 +16,10 @@ from upbit_elt.settings import settings
 @click.option("--day", metavar="yyMMdd", help="Only this KST day; exit 1 when it stays open.")
 @click.option("--with-holes", is_flag=True, help="Close now what would wait for its holes to be healed.")
 def close(day: str | None, with_holes: bool) -> None:
-    """Close the days that are over: one sorted file each, held against its sources (what the DAG close_day does)."""
+    """Close the days that are over: one sorted file each, held against its sources (what the DAG close_day does).
+
+    Exit 1 when a day cannot be closed as something is wrong with it.
+    """
     if day:
         _check(day)
     done = closing.close(settings(), f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", only=day, with_holes=with_holes)
@@ -26,11 +29,11 @@ def close(day: str | None, with_holes: bool) -> None:
         click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.why}")
     for mended in done.mended:
         click.echo(f"{mended}: shown in Hive now")
-    for name, reason in done.waiting.items():
+    for name, reason in {**done.waiting, **done.troubles}.items():
         click.echo(f"{name} stays open: {reason}")
-    if not (done.made or done.mended or done.waiting):
+    if not (done.made or done.mended or done.waiting or done.troubles):
         click.echo(f"{day} is closed already" if day else "nothing to close")
-    sys.exit(1 if day and done.waiting else 0)
+    sys.exit(1 if done.troubles or (day and done.waiting) else 0)
 
 
 def _check(day: str) -> None:

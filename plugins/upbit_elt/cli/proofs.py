@@ -12,14 +12,16 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from upbit_elt import proving
 from upbit_elt.candle import days_between
-from upbit_elt.cli.times import Day, Moment
+from upbit_elt.cli.times import Day, Moment, kst
 from upbit_elt.errors import NotCollected
+from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.proofs import state_of
 from upbit_elt.quality.prove import wanted
 from upbit_elt.settings import settings
 
 FINDINGS = 50  # that are printed
+DAYS = 10  # that are named
 
 
 @click.command()
@@ -36,7 +38,9 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
     now = datetime.now(UTC)
     if end and not start:
         raise click.UsageError("--to needs --from")
-    chosen = sorted({*days, *(days_between(start, end or now) if start else ())})
+    chosen = sorted({*days, *(days_between(start, min(end or now, now)) if start else ())})
+    if start and not chosen:
+        raise click.UsageError(f"no day lies between {kst(start)} and {kst(min(end or now, now))}")
     closed = _closed(chosen) if chosen else wanted(Lake.from_settings(settings()), now, retry=True)
     with Progress(
         SpinnerColumn(),
@@ -57,22 +61,33 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
         click.echo(str(one))
     findings = [(one.day, row) for one in judged for row in one.findings]
     for day, row in findings[:FINDINGS]:
-        for finding in json.loads(row.detail):
+        for finding in row.found():
             click.echo(f"finding {day} {row.market} {json.dumps(finding)}")
     left = sorted(set(closed) - {one.day for one in judged})
     if left:
-        click.echo(f"the time was over before: {', '.join(left)}; run it again")
+        click.echo(f"not looked at yet: {', '.join(left)}; run it again")
     if not judged and not left:
         click.echo("nothing to do: every closed day is proven")
-    sys.exit(1 if findings or left or any(one.unjudged for one in judged) else 0)
+    sys.exit(1 if findings or left or any(one.unjudged or one.trouble for one in judged) else 0)
 
 
 def _closed(days: list[str]) -> list[str]:
-    """Those of the days that are closed; says which are not. Raises NotCollected when none is."""
+    """Those of the days that are closed; says which are not, and why. Raises NotCollected when none is."""
     lake = Lake.from_settings(settings())
-    open_days = [day for day in days if state_of(lake, day)[0] == "open"]
-    if len(open_days) == len(days):
-        raise NotCollected(f"{', '.join(open_days)}: not closed yet; a day is proven once it is covered to 24:00 KST")
-    if open_days:
-        click.echo(f"not closed yet, left out: {', '.join(open_days)}", err=True)
-    return [day for day in days if day not in open_days]
+    there = set(ledger.days(lake, "candle"))
+    absent = [day for day in days if day not in there]
+    open_days = [day for day in days if day in there and state_of(lake, day)[0] == "open"]
+    words = [f"{_named(absent)}: the lake has nothing of it"] if absent else []
+    words += (
+        [f"{_named(open_days)}: not closed yet, a day is closed once it is covered to 24:00 KST"] if open_days else []
+    )
+    closed = [day for day in days if day not in {*absent, *open_days}]
+    if not closed:
+        raise NotCollected("; ".join(words))
+    if words:
+        click.echo(f"left out: {'; '.join(words)}", err=True)
+    return closed
+
+
+def _named(days: list[str]) -> str:
+    return ", ".join(days) if len(days) <= DAYS else f"{', '.join(days[:DAYS])} and {len(days) - DAYS} more"

@@ -1,46 +1,56 @@
-"""One closed KST day under judgement: what the lake holds of it, what the exchange said, and what follows."""
+"""One closed KST day under judgement: what the lake holds of it, what the exchange said, and what follows.
+
+Each hour of a market is judged by itself: one that cannot be (its row was refused, its minutes were not answered)
+stays open with its reason, the others count.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
 from upbit_elt.candle import SCHEMA, day_end, day_start, to_table
 from upbit_elt.collect.fetch import Answer
 from upbit_elt.collect.plan import Ask
-from upbit_elt.intervals import Interval, union
+from upbit_elt.intervals import Bounded, Interval, overlaps, union
 from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import Coverage, by_market
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import proofs
 from upbit_elt.quality.hours import HOUR, Difference, Hours, Summed, differences, exchange_hours, sum_up
-from upbit_elt.quality.proofs import HOURS, Proof, Verdict
+from upbit_elt.quality.proofs import Proof, Verdict, hours_of
 
 log = logging.getLogger(__name__)
 _NOTHING = Summed({}, 0, "")
+NOT_COLLECTED, NOT_YET = "not collected", "not asked yet: the run's time was over"
+Checked = Callable[[], str]  # the exchange's time (UTC, wire form); known only once it has answered
 
 
 @dataclass
 class Day:
     """A closed day: its current generation, what each market sums up to, and the judgements so far.
 
-    `expected` are the markets to judge: those of the day's files, and those that the lake has ever collected.
-    `differing` waits for repair; of these, `said` keeps what the exchange said and `first` how many hours differed.
+    `expected` are the hours (start, UTC) to judge by market: all of those that are or were collected, of others those
+    that the day's files account for. `differing` waits for repair; of these, `said` keeps what the exchange said of the
+    hours in `heard`, and `first` which differed. `why` has the hours that this run could not judge.
     """
 
     day: str
     generation: str
     sums: dict[str, Summed]
-    expected: frozenset[str]
+    expected: dict[str, frozenset[datetime]]
     judged: dict[str, Proof]
     differing: dict[str, list[Difference]] = field(default_factory=dict)
     said: dict[str, Hours] = field(default_factory=dict)
-    first: dict[str, int] = field(default_factory=dict)
+    heard: dict[str, frozenset[datetime]] = field(default_factory=dict)
+    first: dict[str, frozenset[datetime]] = field(default_factory=dict)
+    why: dict[str, dict[datetime, str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> Day | None:
@@ -53,29 +63,40 @@ class Day:
             return None
         tables, coverages = read_sources(lake, day)
         sums = sum_up(pa.concat_tables([SCHEMA.empty_table(), *tables]))
-        named = {span.market for coverage in coverages for span in coverage.spans}
         name = generation.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
         old = proofs.carried(proofs.read(lake, proofs.newest(lake, day)), digests, name)
-        judged = {market: proof for market, proof in old.items() if not retry or proof.state == "proven"}
-        return cls(day, name, sums, frozenset({*named, *sums, *collected}), judged)
+        judged = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
+        return cls(day, name, sums, _expected(day, sums, coverages, collected), judged)
 
     def todo(self) -> set[str]:
-        """Markets without a judgement."""
-        return set(self.expected - self.judged.keys())
+        """Markets with an hour that is not judged."""
+        return {market for market in self.expected if self.open_hours(market)}
 
-    def hear(self, answer: Answer, checked: str) -> None:
-        """Judge a market by its 60-minute candles; one that differs is kept for repair."""
+    def open_hours(self, market: str) -> frozenset[datetime]:
+        """Hours of a market that are not judged."""
+        proof = self.judged.get(market)
+        return self.expected[market] - (proof.judged_hours(self.day) if proof else frozenset())
+
+    def left(self) -> dict[str, str]:
+        """Markets with an hour that is not judged, and why."""
+        return {market: self._left(market) for market in sorted(self.todo())}
+
+    def hear(self, answer: Answer, checked: Checked) -> None:
+        """Judge a market's open hours by its 60-minute candles; what differs is kept for repair."""
         market = answer.ask.market
+        wanted = self.open_hours(market)
         if answer.final:
-            self.judged[market] = self._proof(market, "gone", checked, [])
-        elif answer.trouble:
-            log.warning("%s, %s: not judged: %s", self.day, market, answer.trouble)
-        elif found := self._compare(market, said := self._hours(answer)):
-            self.differing[market], self.said[market] = found, said
-            self.first[market] = len({difference.hour for difference in found})
+            self.judged[market] = self._gone(market, checked())
+        elif answer.failure:
+            self._leave(market, dict.fromkeys(wanted, str(answer.failure)))
         else:
-            self.judged[market] = self._proof(market, "proven", checked, [])
+            self._take(market, answer, wanted)
+            if found := self._compare(market):
+                self.differing[market] = found
+                self.first[market] = _hours(found)
+            else:
+                self._settle(market, checked())
 
     def confirms(self, answer: Answer) -> bool:
         """Whether the exchange's minutes of a span sum up to its hours: only then what they lack may go.
@@ -87,32 +108,45 @@ class Day:
         said = {hour: summed for hour, summed in self.said[market].items() if start <= hour < end}
         return not answer.empty and not differences(market, theirs, said)
 
-    def agrees_now(self, market: str, checked: str) -> bool:
-        """Whether a repaired market agrees with what the exchange said before; it is proven then."""
-        if agrees := not self._compare(market, self.said[market]):
-            self.judged[market] = self._proof(market, "proven", checked, [])
+    def unanswered(self, market: str, hours: Mapping[datetime, str], checked: Checked) -> bool:
+        """Leave differing hours open whose minutes did not come; True when others of the market were repaired."""
+        self._leave(market, hours)
+        if _hours(self.differing[market]) - hours.keys():
+            return True
+        self._settle(market, checked())
+        return False
+
+    def agrees_now(self, market: str, checked: Checked) -> bool:
+        """Whether a repaired market agrees with what the exchange said before; it is judged then."""
+        if agrees := not self._compare(market):
+            self._settle(market, checked())
         return agrees
 
-    def hear_again(self, answer: Answer, checked: str) -> None:
+    def hear_again(self, answer: Answer, checked: Checked) -> None:
         """Judge a market that differs after its repair too: what differs from the new answer is a finding."""
         market = answer.ask.market
-        if answer.trouble:
-            log.warning("%s, %s: not judged: %s", self.day, market, answer.trouble)
-            return
-        found = self._compare(market, self._hours(answer))
-        self.judged[market] = self._proof(market, "finding" if found else "proven", checked, found)
+        if answer.failure:
+            self._leave(
+                market,
+                dict.fromkeys(_hours(self._compare(market)), f"repaired, and then not compared: {answer.failure}"),
+            )
+        else:
+            self._take(market, answer, self.heard[market])
+        self._settle(market, checked(), self._compare(market))
 
     def asks(self) -> list[Ask]:
         """The minutes of all hours that differ; neighbouring hours are one span."""
         return [Ask(market, *span) for market in sorted(self.differing) for span in _spans(self.differing[market])]
 
     def after_repair(self, lake: Lake) -> None:
-        """Look at the lake anew; judgements of markets whose candles are the same stay."""
+        """Look at the lake anew. Judgements stay: the repair changed hours alone that have none."""
         now = Day.load(lake, self.day, self.expected, retry=False)
         if now is None:
             return
-        digests = {market: summed.digest for market, summed in now.sums.items()}
-        self.judged = proofs.carried(self.judged, digests, now.generation)
+        self.judged = {
+            market: replace(proof, generation=now.generation, digest=now.sums.get(market, _NOTHING).digest)
+            for market, proof in self.judged.items()
+        }
         self.generation, self.sums = now.generation, now.sums
 
     @property
@@ -122,29 +156,87 @@ class Day:
             return "partial"
         return "findings" if any(proof.state == "finding" for proof in self.judged.values()) else "proven"
 
-    def _hours(self, answer: Answer) -> Hours:
-        start, end = day_start(self.day), day_end(self.day)
-        return exchange_hours(candle for candle in answer.candles if start <= candle.start < end)
+    def _take(self, market: str, answer: Answer, wanted: frozenset[datetime]) -> None:
+        """Keep what an answer says of the wanted hours; those that a refused row leaves in doubt stay open."""
+        self._leave(market, {hour: hole.why for hole in answer.holes for hour in wanted if overlaps(_hour(hour), hole)})
+        self.heard[market] = wanted - self.why.get(market, {}).keys()
+        self.said[market] = exchange_hours(c for c in answer.candles if c.start in self.heard[market])
 
-    def _compare(self, market: str, said: Hours) -> list[Difference]:
-        return differences(market, self.sums.get(market, _NOTHING).hours, said)
+    def _leave(self, market: str, hours: Mapping[datetime, str]) -> None:
+        self.why.setdefault(market, {}).update(hours)
+        self.heard[market] = self.heard.get(market, frozenset()) - hours.keys()
+        if hours:
+            log.warning("%s, %s: %d hours not judged: %s", self.day, market, len(hours), next(iter(hours.values())))
 
-    def _proof(self, market: str, state: proofs.State, checked: str, found: list[Difference]) -> Proof:
-        summed, left = self.sums.get(market, _NOTHING), len({difference.hour for difference in found})
-        first = self.first.get(market, left)
-        return Proof(
+    def _left(self, market: str) -> str:
+        hours = sorted(self.open_hours(market))
+        words = self.why.get(market, {}).get(hours[0], NOT_YET)
+        return words if len(hours) == len(self.expected[market]) else f"{len(hours)} of {proofs.HOURS} hours: {words}"
+
+    def _compare(self, market: str) -> list[Difference]:
+        """What differs in the hours that the exchange has spoken of."""
+        heard, said = self.heard[market], self.said.get(market, {})
+        ours = {hour: summed for hour, summed in self._summed(market).hours.items() if hour in heard}
+        return differences(market, ours, {hour: summed for hour, summed in said.items() if hour in heard})
+
+    def _summed(self, market: str) -> Summed:
+        return self.sums.get(market, _NOTHING)
+
+    def _gone(self, market: str, checked: str) -> Proof:
+        summed = self._summed(market)
+        return Proof(market, self.generation, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
+
+    def _settle(self, market: str, checked: str, found: Sequence[Difference] = ()) -> None:
+        """Write down what the heard hours of a market come to, beside what was judged before."""
+        old, summed, heard = self.judged.get(market), self._summed(market), self.heard[market]
+        before = old.judged_hours(self.day) - heard if old else frozenset()
+        details = [entry for entry in (old.found() if old else []) if proofs.hour_of(entry) in before]
+        details += [difference.to_json() for difference in found]
+        left = len({proofs.hour_of(entry) for entry in details})
+        first, last = self.first.get(market, _hours(found)) & heard, _hours(found)
+        judged = heard | before
+        open_hours = [hour for hour in hours_of(self.day) if hour not in judged]
+        self.judged[market] = Proof(
             market=market,
             generation=self.generation,
-            hours=0 if state == "gone" else HOURS,
+            hours=len(judged),
             candles=summed.candles,
-            differences=first,
-            repaired=max(0, first - left),
+            differences=len(first | last) + (old.differences if old else 0),
+            repaired=len(first - last) + (old.repaired if old else 0),
             findings=left,
-            state=state,
+            state="finding" if left else "partial" if self.expected[market] - judged else "proven",
             checked=checked,
             digest=summed.digest,
-            detail=json.dumps([difference.to_json() for difference in found]),
+            detail=json.dumps([*details, *(proofs.unjudged(hour, self._why(market, hour)) for hour in open_hours)]),
         )
+
+    def _why(self, market: str, hour: datetime) -> str:
+        return self.why.get(market, {}).get(hour, NOT_YET) if hour in self.expected[market] else NOT_COLLECTED
+
+
+def _expected(
+    day: str, sums: Mapping[str, Summed], coverages: Iterable[Coverage], collected: Iterable[str]
+) -> dict[str, frozenset[datetime]]:
+    known = by_market(span for coverage in coverages for span in coverage.known())
+    hours = frozenset(hours_of(day))
+    partly = {
+        market: frozenset(hour for hour in hours if _inside(_hour(hour), known.get(market, ())) or hour in there)
+        for market in {*known, *sums} - {*collected}
+        for there in [sums.get(market, _NOTHING).hours.keys()]
+    }
+    return dict.fromkeys(collected, hours) | {market: some for market, some in partly.items() if some}
+
+
+def _hours(found: Iterable[Difference]) -> frozenset[datetime]:
+    return frozenset(difference.hour for difference in found)
+
+
+def _hour(start: datetime) -> Interval:
+    return Interval(start, start + HOUR)
+
+
+def _inside(hour: Interval, spans: Iterable[Bounded]) -> bool:
+    return any(span.start <= hour.start and hour.end <= span.end for span in union(spans))
 
 
 def _spans(found: Iterable[Difference]) -> list[Interval]:

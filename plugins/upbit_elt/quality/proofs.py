@@ -7,27 +7,33 @@ judged, so that the state of a day is known from two listings; a proof of an old
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 import pyarrow as pa
 
-from upbit_elt.candle import day_start, parse_wire
+from upbit_elt.candle import day_start, parse_wire, wire
+from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode
 from upbit_elt.lake.webhdfs import Lake
 
+log = logging.getLogger(__name__)
+
 # proven: all that the exchange still has agrees. findings: something stays different. partial: not all was judged.
 Verdict = Literal["proven", "findings", "partial"]
-# gone: the exchange does not know the market any more, so nothing can be said.
-State = Literal["proven", "finding", "gone"]
+# partial: no judged hour differs, some are not judged. gone: the exchange does not know the market any more, so nothing
+# can be said.
+State = Literal["proven", "finding", "partial", "gone"]
 DayState = Literal["open", "closed", "proven"]
 HOURS = 24
+UNJUDGED = "unjudged"  # the `field` of a detail that names an hour that is not judged, with its reason
 _NAME = re.compile(r"^(day-\d+)_(proven|findings|partial)\.parquet$")
 
 SCHEMA = pa.schema(
@@ -52,7 +58,8 @@ class Proof:
     """A market-day held against the exchange's 60-minute candles.
 
     Of `hours` compared, `differences` differed at first, `repaired` of these agree now and `findings` do not:
-    `detail` gives their numbers (JSON list of hour, field, ours, exchange). `generation` is that of the candles,
+    `detail` gives their numbers (JSON list of hour, field, ours, exchange), and the hours that are not judged (field
+    `unjudged`, and the reason). `generation` is that of the candles,
     `digest` is of all their values, `checked` the exchange's time (UTC, wire form).
     """
 
@@ -68,13 +75,40 @@ class Proof:
     digest: str
     detail: str = "[]"
 
+    def entries(self) -> list[dict[str, Any]]:
+        """What `detail` lists."""
+        return list(json.loads(self.detail))
+
+    def found(self) -> list[dict[str, Any]]:
+        """What differs, with its numbers."""
+        return [entry for entry in self.entries() if entry["field"] != UNJUDGED]
+
+    def judged_hours(self, day: str) -> frozenset[datetime]:
+        """Starts (UTC) of the hours of the KST day that were compared; of a market that is gone there is no more."""
+        open_hours = {hour_of(entry) for entry in self.entries() if entry["field"] == UNJUDGED}
+        return frozenset(hours_of(day)) - open_hours
+
     def proven_hours(self, day: str) -> list[datetime]:
         """Starts (UTC) of the hours of the KST day in which nothing is missing."""
         if self.state == "gone":
             return []
-        open_hours = {parse_wire(finding["hour"]) for finding in json.loads(self.detail)}
-        hours = [day_start(day) + timedelta(hours=hour) for hour in range(HOURS)]
-        return [hour for hour in hours if hour not in open_hours]
+        open_hours = {hour_of(entry) for entry in self.entries()}
+        return [hour for hour in hours_of(day) if hour not in open_hours]
+
+
+def hours_of(day: str) -> list[datetime]:
+    """Starts (UTC) of the hours of a KST day."""
+    return [day_start(day) + timedelta(hours=hour) for hour in range(HOURS)]
+
+
+def hour_of(entry: Mapping[str, Any]) -> datetime:
+    """The hour (start, UTC) that an entry of `detail` is about."""
+    return parse_wire(entry["hour"])
+
+
+def unjudged(hour: datetime, reason: str) -> dict[str, Any]:
+    """An entry of `detail` that names an hour (start, UTC) that is not judged."""
+    return {"hour": wire(hour), "field": UNJUDGED, "reason": reason}
 
 
 class DayProof(NamedTuple):
@@ -115,11 +149,18 @@ def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
 
 
 def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
-    """The rows of a judgement by market; {} of none."""
+    """The rows of a judgement by market; {} of none, and of one that cannot be read: then it counts no more."""
     if found is None:
         return {}
-    rows = decode(lake.read(found.path), found.path, SCHEMA).to_pylist()
-    return {row["market"]: Proof(**row) for row in rows}
+    try:
+        rows = [Proof(**row) for row in decode(lake.read(found.path), found.path, SCHEMA).to_pylist()]
+        for row in rows:
+            row.proven_hours(found.day)
+            parse_wire(row.checked)
+    except (LakeCorrupt, ValueError, TypeError, KeyError, AttributeError) as error:
+        log.warning("%s cannot be read, its day is judged anew: %s", found.path, error)
+        return {}
+    return {row.market: row for row in rows}
 
 
 def carried(old: Mapping[str, Proof], digests: Mapping[str, str], generation: str) -> dict[str, Proof]:
@@ -132,11 +173,18 @@ def carried(old: Mapping[str, Proof], digests: Mapping[str, str], generation: st
 
 
 def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verdict: Verdict, lease: Lease) -> DayProof:
-    """Publish the rows of a day as a new generation; the newest stays when it says the same."""
+    """Publish the rows of a day as a new generation; the newest stays when it says the same.
+
+    That the same was found at another time, or for a reason in other words, is nothing new.
+    """
     rows = sorted(proofs, key=lambda proof: proof.market)
     before = newest(lake, day)
     name = f"{generation}_{verdict}.parquet"
-    if before and before.path.endswith(f"/{name}") and list(read(lake, before).values()) == rows:
+    if (
+        before
+        and before.path.endswith(f"/{name}")
+        and [*map(_said, read(lake, before).values())] == [*map(_said, rows)]
+    ):
         return before
     numbers = [found.number for found in ledger.generations(lake, "reconciliation", day)]
     folder = layout.complete_folder(lake.root, "reconciliation", day, max(numbers, default=0) + 1)
@@ -145,6 +193,11 @@ def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verd
     lease.check()
     lake.rename(hidden, folder)
     return DayProof(day, generation, verdict, folder, f"{folder}/{name}")
+
+
+def _said(row: Proof) -> tuple[Proof, list[dict[str, Any]]]:
+    entries = [{name: value for name, value in entry.items() if name != "reason"} for entry in row.entries()]
+    return replace(row, checked="", detail=""), entries
 
 
 def to_table(rows: list[Proof]) -> pa.Table:

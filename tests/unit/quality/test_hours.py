@@ -133,7 +133,7 @@ def test_days_within_two_hundred_hours_share_a_request() -> None:
 
 def test_neighbouring_hours_are_asked_as_one_span() -> None:
     rows = minutes(utc(1), 3)
-    day = Day("261124", "day-1", {}, frozenset({"KRW-A"}), {})
+    day = Day("261124", "day-1", {}, {"KRW-A": frozenset()}, {})
     exchange = exchange_hours([hour("KRW-A", utc(start), rows) for start in (1, 2, 5)])
     day.differing["KRW-A"] = differences("KRW-A", {}, exchange)
     assert day.asks() == [Ask("KRW-A", utc(1), utc(3)), Ask("KRW-A", utc(5), utc(6))]

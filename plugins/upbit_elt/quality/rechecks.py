@@ -1,0 +1,83 @@
+"""When a day that could not be judged whole, or that stays different, is looked at again: one small file in the lake.
+
+`/reconciliation/_rechecks.json`, written by the one run that proves. Without it everything is due.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import AwareDatetime, TypeAdapter, ValidationError
+
+from upbit_elt.errors import LakeCorrupt
+from upbit_elt.lake import layout
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.judged import Judged
+from upbit_elt.quality.proofs import DayProof
+
+log = logging.getLogger(__name__)
+
+# A run every 10 minutes finds it due at its next start, then at every second, fourth, ... one.
+FIRST, LONGEST = timedelta(minutes=9), timedelta(hours=6)
+ANY = "*"
+
+
+class Recheck(NamedTuple):
+    """A day's next look: how often it was tried, when it is due (UTC), and why.
+
+    `snapshot` of candles that was judged: "" when nothing was, ANY when the day could not be read.
+    """
+
+    snapshot: str
+    tries: int
+    due: AwareDatetime
+    why: str
+
+
+_FILE = TypeAdapter(dict[str, Recheck])
+
+
+def is_due(planned: Recheck | None, judged: DayProof | None, now: datetime) -> bool:
+    """Whether a day is looked at again at `now` (UTC), given the judgement of its present candles, if there is one."""
+    if planned is None or planned.due <= now:
+        return True
+    return planned.snapshot not in (ANY, judged.generation if judged else "")
+
+
+def read(lake: Lake) -> dict[str, Recheck]:
+    """The planned looks by KST day; {} when there is no such file, or none that can be read."""
+    try:
+        return _FILE.validate_json(lake.read(_path(lake)))
+    except LakeCorrupt:
+        return {}
+    except ValidationError as error:
+        log.warning("%s cannot be read, all is due: %s", _path(lake), error)
+        return {}
+
+
+def plan(lake: Lake, outcomes: Iterable[Judged], now: datetime) -> None:
+    """Plan the next look at what a run at `now` (UTC) left open: after 10, 20, 40, ... minutes, six hours at most.
+
+    What a run had no time for is due at once.
+    """
+    before = read(lake)
+    after = dict(before)
+    for one in outcomes:
+        after.pop(one.day, None)
+        if one.cut_short or (one.verdict == "proven" and not one.trouble):
+            continue
+        snapshot = ANY if one.trouble else one.proof.generation if one.proof else ""
+        earlier = before.get(one.day)
+        tries = earlier.tries + 1 if earlier and earlier.snapshot == snapshot else 1
+        wait = LONGEST if one.verdict == "findings" else min(LONGEST, FIRST * 2 ** min(tries - 1, 10))
+        after[one.day] = Recheck(snapshot, tries, now + wait, one.trouble or next(iter(one.left.values()), "findings"))
+    if after != before:
+        lake.replace(_path(lake), json.dumps(_FILE.dump_python(after, mode="json"), indent=1).encode())
+
+
+def _path(lake: Lake) -> str:
+    return f"{layout.kind_folder(lake.root, 'reconciliation')}/_rechecks.json"
