@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,7 +14,10 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
+from tests.support.clock import ManualClock
 from upbit_elt.candle import wire, wire_kst
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.limits import AddressLimits
 
 Reply = tuple[int, bytes | str, Mapping[str, str]]
 Handler = Callable[[str, dict[str, str]], Reply]
@@ -56,6 +60,20 @@ class WsgiAdapter(HandlerAdapter):
     def _ask(self, path: str, query: dict[str, str]) -> Reply:
         answer = self._client.get(path, query_string=query)
         return answer.status_code, answer.data, dict(answer.headers)
+
+
+class Exchange:
+    """A client on a handler, with a clock that never makes anybody wait."""
+
+    def __init__(self, folder: Path, now: datetime, handler: Handler) -> None:
+        self.clock = ManualClock(now)
+        self.adapter = HandlerAdapter(handler)
+        self.limits = AddressLimits(folder, 10, self.clock)
+        self.client = UpbitClient("http://exchange", self.limits, self.clock, session=session_on(self.adapter))
+
+    @property
+    def urls(self) -> list[str]:
+        return [str(request.url) for request in self.adapter.requests]
 
 
 def session_on(adapter: BaseAdapter) -> requests.Session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from upbit_elt.candle import floor_minute
@@ -70,7 +70,8 @@ def make_plan(
     that has a trade there contradicts the one that they were skipped for.
     """
     unsure = unsure or {}
-    traded = {ticker.market: datetime.fromtimestamp(ticker.trade_timestamp / 1000, UTC) for ticker in tickers}
+    # Of two rows of one market the later one counts: it skips nothing that the other would not.
+    traded = {ticker.market: ticker.traded for ticker in sorted(tickers, key=lambda ticker: ticker.traded)}
     asks: list[Ask] = []
     quiet: list[Ask] = []
     for market in sorted(markets):

@@ -119,10 +119,14 @@ class Collector:
             raise ServerTrouble(f"the exchange's clock ran ahead: {end:%H:%M} is not over by {usual:%H:%M:%S} UTC")
 
     def _markets(self) -> list[str]:
-        markets = [row.market for row in self._client.markets() if row.quote in self._settings.quotes]
+        listed = self._client.markets()
+        markets = [row.market for row in listed if row.quote in self._settings.quotes]
         if not markets:
-            quotes = ", ".join(self._settings.quotes)
-            raise BadAnswer(f"market/all lists no market quoted in {quotes}; check UPBIT_ELT_QUOTES")
+            wanted = ", ".join(self._settings.quotes)
+            there = ", ".join(sorted({row.quote for row in listed})) or "nothing"
+            raise BadAnswer(
+                f"market/all lists no market quoted in {wanted}; it lists {there}: choose one with UPBIT_ELT_QUOTES"
+            )
         return markets
 
     def _settled_tickers(self) -> tuple[list[Ticker], datetime]:

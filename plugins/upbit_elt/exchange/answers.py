@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
-from datetime import datetime, timedelta
+import sys
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import requests
 
@@ -12,24 +15,64 @@ from upbit_elt.errors import (
     BadAnswer,
     Banned,
     ExchangeError,
+    Garbled,
     InvalidRequest,
     RateLimited,
     ServerTrouble,
     UnknownMarket,
 )
+from upbit_elt.exchange.words import printable, shown
 
+DEEPEST = 20  # levels of JSON that are read as such; Upbit has four
 # Nobody has published the body of a 418; where it names no time we keep away this long.
 UNKNOWN_BAN = timedelta(minutes=5)
 _DURATION = re.compile(r"(\d+)\s*(second|sec|minute|min|hour|초|분|시간|s\b|m\b|h\b)", re.IGNORECASE)
 _SECONDS = {"s": 1, "초": 1, "m": 60, "분": 60, "h": 3600, "시": 3600}
 
 
-def server_time(response: requests.Response) -> datetime:
-    """The exchange's clock (UTC, whole seconds) from the `Date` header. Raises BadAnswer without one."""
+def server_time(response: requests.Response) -> datetime | None:
+    """The exchange's clock (UTC, whole seconds) from the `Date` header; None without a readable one."""
     try:
-        return parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError as error:
-        raise BadAnswer(f"{response.url}: no readable Date header, so the exchange's time is not known") from error
+        moment = parsedate_to_datetime(response.headers.get("Date", ""))
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def body_of(response: requests.Response) -> Any:
+    """The JSON of a body. Numbers and nested values that Python cannot work with come as text.
+
+    Raises:
+        Garbled: it is no JSON.
+    """
+    try:
+        try:
+            found = json.loads(response.content)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # an integer of thousands of digits
+            found = json.loads(response.content, parse_int=_integer)
+    except (ValueError, RecursionError) as error:
+        start = shown(response.content[:80])
+        raise Garbled(f"{response.url}: the body is no JSON ({error}); it begins with {start}") from None
+    return _shallow(found, DEEPEST)
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) < sys.int_info.default_max_str_digits else digits
+
+
+def _shallow(value: Any, levels: int) -> Any:
+    """The same with what lies deeper than `levels` cut off, so that no later step ends at Python's own limit."""
+    if not isinstance(value, list | dict):
+        return value
+    if not levels:
+        return f"(a {type(value).__name__} nested too deep)"
+    if isinstance(value, list):
+        return [_shallow(item, levels - 1) for item in value]
+    if any(isinstance(item, list | dict) for item in value.values()):
+        return {name: _shallow(item, levels - 1) for name, item in value.items()}
+    return value
 
 
 def error_of(response: requests.Response, now: datetime) -> ExchangeError | None:
@@ -52,11 +95,11 @@ def error_of(response: requests.Response, now: datetime) -> ExchangeError | None
 
 def _message(response: requests.Response) -> str:
     try:
-        body = response.json()
-    except requests.JSONDecodeError:
-        return response.text.strip()[:200]
+        body = body_of(response)
+    except Garbled:
+        return printable(response.content.decode("utf-8", "replace").strip())
     error = body.get("error", body) if isinstance(body, dict) else body
-    return str(error.get("message", error) if isinstance(error, dict) else error)[:200]
+    return printable(str(error.get("message", error) if isinstance(error, dict) else error))
 
 
 def _ban_duration(response: requests.Response) -> timedelta:

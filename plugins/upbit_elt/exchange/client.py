@@ -32,7 +32,7 @@ from upbit_elt.errors import (
     Unreachable,
 )
 from upbit_elt.exchange import models
-from upbit_elt.exchange.answers import error_of, server_time
+from upbit_elt.exchange.answers import body_of, error_of, server_time
 from upbit_elt.exchange.gate import Page, judge
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.exchange.models import (
@@ -45,6 +45,7 @@ from upbit_elt.exchange.models import (
     Ticker,
 )
 from upbit_elt.exchange.transport import keep_alive_session
+from upbit_elt.exchange.words import printable, shown
 from upbit_elt.settings import Settings
 
 MAX_COUNT = 200
@@ -52,6 +53,10 @@ MAX_COUNT = 200
 CLOCKS, FEW_CLOCKS = 64, 2
 # With less time than this (seconds) no answer can be waited for.
 LEAST_TIME = 0.5
+# Clocks farther apart are not compared: one of the two is wrong beyond any time zone.
+APART = timedelta(days=1)
+# A ticker's last trade may be this much after what we take for the exchange's time.
+TICKER_AHEAD = timedelta(minutes=1)
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
 log = logging.getLogger(__name__)
@@ -116,12 +121,24 @@ class UpbitClient:
         return self._clock.now() + clocks[(len(clocks) - 1) // 2]
 
     def markets(self, *, details: bool = False) -> list[Market]:
-        """All pairs that are listed now. A row that cannot be read is told and left out."""
-        return self._listing("market", "/v1/market/all", {"is_details": str(details).lower()}, Market)
+        """All pairs that are listed now, each once. A row that cannot be read is told and left out."""
+        rows = self._listing("market", "/v1/market/all", {"is_details": str(details).lower()}, Market)
+        found: dict[str, Market] = {}
+        for row in rows:
+            found.setdefault(row.market, row)
+        return list(found.values())
 
     def tickers(self, quotes: Sequence[str]) -> list[Ticker]:
-        """The latest state of all pairs of the quote currencies, in one request; without rows that cannot be read."""
-        return self._listing("ticker", "/v1/ticker/all", {"quote_currencies": ",".join(quotes)}, Ticker)
+        """The latest state of all pairs of the quote currencies, in one request.
+
+        Rows that cannot be read are told and left out, also those with a last trade that lies in the future: nothing
+        is known of such a market.
+        """
+        rows = self._listing("ticker", "/v1/ticker/all", {"quote_currencies": ",".join(quotes)}, Ticker)
+        latest = self.server_time + TICKER_AHEAD
+        if ahead := [row for row in rows if row.traded > latest]:
+            log.warning("ticker/all: %d rows have a time that is still to come, first: %s", len(ahead), ahead[0])
+        return [row for row in rows if row.traded <= latest]
 
     def seconds(self, market: str, *, to: datetime | None = None, count: int = MAX_COUNT) -> list[SecondCandle]:
         """Candles of one second; they reach back three months."""
@@ -187,7 +204,7 @@ class UpbitClient:
         rows = self._get("candles", f"/v1/candles/{kind}", params, adapter)
         for row in rows:
             if getattr(row, "market", market) != market:
-                raise BadAnswer(f"{kind} of {market}: a row of {getattr(row, 'market', None)} came back")
+                raise BadAnswer(f"{kind} of {market}: a row of {shown(getattr(row, 'market', None))} came back")
         return rows
 
     def _get(self, group: str, path: str, params: Params, adapter: TypeAdapter[list[T]]) -> list[T]:
@@ -203,17 +220,19 @@ class UpbitClient:
 
     def _listing(self, group: str, path: str, params: Params, model: type[R]) -> list[R]:
         """Rows that are checked one by one, so that a wrong one stalls no other market."""
-        rows = []
+        rows, wrong = [], []
         for raw in self._get(group, path, params, models.ANYTHING):
             try:
                 rows.append(model.model_validate(raw))
             except ValidationError as error:
-                log.warning("%s: a row that cannot be read is left out: %s: %s", path, raw, error.errors()[0]["msg"])
+                wrong.append(f"{shown(raw, 200)}: {error.errors()[0]['msg']}")
+        if wrong:
+            log.warning("%s: %d rows cannot be read and are left out, first: %s", path, len(wrong), wrong[0])
         return rows
 
     def _clocks(self) -> list[timedelta]:
         if not self._ahead:
-            raise BadAnswer("the exchange has not answered yet, so its time is not known")
+            raise BadAnswer("no answer with a believable Date header has come yet, so the exchange's time is not known")
         return list(self._ahead)
 
     def _retrying(self) -> Retrying:
@@ -231,11 +250,13 @@ class UpbitClient:
         if timeout < LEAST_TIME:
             raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
         try:
-            response = self._session.get(f"{self.base_url}{path}", params=params, timeout=timeout)
+            response = self._session.get(
+                f"{self.base_url}{path}", params=params, timeout=timeout, hooks={"response": _stay_here}
+            )
         except requests.RequestException as error:
             if self._deadline.left < LEAST_TIME:
                 raise OutOfTime(f"{self.base_url}{path}: no answer in the {timeout:.1f} s that were left") from error
-            raise Unreachable(f"{self.base_url}{path}: {type(error).__name__}: {error}") from error
+            raise Unreachable(f"{self.base_url}{path}: {type(error).__name__}: {printable(str(error))}") from error
         self._limits.obey(group, response.headers.get("Remaining-Req"))
         refusal = error_of(response, self._clock.now())
         if isinstance(refusal, Banned):
@@ -244,12 +265,16 @@ class UpbitClient:
             self._limits.pause(group, 1.0)
         if refusal:
             raise refusal
-        self._ahead.append(server_time(response) - self._clock.now())
-        try:
-            return response.json()
-        except requests.JSONDecodeError as error:
-            start = response.text[:80]
-            raise Garbled(f"{response.url}: the body is no JSON ({error}); it begins with {start!r}") from None
+        self._compare_clocks(response)
+        return body_of(response)
+
+    def _compare_clocks(self, response: requests.Response) -> None:
+        theirs, ours = server_time(response), self._clock.now()
+        if theirs is not None and abs(theirs - ours) < APART:
+            self._ahead.append(theirs - ours)
+        else:
+            said = shown(response.headers.get("Date"))
+            log.warning("%s: Date is %s, which no clock says that is compared with %s", response.url, said, ours)
 
 
 class _OutOfTime(stop_base):
@@ -274,3 +299,8 @@ def _candle_params(market: str, to: datetime | None, count: int) -> Params:
             raise InvalidRequest(f"to={to}: a time zone is needed")
         params["to"] = to.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return params
+
+
+def _stay_here(response: requests.Response, *_: Any, **__: Any) -> None:
+    """The API sends nobody elsewhere: what a redirection leads to is another's answer."""
+    response.headers.pop("Location", None)

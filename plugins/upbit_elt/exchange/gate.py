@@ -1,11 +1,12 @@
 """The gate that every minute candle passes on arrival: good rows go on, bad ones are set aside with a reason.
 
 A bad row leaves the minutes in doubt that it may have stood for: its own minute where its time can be believed,
-else those between its neighbours in the answer.
+else those between its neighbours in the answer. Whatever JSON a row is, it is judged: nothing here raises.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -13,11 +14,15 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from upbit_elt.candle import MINUTE, parse_wire
-from upbit_elt.exchange.models import MinuteCandle, MinuteUnit
+from upbit_elt.candle import KST, MINUTE, parse_wire
+from upbit_elt.exchange.models import OPENING, MinuteCandle, MinuteUnit
+from upbit_elt.exchange.words import printable, shown
 
 # The last tick is stored up to 0.35 s after its candle's end (seen in 2020); more than this is another minute's.
 LATEST_TICK = timedelta(seconds=30)
+KST_AHEAD = KST.utcoffset(None)
+MILLISECOND = timedelta(milliseconds=1)
+FEW_NAMES = 20  # of fields that are new: enough to say that something changed
 
 
 class Refused(NamedTuple):
@@ -58,7 +63,7 @@ class _Read(NamedTuple):
 
 def judge(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
     """What of an answer (JSON values, newest first) to `unit` minutes of `market` before `to` (UTC) may be believed."""
-    read = _without_doubles([_read(raw, market, unit, to) for raw in raws])
+    read = _in_order(_without_doubles([_read(raw, market, unit, to) for raw in raws]))
     refused: list[Refused] = []
     trailing: list[Refused] = []
     newer = to
@@ -72,14 +77,15 @@ def judge(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> P
         place.append(Refused(market, end if start is None else start, end, item.reason, item.raw))
     good = tuple(item.candle for item in read if item.candle is not None)
     believed = [item.start for item in read if item.start is not None]
-    added = {name for candle in good for name in candle.model_extra or {}}
-    rows = tuple(sorted(good, key=lambda candle: candle.start, reverse=True))
-    return Page(rows, tuple(refused), tuple(trailing), min(believed, default=None), len(raws), tuple(sorted(added)))
+    added = {printable(name, 60) for candle in good for name in candle.model_extra or {}}
+    return Page(
+        good, tuple(refused), tuple(trailing), min(believed, default=None), len(raws), tuple(sorted(added)[:FEW_NAMES])
+    )
 
 
 def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
     if not isinstance(raw, dict):
-        return _Read(raw, None, None, f"not an object but {type(raw).__name__}")
+        return _Read(raw, None, None, f"not an object but {shown(raw)}")
     start, reason = _believed_start(raw, market, unit, to)
     if start is None:
         return _Read(raw, None, None, reason)
@@ -92,22 +98,26 @@ def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
 def _believed_start(raw: dict[str, Any], market: str, unit: MinuteUnit, to: datetime) -> tuple[datetime | None, str]:
     """Start (UTC) of a row of this market and unit that is in time and agrees with its other times; else why not."""
     if raw.get("market") != market:
-        return None, f"market is {raw.get('market')!r}, asked was {market}"
+        return None, f"market is {shown(raw.get('market'))}, asked was {market}"
     if raw.get("unit") != unit:
-        return None, f"unit is {raw.get('unit')!r}, asked was {unit}"
+        return None, f"unit is {shown(raw.get('unit'))}, asked was {unit}"
     try:
-        start, kst = parse_wire(raw["candle_date_time_utc"]), parse_wire(raw["candle_date_time_kst"])
+        start = parse_wire(raw["candle_date_time_utc"])
+        # Exchanges outside Korea leave it out.
+        kst = parse_wire(raw["candle_date_time_kst"]) if "candle_date_time_kst" in raw else None
     except (KeyError, TypeError, ValueError) as error:
-        return None, f"no readable candle time: {error!r}"
+        return None, f"no readable candle time: {shown(error)}"
     wrong = _wrong_time(start, kst, unit, to) or _wrong_tick(raw, start, unit)
     return None if wrong else start, wrong
 
 
-def _wrong_time(start: datetime, kst: datetime, unit: MinuteUnit, to: datetime) -> str:
-    if kst - start != timedelta(hours=9):
+def _wrong_time(start: datetime, kst: datetime | None, unit: MinuteUnit, to: datetime) -> str:
+    if kst is not None and kst - start != KST_AHEAD:
         return "candle_date_time_kst is not candle_date_time_utc + 9 h"
     if start.second or (start.hour * 60 + start.minute) % unit:
         return f"{start:%H:%M:%S} does not start a {unit}-minute candle"
+    if start < OPENING:
+        return f"{start.isoformat()} is before the exchange was opened"
     return "" if start < to else f"{start:%Y-%m-%dT%H:%MZ} is outside of what was asked, before {to:%Y-%m-%dT%H:%MZ}"
 
 
@@ -115,9 +125,9 @@ def _wrong_tick(raw: dict[str, Any], start: datetime, unit: MinuteUnit) -> str:
     tick = raw.get("timestamp")
     if type(tick) is not int:  # the row's other fields decide; a missing one is told by its name
         return ""
-    since = timedelta(milliseconds=tick - int(start.timestamp() * 1000))
-    inside = timedelta(0) <= since < unit * MINUTE + LATEST_TICK
-    return "" if inside else f"timestamp {tick} is not in the candle of {raw['candle_date_time_utc']}"
+    since = tick - int(start.timestamp() * 1000)  # as integers: no timedelta holds what a number may say
+    inside = 0 <= since < (unit * MINUTE + LATEST_TICK) / MILLISECOND
+    return "" if inside else f"timestamp {shown(tick)} is not in the candle of {raw['candle_date_time_utc']}"
 
 
 def _words(error: ValidationError) -> Iterable[str]:
@@ -142,6 +152,31 @@ def _without_doubles(read: Sequence[_Read]) -> list[_Read]:
             reason = item.reason or "a second row of the same minute"
             kept.append(item._replace(candle=None, reason=reason, repeated=not item.reason))
     return kept
+
+
+def _in_order(read: Sequence[_Read]) -> list[_Read]:
+    """The same rows; a time that breaks the order (newest first) is not believed.
+
+    The page's oldest time says where the next page begins, so a single stray one would skip all between. The longest
+    run of falling times is kept.
+    """
+    keys = {number: -item.start.timestamp() for number, item in enumerate(read) if item.start is not None}
+    ends: list[int] = []  # the last row of the best run of each length
+    before: dict[int, int | None] = {}
+    for number, key in keys.items():
+        length = bisect_right(ends, key, key=keys.__getitem__)
+        before[number] = ends[length - 1] if length else None
+        ends[length : length + 1] = [number]
+    kept: set[int] = set()
+    last = ends[-1] if ends else None
+    while last is not None:
+        kept.add(last)
+        last = before[last]
+    strays, why = keys.keys() - kept, "out of order: rows come newest first"
+    return [
+        item._replace(start=None, candle=None, reason=item.reason or why) if number in strays else item
+        for number, item in enumerate(read)
+    ]
 
 
 def _in_doubt(

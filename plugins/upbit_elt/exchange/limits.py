@@ -23,7 +23,7 @@ from upbit_elt.errors import Banned
 WINDOW_MS = 1050
 # Tickets of the exchange's window, and its length.
 TICKETS, WINDOW = 10, timedelta(seconds=1)
-_REMAINING = re.compile(r"sec=(\d+)")
+_REMAINING = re.compile(r"sec=(\d{1,9})(?!\d)")
 
 
 class AddressLimits:

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
-from upbit_elt.candle import FIELDS, Candle, parse_wire
+from upbit_elt.candle import FIELDS, Candle, parse_wire, wire_kst
 
+OPENING = datetime(2017, 9, 25, tzinfo=UTC)  # the exchange has no older trade
+
+
+def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """None for a value that cannot be read: nothing depends on it, so that its row is taken all the same."""
+    try:
+        return handler(value)
+    except ValidationError:
+        return None
+
+
+Name = Annotated[str | None, WrapValidator(_or_none)]
+Details = Annotated[dict[str, Any] | None, WrapValidator(_or_none)]
+Code = Annotated[str, Field(pattern=r"^[0-9A-Za-z._]+-[0-9A-Za-z._]+$", max_length=60)]
+# A moment since the exchange was opened, in ms since the epoch; seconds and microseconds are none.
+Milliseconds = Annotated[int, Field(strict=True, ge=int(OPENING.timestamp()) * 1000, lt=253402300800 * 1000)]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MinuteUnit = Literal[1, 3, 5, 10, 15, 30, 60, 240]
@@ -22,12 +47,12 @@ class Row(BaseModel):
 
 
 class Market(Row):
-    """A row of /market/all; `market_event` only when details were asked."""
+    """A row of /market/all; `market_event` only when details were asked, `korean_name` only in Korea."""
 
-    market: str
-    korean_name: str
-    english_name: str
-    market_event: dict[str, Any] | None = None
+    market: Code
+    korean_name: Name = None
+    english_name: Name = None
+    market_event: Details = None
 
     @property
     def quote(self) -> str:
@@ -38,15 +63,23 @@ class Market(Row):
 class Ticker(Row):
     """A row of /ticker and /ticker/all; `trade_timestamp` is the last trade in ms since the epoch."""
 
-    market: str
-    trade_timestamp: int
+    market: Code
+    trade_timestamp: Milliseconds
     trade_price: Price
     acc_trade_volume_24h: Amount
     acc_trade_price_24h: Amount
 
+    @property
+    def traded(self) -> datetime:
+        """When the last trade was, UTC."""
+        return datetime.fromtimestamp(self.trade_timestamp / 1000, UTC)
+
 
 class AnyCandle(Row):
-    """The fields that candles of every kind have; times without zone as on the wire."""
+    """The fields that candles of every kind have; times without zone as on the wire.
+
+    Exchanges outside Korea need not send the KST time, which follows from the other.
+    """
 
     market: str
     candle_date_time_utc: str
@@ -63,6 +96,16 @@ class AnyCandle(Row):
     def start(self) -> datetime:
         """Start of the candle, UTC."""
         return parse_wire(self.candle_date_time_utc)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_kst(cls, row: Any) -> Any:
+        if not isinstance(row, dict) or "candle_date_time_kst" in row or "candle_date_time_utc" not in row:
+            return row
+        try:
+            return row | {"candle_date_time_kst": wire_kst(parse_wire(row["candle_date_time_utc"]))}
+        except (TypeError, OverflowError):
+            raise ValueError("candle_date_time_utc is no time") from None
 
     @model_validator(mode="after")
     def _consistent(self) -> AnyCandle:

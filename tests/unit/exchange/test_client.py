@@ -7,27 +7,11 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.clock import ManualClock, utc
-from tests.support.exchange import NOT_FOUND, Handler, HandlerAdapter, headers_at, minute_row, session_on
+from tests.support.clock import utc
+from tests.support.exchange import NOT_FOUND, Exchange, Handler, headers_at, minute_row
 from upbit_elt import errors
-from upbit_elt.exchange.client import UpbitClient
-from upbit_elt.exchange.limits import AddressLimits
 
 NOW = utc(3, 0, 30)
-
-
-class Exchange:
-    """A client on a handler, with a clock that never makes anybody wait."""
-
-    def __init__(self, folder: Path, handler: Handler) -> None:
-        self.clock = ManualClock(NOW)
-        self.adapter = HandlerAdapter(handler)
-        self.limits = AddressLimits(folder, 10, self.clock)
-        self.client = UpbitClient("http://exchange", self.limits, self.clock, session=session_on(self.adapter))
-
-    @property
-    def urls(self) -> list[str]:
-        return [str(request.url) for request in self.adapter.requests]
 
 
 def candles(*rows: dict[str, object]) -> Handler:
@@ -35,7 +19,7 @@ def candles(*rows: dict[str, object]) -> Handler:
 
 
 def test_candles_are_typed_and_the_query_is_encoded(tmp_path: Path) -> None:
-    exchange = Exchange(tmp_path, candles(minute_row("KRW-BTC", utc(2, 59), 162483000.0)))
+    exchange = Exchange(tmp_path, NOW, candles(minute_row("KRW-BTC", utc(2, 59), 162483000.0)))
     rows = exchange.client.minutes("KRW-BTC", to=utc(3), count=5)
     assert [(row.start, row.trade_price, row.unit) for row in rows] == [(utc(2, 59), 162483000.0, 1)]
     assert exchange.urls == ["http://exchange/v1/candles/minutes/1?market=KRW-BTC&count=5&to=2026-11-24T03%3A00%3A00Z"]
@@ -55,7 +39,7 @@ def test_candles_are_typed_and_the_query_is_encoded(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: object, words: str) -> None:
-    exchange = Exchange(tmp_path, candles())
+    exchange = Exchange(tmp_path, NOW, candles())
     with pytest.raises(errors.InvalidRequest, match=words):
         call(exchange.client)  # type: ignore[operator]
     assert exchange.urls == []
@@ -72,7 +56,7 @@ def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: objec
     ],
 )
 def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: str, expected: type[Exception]) -> None:
-    exchange = Exchange(tmp_path, lambda path, query: (status, body, headers_at(NOW)))
+    exchange = Exchange(tmp_path, NOW, lambda path, query: (status, body, headers_at(NOW)))
     with pytest.raises(expected):
         exchange.client.minutes("KRW-BTC")
     assert len(exchange.urls) == 1
@@ -94,7 +78,7 @@ def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: 
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str, object]) -> None:
-    exchange = Exchange(tmp_path, candles(minute_row("KRW-BTC", utc(2, 59)) | wrong))
+    exchange = Exchange(tmp_path, NOW, candles(minute_row("KRW-BTC", utc(2, 59)) | wrong))
     with pytest.raises(errors.BadAnswer):
         exchange.client.minutes("KRW-BTC")
 
@@ -111,7 +95,7 @@ def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str
 )
 def test_what_may_pass_is_tried_again(tmp_path: Path, status: int, body: str) -> None:
     answers = [(status, body, headers_at(NOW)), (200, "[]", headers_at(NOW))]
-    exchange = Exchange(tmp_path, lambda path, query: answers.pop(0))
+    exchange = Exchange(tmp_path, NOW, lambda path, query: answers.pop(0))
     assert exchange.client.minutes("KRW-BTC") == []
     assert len(exchange.urls) == 2
 
@@ -120,7 +104,7 @@ def test_a_connection_that_hangs_ends_as_unreachable(tmp_path: Path) -> None:
     def hang(path: str, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
         raise requests.ReadTimeout("read timed out")
 
-    exchange = Exchange(tmp_path, hang)
+    exchange = Exchange(tmp_path, NOW, hang)
     with pytest.raises(errors.Unreachable, match="ReadTimeout"):
         exchange.client.minutes("KRW-BTC")
     assert len(exchange.urls) == 4
@@ -138,13 +122,13 @@ def test_a_connection_that_hangs_ends_as_unreachable(tmp_path: Path) -> None:
 def test_a_ban_stops_every_process_until_its_end(
     tmp_path: Path, body: str, headers: dict[str, str], seconds: int
 ) -> None:
-    first = Exchange(tmp_path, lambda path, query: (418, body, headers_at(NOW, **headers)))
+    first = Exchange(tmp_path, NOW, lambda path, query: (418, body, headers_at(NOW, **headers)))
     with pytest.raises(errors.Banned) as banned:
         first.client.minutes("KRW-BTC")
     assert banned.value.until == NOW + timedelta(seconds=seconds)
     assert len(first.urls) == 1
 
-    other = Exchange(tmp_path, candles())
+    other = Exchange(tmp_path, NOW, candles())
     with pytest.raises(errors.Banned):
         other.client.tickers(["KRW"])
     assert other.urls == []
@@ -154,9 +138,9 @@ def test_a_ban_stops_every_process_until_its_end(
 
 def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:
     empty = {"Remaining-Req": "group=candles; min=600; sec=0"}
-    first = Exchange(tmp_path, lambda path, query: (200, "[]", headers_at(NOW, **empty)))
+    first = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", headers_at(NOW, **empty)))
     first.client.minutes("KRW-BTC")
-    other = Exchange(tmp_path, candles())
+    other = Exchange(tmp_path, NOW, candles())
     other.client.minutes("KRW-BTC")
     assert other.clock.slept == [1.0]
     other.client.tickers(["KRW"])
@@ -164,6 +148,6 @@ def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_a_date_is_refused(tmp_path: Path) -> None:
-    exchange = Exchange(tmp_path, lambda path, query: (200, "[]", {}))
+    exchange = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", {}))
     with pytest.raises(errors.BadAnswer, match="Date"):
         exchange.client.minutes("KRW-BTC")
