@@ -27,7 +27,8 @@ def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
 
 def _publish(lake: Lake, day: str, rows: list[Refused], run: str) -> str:
     lines = sorted({_line(row, run) for row in rows})
-    data = "\n".join([*lines, ""]).encode()
+    # A lone surrogate becomes its own JSON escape.
+    data = "\n".join([*lines, ""]).encode(errors="backslashreplace")
     digest = hashlib.sha256(data).hexdigest()[:16]
     path = f"{rejected_folder(lake.root, day)}/{stamp(min(row.start for row in rows))}_{digest}.jsonl"
     lake.publish(path, data)
