@@ -53,7 +53,9 @@ def daemon_stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) ->
 @pytest.fixture(scope="session")
 def daemons(daemon_stack: StackSettings) -> Iterator[Settings]:
     """Settings (dataset `replica`) that point to a NameNode, a DataNode and a HiveServer2 that can do their work."""
-    settings = environment.settings_for(daemon_stack, dataset="replica", flask_token="test-token")
+    settings = environment.settings_for(
+        daemon_stack, dataset="replica", base_url=daemon_stack.replica_url, flask_token="test-token"
+    )
     table = services.daemons(daemon_stack, settings)
     with ExitStack() as running:
         for service in table:

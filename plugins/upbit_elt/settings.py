@@ -8,18 +8,40 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from upbit_elt.errors import ConfigError
 
-_REAL_HOST = "api.upbit.com"
+REAL_ORIGIN = "https://api.upbit.com"
+# Names of lakes that hold made-up or replayed candles.
+REPLICAS = ("replica", "replay")
+_PORTS = {"https": 443, "http": 80}
+
+
+def origin_of(address: str) -> str:
+    """The origin of an exchange, `https://host[:port][/prefix]`, of an address as people write it.
+
+    A path that ends in `/v1` is the API's own and goes. Upbit's own host is only spoken to over TLS.
+
+    Raises:
+        ValueError: it is no address of a web server.
+    """
+    parts = urlsplit(address.strip())
+    host, port = (parts.hostname or "").rstrip("."), parts.port
+    if parts.scheme not in _PORTS or not host or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("write https://HOST or http://HOST:PORT, without a user, a query or a fragment")
+    host = f"[{host}]" if ":" in host else host
+    if port in (None, _PORTS[parts.scheme]) and host == urlsplit(REAL_ORIGIN).hostname:
+        parts, port = parts._replace(scheme="https"), None
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{host}{'' if port in (None, _PORTS[parts.scheme]) else f':{port}'}{path}"
 
 
 def named_after(base_url: str) -> str:
-    """The dataset of an exchange: `upbit` for Upbit's own address, `x_<host>` (31 characters at most) for others."""
+    """The dataset of an origin: `upbit` for Upbit's own, `x_<host>` (31 characters at most) for others."""
     host = urlsplit(base_url).netloc
-    return "upbit" if host == _REAL_HOST else f"x_{re.sub(r'[^a-z0-9]+', '_', host.lower())}"[:31]
+    return "upbit" if base_url == REAL_ORIGIN else f"x_{re.sub(r'[^a-z0-9]+', '_', host)}"[:31]
 
 
 class Settings(BaseSettings):
@@ -28,9 +50,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="UPBIT_ELT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     base_url: str = Field(
-        f"https://{_REAL_HOST}",
+        REAL_ORIGIN,
         validation_alias=AliasChoices("UPBIT_BASE_URL", "base_url"),
-        description="Origin of the exchange, without /v1 (the name and form that the official SDK uses).",
+        description="Origin of the exchange (the name and form that the official SDK uses); a /v1 at its end goes.",
     )
     dataset: str = Field(
         default_factory=lambda known: named_after(known["base_url"]),
@@ -74,6 +96,24 @@ class Settings(BaseSettings):
     keep_leftovers_hours: int = Field(24, ge=1, description="Then what a writer that died left behind goes.")
     keep_rejected_days: int = Field(30, ge=1, description="Then a day's rejected rows go.")
     keep_airflow_days: int = Field(14, ge=1, description="Then Airflow's runs and task logs go.")
+
+    @field_validator("base_url")
+    @classmethod
+    def _origin(cls, value: str) -> str:
+        return origin_of(value)
+
+    @field_validator("dataset")
+    @classmethod
+    def _never_mixed(cls, value: str, info: ValidationInfo) -> str:
+        """Made-up candles never enter the real exchange's lake, nor real ones a replica's."""
+        if (base_url := info.data.get("base_url")) is None:  # told already
+            return value
+        advice = f"UPBIT_BASE_URL is {base_url}: leave UPBIT_ELT_DATASET empty, or choose another name"
+        if value == "upbit" and base_url != REAL_ORIGIN:
+            raise ValueError(f"`upbit` is the dataset of {REAL_ORIGIN} alone, and {advice}")
+        if base_url == REAL_ORIGIN and (value in REPLICAS or value.startswith("x_")):
+            raise ValueError(f"`{value}` is the dataset of a replica or of another exchange, and {advice}")
+        return value
 
     @field_validator("quotes", mode="before")
     @classmethod

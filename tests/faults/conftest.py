@@ -59,7 +59,9 @@ class Machine:
 
 @pytest.fixture(scope="session")
 def machine(daemon_stack: StackSettings) -> Iterator[Machine]:
-    settings = environment.settings_for(daemon_stack, dataset="replica", flask_token="test-token")
+    settings = environment.settings_for(
+        daemon_stack, dataset="replica", base_url=daemon_stack.replica_url, flask_token="test-token"
+    )
     running = Machine(daemon_stack, settings)
     try:
         running.start()

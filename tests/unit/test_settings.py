@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from upbit_elt.errors import ConfigError
-from upbit_elt.settings import Settings, settings
+from upbit_elt.settings import REAL_ORIGIN, Settings, settings
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +16,7 @@ def _fresh() -> Iterator[None]:
 
 
 def test_a_replica_has_its_own_lake_and_databases() -> None:
-    real, replica = Settings(dataset="upbit"), Settings(dataset="replica")
+    real, replica = Settings(dataset="upbit"), Settings(dataset="replica", base_url="http://127.0.0.1:8765")
     assert (real.lake_root, real.database, real.bi_database) == ("", "upbit_lake", "upbit_bi")
     assert (replica.lake_root, replica.database) == ("/replica", "upbit_lake_replica")
     assert real.bi_database != replica.bi_database
@@ -38,6 +38,71 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPBIT_ELT_QUOTES", "krw, btc")
     assert settings().base_url == "https://sg-api.upbit.com"
     assert settings().quotes == ("KRW", "BTC")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://api.upbit.com/",
+        "https://api.upbit.com/v1",
+        "https://api.upbit.com/v1/",
+        "https://API.Upbit.com:443",
+        "https://api.upbit.com./v1",
+        "HTTP://api.upbit.com:80/",
+        " https://api.upbit.com ",
+    ],
+)
+def test_the_real_exchange_is_known_however_its_address_is_written(address: str) -> None:
+    assert (Settings(base_url=address).base_url, Settings(base_url=address).dataset) == (REAL_ORIGIN, "upbit")
+
+
+@pytest.mark.parametrize(
+    ("address", "origin", "dataset"),
+    [
+        ("http://replica:8765/v1", "http://replica:8765", "x_replica_8765"),
+        ("https://proxy.example/upbit/v1/", "https://proxy.example/upbit", "x_proxy_example"),
+        ("http://[::1]:8765", "http://[::1]:8765", "x__1_8765"),
+        ("https://api.upbit.com:8443", "https://api.upbit.com:8443", "x_api_upbit_com_8443"),
+        ("https://api.upbit.com.example", "https://api.upbit.com.example", "x_api_upbit_com_example"),
+    ],
+)
+def test_the_path_of_the_api_is_no_part_of_an_exchanges_address(address: str, origin: str, dataset: str) -> None:
+    here = Settings(base_url=address)
+    assert (here.base_url, here.dataset) == (origin, dataset)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["api.upbit.com", "ftp://api.upbit.com", "https://", "https://me@api.upbit.com", "https://a?b=c", "http://a:x"],
+)
+def test_what_is_no_address_is_refused_by_its_name(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_BASE_URL", address)
+    with pytest.raises(ConfigError, match="UPBIT_BASE_URL"):
+        settings()
+
+
+@pytest.mark.parametrize(
+    ("address", "dataset"),
+    [
+        ("http://127.0.0.1:8765", "upbit"),
+        ("https://sg-api.upbit.com", "upbit"),
+        ("https://api.upbit.com.example", "upbit"),
+        ("https://api.upbit.com", "replica"),
+        ("https://api.upbit.com/v1", "replay"),
+        ("https://api.upbit.com", "x_127_0_0_1_8765"),
+    ],
+)
+def test_no_setting_mixes_a_replica_with_the_real_exchange(
+    address: str, dataset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UPBIT_BASE_URL", address)
+    monkeypatch.setenv("UPBIT_ELT_DATASET", dataset)
+    with pytest.raises(ConfigError, match=f"dataset: .*{dataset}.*leave UPBIT_ELT_DATASET empty"):
+        settings()
+
+
+def test_the_real_exchange_may_have_a_second_lake() -> None:
+    assert Settings(dataset="mine").lake_root == "/mine"
 
 
 def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

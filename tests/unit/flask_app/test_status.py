@@ -32,7 +32,7 @@ def test_status_of_an_empty_lake_is_nulls_and_zeros(empty_world: World) -> None:
 
 def test_status_says_how_far_the_pipeline_is(world: World) -> None:
     status = world.client.get("/api/v1/status").get_json()
-    assert status["base_url"] == "https://api.upbit.com"
+    assert status["base_url"] == "http://127.0.0.1:8765"
     assert status["covered_until"] == "2026-11-24T03:00:00Z"
     assert status["lag_seconds"] == 20
     assert status["markets"] == 3

@@ -29,8 +29,13 @@ MARKETS = ("KRW-BTC", "KRW-ETH", "KRW-THIN")
 BASE = {"KRW-BTC": 100_000_000.0, "KRW-ETH": 4_000_000.0, "KRW-THIN": 12.5}
 
 
+REPLICA = "http://127.0.0.1:8765"
+
+
 def settings(**changes: object) -> Settings:
     values: dict[str, object] = {"dataset": "replica", "flask_token": SecretStr(TOKEN), "hive_timeout": 5.0}
+    if changes.get("dataset") != "upbit":
+        values["base_url"] = REPLICA
     return Settings.model_validate({**values, **changes})
 
 

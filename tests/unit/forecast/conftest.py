@@ -24,7 +24,7 @@ def hive() -> MemoryHive:
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    return Settings(dataset="replica")
+    return Settings(dataset="replica", base_url="http://127.0.0.1:8765")
 
 
 @pytest.fixture(scope="session")

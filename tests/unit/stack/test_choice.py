@@ -73,4 +73,4 @@ def test_a_damaged_memory_is_an_error_not_a_fresh_start(stack: StackSettings) ->
 def test_only_upbits_own_address_gives_its_dataset(chosen: Choice, base_url: str, name: str) -> None:
     named = choice.dataset(chosen, Settings(base_url=base_url))
     assert named == name
-    assert Settings(dataset=named).dataset == name
+    assert Settings(base_url=base_url, dataset=named).dataset == name
