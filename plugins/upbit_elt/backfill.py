@@ -11,7 +11,7 @@ from typing import Any
 
 from upbit_elt import pipeline
 from upbit_elt.candle import KST
-from upbit_elt.clock import Clock, SystemClock
+from upbit_elt.clock import Clock, MachineClock, SystemClock
 from upbit_elt.collect.adopt import Adopted, adopt, survey
 from upbit_elt.collect.chunks import Tally, Tools
 from upbit_elt.collect.history import History, Progress
@@ -137,7 +137,7 @@ def _tools(
 
 
 @contextmanager
-def _client(settings: Settings, clock: Clock) -> Iterator[UpbitClient]:
+def _client(settings: Settings, clock: MachineClock) -> Iterator[UpbitClient]:
     client = UpbitClient.from_settings(settings, clock)
     try:
         yield client

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 
@@ -23,6 +24,18 @@ class Clock(Protocol):
         ...
 
 
+class MachineClock(Clock, Protocol):
+    """A clock that can be told from one that was set: somebody may put `now` forward or back at any time."""
+
+    def since_boot(self) -> float:
+        """Seconds for which this machine has been on, asleep or awake: the same in all its processes, never set."""
+        ...
+
+    def boot(self) -> str:
+        """A name of the start that `since_boot` counts from."""
+        ...
+
+
 class SystemClock:
     """The machine's own clock."""
 
@@ -37,6 +50,14 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds since some moment of this process; nobody can set them back."""
         return time.monotonic()
+
+    def since_boot(self) -> float:
+        """Seconds for which this machine has been on, asleep or awake: the same in all its processes, never set."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot(self) -> str:
+        """A name of the start that `since_boot` counts from."""
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 class Deadline:

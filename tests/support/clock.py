@@ -7,10 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 
 class ManualClock:
-    """Starts at a moment (UTC); `sleep` moves it on at once. Calling it gives the time, as the replica wants."""
+    """Starts at a moment (UTC); `sleep` moves it on at once. Calling it gives the time, as the replica wants.
+
+    `set` lets time pass, `step` is somebody who sets the machine's clock, `reboot` starts the machine again.
+    """
 
     def __init__(self, start: datetime) -> None:
         self._now = start
+        # Clocks of one test agree, as those of processes do.
+        self._up = (start - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()
+        self._boot = "first"
         self._lock = threading.Lock()
         self.slept: list[float] = []
 
@@ -24,12 +30,26 @@ class ManualClock:
         with self._lock:
             self.slept.append(seconds)
             self._now += timedelta(seconds=seconds)
+            self._up += seconds
+
+    def since_boot(self) -> float:
+        return self._up
+
+    def boot(self) -> str:
+        return self._boot
 
     def monotonic(self) -> float:
-        return self._now.timestamp()
+        return self._up
 
     def set(self, moment: datetime) -> None:
+        self._up += (moment - self._now).total_seconds()
         self._now = moment
+
+    def step(self, by: timedelta) -> None:
+        self._now += by
+
+    def reboot(self) -> None:
+        self._boot, self._up = f"{self._boot} again", 0.0
 
 
 def utc(hour: int, minute: int = 0, second: int = 0, *, day: int = 24) -> datetime:

@@ -19,7 +19,7 @@ from flask import Flask
 from tests.support.clock import ManualClock
 from tests.support.hooks import hooked
 from upbit_elt import pipeline
-from upbit_elt.clock import Clock
+from upbit_elt.clock import MachineClock
 from upbit_elt.collect.window import Collector
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
@@ -51,6 +51,12 @@ class WarpClock:
         """Real seconds: those of timeouts."""
         return time.monotonic()
 
+    def since_boot(self) -> float:
+        return self.now().timestamp()
+
+    def boot(self) -> str:
+        return "warped"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -63,7 +69,7 @@ class Job:
     log: Path | None = field(default=None)
 
 
-def collect_once(job: Job, clock: Clock) -> None:
+def collect_once(job: Job, clock: MachineClock) -> None:
     """One live run, shown in Hive."""
     steps = 0
 

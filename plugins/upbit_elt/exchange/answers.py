@@ -26,17 +26,36 @@ from upbit_elt.exchange.words import printable, shown
 DEEPEST = 20  # levels of JSON that are read as such; Upbit has four
 # Nobody has published the body of a 418; where it names no time we keep away this long.
 UNKNOWN_BAN = timedelta(minutes=5)
-_DURATION = re.compile(r"(\d+)\s*(second|sec|minute|min|hour|초|분|시간|s\b|m\b|h\b)", re.IGNORECASE)
-_SECONDS = {"s": 1, "초": 1, "m": 60, "분": 60, "h": 3600, "시": 3600}
+# A 418 comes only to those who went on past refusals that last a second: it is never meant for less than this, and a
+# shorter time in its words is that of something else (`more than 10 requests in 1 second`).
+SHORTEST_BAN = timedelta(minutes=1)
+LONGEST_BAN = timedelta(days=3650)  # what says more is no duration; AddressLimits looks once a day
+_UNITS = {"d": 86400, "일": 86400, "h": 3600, "시": 3600, "m": 60, "분": 60, "s": 1, "초": 1}
+_DURATION = re.compile(
+    r"(?<![\d.])(\d{1,9}(?:\.\d{1,9})?)\s*"
+    r"(days?\b|hours?\b|hrs?\b|h\b|minutes?\b|mins?\b|m\b|seconds?\b|secs?\b|s\b|일|시간|분|초)",
+    re.IGNORECASE,
+)
+_JOINED = re.compile(r"[\s,]*(?:and)?\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"\s*(\d{1,30})(?:\.\d*)?\s*")
+# A number of seconds beyond this (33 years) is a moment since 1970; beyond the next one, in ms, us or ns.
+_MOMENT, _FINER = 2**30, 10**11
 
 
 def server_time(response: requests.Response) -> datetime | None:
     """The exchange's clock (UTC, whole seconds) from the `Date` header; None without a readable one."""
-    try:
-        moment = parsedate_to_datetime(response.headers.get("Date", ""))
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+    return _moment(response.headers.get("Date", ""))
+
+
+def _moment(text: str) -> datetime | None:
+    """A date as HTTP or ISO 8601 writes it, in UTC unless it says otherwise; None when it is none."""
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            moment = read(text)
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+    return None
 
 
 def body_of(response: requests.Response) -> Any:
@@ -82,8 +101,8 @@ def error_of(response: requests.Response, now: datetime) -> ExchangeError | None
         return None
     text = f"{response.url}: {status} {_message(response)}"
     if status == 418:
-        until = now + _ban_duration(response)
-        return Banned(f"{text}; nothing is sent before {until:%H:%M:%S} UTC", until)
+        until = now + _ban_duration(response, now)
+        return Banned(f"{text}; nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC", until)
     if status == 429:
         return RateLimited(text)
     if status == 404:  # a gateway that lost its way says 404 too, of every market
@@ -102,9 +121,35 @@ def _message(response: requests.Response) -> str:
     return printable(str(error.get("message", error) if isinstance(error, dict) else error))
 
 
-def _ban_duration(response: requests.Response) -> timedelta:
-    header = response.headers.get("Retry-After", "")
-    if header.isdigit():
-        return timedelta(seconds=int(header))
-    match = _DURATION.search(response.text)
-    return timedelta(seconds=int(match[1]) * _SECONDS[match[2][0].lower()]) if match else UNKNOWN_BAN
+def _ban_duration(response: requests.Response, now: datetime) -> timedelta:
+    """The longest time that the answer names, within bounds. `now` (UTC) counts where it has no clock of its own."""
+    named = _durations(response.content[:2000].decode("utf-8", "replace"))
+    named.append(_retry_after(response.headers.get("Retry-After", ""), server_time(response) or now))
+    longest = max(named)
+    if longest <= 0:
+        return UNKNOWN_BAN
+    return max(SHORTEST_BAN, timedelta(seconds=min(longest, LONGEST_BAN.total_seconds())))
+
+
+def _retry_after(header: str, now: datetime) -> float:
+    """Seconds of a `Retry-After`: a number of them, a moment as a number or a date; 0 when it says nothing."""
+    if match := _NUMBER.fullmatch(header):
+        number = int(match[1])
+        while number >= _FINER:
+            number //= 1000
+        return number - now.timestamp() if number >= _MOMENT else number
+    return (moment - now).total_seconds() if (moment := _moment(header)) else 0.0
+
+
+def _durations(text: str) -> list[float]:
+    """Seconds of each duration in a text; `1 hour 30 minutes` is one."""
+    found: list[float] = []
+    end = -1
+    for match in _DURATION.finditer(text):
+        seconds = float(match[1]) * _UNITS[match[2][0].lower()]
+        if end >= 0 and _JOINED.fullmatch(text, end, match.start()):
+            found[-1] += seconds
+        else:
+            found.append(seconds)
+        end = match.end()
+    return found

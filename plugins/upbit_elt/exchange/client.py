@@ -20,7 +20,7 @@ from tenacity import (
 )
 from tenacity.stop import stop_base
 
-from upbit_elt.clock import Clock, Deadline, SystemClock
+from upbit_elt.clock import Deadline, MachineClock, SystemClock
 from upbit_elt.errors import (
     BadAnswer,
     Banned,
@@ -76,7 +76,7 @@ class UpbitClient:
         self,
         base_url: str,
         limits: AddressLimits,
-        clock: Clock,
+        clock: MachineClock,
         *,
         timeout: float = 10.0,
         attempts: int = 4,
@@ -85,11 +85,12 @@ class UpbitClient:
         self.base_url = base_url.rstrip("/")
         self._limits, self._clock, self._timeout = limits, clock, timeout
         self._session = session or keep_alive_session(clock.monotonic)
-        self._ahead: deque[timedelta] = deque(maxlen=CLOCKS)  # the exchange's clock against ours, newest last
+        # When this machine was started, by the exchange's clock, newest last: it is the same whenever ours is set.
+        self._started: deque[datetime] = deque(maxlen=CLOCKS)
         self._attempts, self._deadline = attempts, Deadline(clock, float("inf"))
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: Clock | None = None) -> UpbitClient:
+    def from_settings(cls, settings: Settings, clock: MachineClock | None = None) -> UpbitClient:
         """The client that the settings describe."""
         clock = clock or SystemClock()
         limits = AddressLimits(settings.state_dir, settings.requests_per_second, clock)
@@ -112,13 +113,17 @@ class UpbitClient:
         `Date` says whole seconds and an answer travels, so that it is never ahead of the exchange's own, unless both
         answers were wrong (see `usual_server_time`).
         """
-        return self._clock.now() + min(self._clocks()[-FEW_CLOCKS:])
+        return self._time(min(self._clocks()[-FEW_CLOCKS:]))
 
     @property
     def usual_server_time(self) -> datetime:
         """The exchange's clock (UTC) as most of the last answers have it. Raises BadAnswer before the first."""
         clocks = sorted(self._clocks())
-        return self._clock.now() + clocks[(len(clocks) - 1) // 2]
+        return self._time(clocks[(len(clocks) - 1) // 2])
+
+    def _time(self, started: datetime) -> datetime:
+        """Now, by a clock that said `started` when this machine was started."""
+        return started + timedelta(seconds=self._clock.since_boot())
 
     def markets(self, *, details: bool = False) -> list[Market]:
         """All pairs that are listed now, each once. A row that cannot be read is told and left out."""
@@ -187,9 +192,8 @@ class UpbitClient:
         return self._candles("years", market, to, count, models.PERIODS)
 
     def close(self) -> None:
-        """Close the connections and the limiter's files."""
+        """Close the connections."""
         self._session.close()
-        self._limits.close()
 
     def _candles(
         self,
@@ -230,10 +234,10 @@ class UpbitClient:
             log.warning("%s: %d rows cannot be read and are left out, first: %s", path, len(wrong), wrong[0])
         return rows
 
-    def _clocks(self) -> list[timedelta]:
-        if not self._ahead:
+    def _clocks(self) -> list[datetime]:
+        if not self._started:
             raise BadAnswer("no answer with a believable Date header has come yet, so the exchange's time is not known")
-        return list(self._ahead)
+        return list(self._started)
 
     def _retrying(self) -> Retrying:
         return Retrying(
@@ -245,7 +249,7 @@ class UpbitClient:
         )
 
     def _send(self, group: str, path: str, params: Params) -> Any:
-        self._limits.acquire(group)
+        probing = self._limits.acquire(group)
         timeout = min(self._timeout, self._deadline.left)
         if timeout < LEAST_TIME:
             raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
@@ -265,16 +269,18 @@ class UpbitClient:
             self._limits.pause(group, 1.0)
         if refusal:
             raise refusal
+        if probing:
+            self._limits.lift_ban()
         self._compare_clocks(response)
         return body_of(response)
 
     def _compare_clocks(self, response: requests.Response) -> None:
         theirs, ours = server_time(response), self._clock.now()
         if theirs is not None and abs(theirs - ours) < APART:
-            self._ahead.append(theirs - ours)
+            self._started.append(theirs - timedelta(seconds=self._clock.since_boot()))
         else:
             said = shown(response.headers.get("Date"))
-            log.warning("%s: Date is %s, which no clock says that is compared with %s", response.url, said, ours)
+            log.warning("%s: its Date, %s, is not believed: this machine has %s", response.url, said, ours)
 
 
 class _OutOfTime(stop_base):

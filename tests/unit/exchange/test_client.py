@@ -115,8 +115,27 @@ def test_a_connection_that_hangs_ends_as_unreachable(tmp_path: Path) -> None:
     [
         ('{"error":{"name":418,"message":"blocked for 90 seconds"}}', {}, 90),
         ("IP blocked. Try again in 2 minutes", {}, 120),
-        ("", {"Retry-After": "7"}, 7),
+        ("", {"Retry-After": "7"}, 60),
         ("blocked", {}, 300),
+        ("More than 10 requests in 1 second: blocked for 30 minutes", {}, 1800),
+        ("blocked for 1 hour and 30 minutes, after 100 requests in 2 minutes", {}, 5400),
+        ("1시간 30분 동안 차단되었습니다", {}, 5400),
+        ("blocked for 2 days", {}, 172800),
+        ("blocked for 99999999999999999999 minutes", {}, 300),
+        ("blocked for 999999999 days", {}, 3650 * 86400),
+        ("blocked for 10 minutes", {"Retry-After": "120"}, 600),
+        ("", {"Retry-After": str(int(NOW.timestamp()) + 600)}, 600),
+        ("", {"Retry-After": str(int(NOW.timestamp()) * 1000 + 600_000)}, 600),
+        ("", {"Retry-After": str(int(NOW.timestamp()) * 1_000_000 + 600_000_000)}, 600),
+        ("", {"Retry-After": "Tue, 24 Nov 2026 03:10:30 GMT"}, 600),
+        ("", {"Retry-After": "2026-11-24T12:10:30+09:00"}, 600),
+        ("", {"Retry-After": "Tue, 24 Nov 2026 02:10:30 GMT"}, 300),
+        ("", {"Retry-After": "0"}, 300),
+        ("", {"Retry-After": "-1"}, 300),
+        ("", {"Retry-After": "90.5"}, 90),
+        ("", {"Retry-After": "soon"}, 300),
+        ("", {"Retry-After": "9" * 25}, 3650 * 86400),
+        ("", {"Retry-After": "9" * 5000}, 300),
     ],
 )
 def test_a_ban_stops_every_process_until_its_end(
@@ -128,12 +147,36 @@ def test_a_ban_stops_every_process_until_its_end(
     assert banned.value.until == NOW + timedelta(seconds=seconds)
     assert len(first.urls) == 1
 
-    other = Exchange(tmp_path, NOW, candles())
+    other = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", headers_at(other.clock.now())))
     with pytest.raises(errors.Banned):
         other.client.tickers(["KRW"])
     assert other.urls == []
     other.clock.set(banned.value.until)
     assert other.client.minutes("KRW-BTC") == []
+
+
+def test_a_ban_of_decades_ends_when_a_probe_is_answered(tmp_path: Path) -> None:
+    blocked = (418, "blocked for 20000 days")
+    answers = [blocked, blocked, (200, "[]"), (200, "[]")]
+    exchange = Exchange(tmp_path, NOW, lambda path, query: (*answers.pop(0), headers_at(exchange.clock.now())))
+    for wait, sent in ((0, 1), (86_399, 1), (1, 2), (86_399, 2)):
+        exchange.clock.sleep(wait)
+        with pytest.raises(errors.Banned):
+            exchange.client.markets()
+        assert len(exchange.urls) == sent
+    exchange.clock.sleep(1)
+    assert exchange.client.markets() == []
+    assert exchange.client.tickers(["KRW"]) == []
+
+
+@pytest.mark.parametrize("hours", [-9, 9])
+def test_the_exchanges_time_does_not_depend_on_when_our_clock_is_set(tmp_path: Path, hours: int) -> None:
+    exchange = Exchange(tmp_path, NOW, candles())
+    exchange.client.markets()
+    exchange.clock.step(timedelta(hours=hours))
+    assert exchange.client.server_time == NOW
+    exchange.client.markets()
+    assert (exchange.client.server_time, exchange.client.usual_server_time) == (NOW, NOW)
 
 
 def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:

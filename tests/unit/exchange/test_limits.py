@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from tests.support.clock import ManualClock, utc
 from upbit_elt.clock import SystemClock
 from upbit_elt.errors import Banned
-from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.exchange import clock_steps
+from upbit_elt.exchange.limits import OUR_WINDOW, AddressLimits
 
 TAKE = """
 import sys, time
@@ -20,12 +26,11 @@ limits = AddressLimits(Path(sys.argv[1]), 10, SystemClock())
 for _ in range(12):
     limits.acquire("candles")
     print(time.time())
-limits.close()
 """
 
 
 def test_two_processes_together_send_at_most_ten_a_second(tmp_path: Path) -> None:
-    AddressLimits(tmp_path, 10, SystemClock()).close()
+    AddressLimits(tmp_path, 10, SystemClock())
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     workers = [
         subprocess.Popen(
@@ -48,4 +53,137 @@ def test_a_ban_that_comes_while_waiting_for_a_turn_stops_the_request(tmp_path: P
         waiting = [pool.submit(limits.acquire, "candles") for _ in range(3)]
         other.ban(datetime.now(UTC) + timedelta(minutes=1))
     assert [type(turn.exception()) for turn in waiting] == [Banned] * 3
-    limits.close()
+
+
+HOURS = timedelta(hours=9)
+AN_HOUR = timedelta(hours=1)
+
+
+def waits(limits: AddressLimits, clock: ManualClock, group: str = "candles") -> float:
+    """Seconds until a request of the group has its turn."""
+    before = clock.since_boot()
+    limits.acquire(group)
+    return clock.since_boot() - before
+
+
+def end_of_ban(limits: AddressLimits) -> datetime | None:
+    try:
+        limits.acquire("candles")
+    except Banned as banned:
+        return banned.until
+    return None
+
+
+@pytest.mark.parametrize("step", [-HOURS, HOURS, timedelta(days=-4000)])
+def test_nobody_waits_longer_than_the_window_because_the_clock_was_set(tmp_path: Path, step: timedelta) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    for _ in range(10):
+        limits.acquire("candles")
+    limits.pause("ticker", 1.0)
+    clock.step(step)
+    assert waits(AddressLimits(tmp_path, 10, clock), clock) == pytest.approx(OUR_WINDOW)
+    clock.step(-step)
+    limits.obey("market", "group=market; sec=0")
+    clock.step(step)
+    assert waits(limits, clock, "market") == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("step", [-HOURS, HOURS])
+def test_a_ban_lasts_as_long_as_it_was_said_whatever_the_clock_says(tmp_path: Path, step: timedelta) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    limits.ban(clock.now() + AN_HOUR)
+    clock.sleep(600)
+    clock.step(step)
+    assert end_of_ban(limits) == clock.now() + timedelta(minutes=50)
+    clock.sleep(3000)
+    assert end_of_ban(AddressLimits(tmp_path, 10, clock)) is None
+
+
+def test_after_a_reboot_the_rest_of_a_ban_counts_and_never_more_than_the_whole(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    AddressLimits(tmp_path, 10, clock).ban(clock.now() + AN_HOUR)
+    clock.sleep(600)
+    clock.reboot()
+    assert end_of_ban(AddressLimits(tmp_path, 10, clock)) == clock.now() + timedelta(minutes=50)
+    clock.reboot()
+    clock.step(-HOURS)  # the other system of this machine keeps local time
+    limits = AddressLimits(tmp_path, 10, clock)
+    assert end_of_ban(limits) == clock.now() + timedelta(minutes=50)
+    clock.sleep(3000)
+    assert end_of_ban(limits) is None
+
+
+def test_a_longer_ban_is_not_cut_by_a_shorter_one(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    limits.ban(clock.now() + AN_HOUR)
+    limits.ban(clock.now() + timedelta(minutes=1))
+    assert end_of_ban(limits) == utc(4)
+
+
+def test_of_a_ban_beyond_a_day_one_request_a_day_of_all_processes_looks_whether_it_holds(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    limits, other = AddressLimits(tmp_path, 10, clock), AddressLimits(tmp_path, 10, clock)
+    forever = clock.now() + timedelta(days=3650)
+    limits.ban(forever)
+    clock.sleep(24 * 3600 - 1)
+    assert end_of_ban(other) == forever
+    clock.sleep(1)
+    assert other.acquire("ticker") is True
+    assert [end_of_ban(each) for each in (limits, other)] == [forever, forever], "one, of all processes"
+    clock.sleep(24 * 3600)
+    assert limits.acquire("candles") is True
+    limits.lift_ban()
+    assert other.acquire("candles") is False
+
+
+def test_a_ban_that_the_release_before_wrote_down_holds(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    with closing(sqlite3.connect(tmp_path / "gates.db")) as gates, gates:
+        gates.execute("CREATE TABLE gate (name TEXT PRIMARY KEY, until REAL NOT NULL)")
+        gates.execute("INSERT INTO gate VALUES ('ban', ?), ('candles', 1e11)", (utc(3, 30).timestamp(),))
+    assert end_of_ban(AddressLimits(tmp_path, 10, clock)) == utc(3, 30)
+    clock.sleep(1800)
+    assert waits(AddressLimits(tmp_path, 10, clock), clock) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["limits.db"]
+
+
+def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / "limits.db").write_bytes(b"zeros after a loss of power" * 100)
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    limits.ban(clock.now() + AN_HOUR)
+    assert end_of_ban(limits) == utc(4)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "way"), [(-32400.0, "set back by 32,400 s"), (32400.0, "set forward by 32,400 s"), (3.0, None)]
+)
+def test_a_clock_that_was_set_is_noticed_by_the_next_request(tmp_path: Path, seconds: float, way: str | None) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    assert clock_steps.newest(tmp_path, clock.now()) is None
+    limits.acquire("candles")
+    clock.sleep(120)
+    clock.step(timedelta(seconds=seconds))
+    limits.acquire("candles")
+    clock.sleep(120)
+    limits.acquire("candles")
+    found = clock_steps.newest(tmp_path, clock.now())
+    assert (way in str(found)) if way else (found is None)
+    assert clock_steps.newest(tmp_path, clock.now() + timedelta(days=1)) is None, "it is told for a day"
+
+
+def test_a_clock_that_says_less_after_a_reboot_was_set_back(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    AddressLimits(tmp_path, 10, clock).acquire("candles")
+    clock.reboot()
+    clock.step(timedelta(hours=5))  # off for five hours
+    AddressLimits(tmp_path, 10, clock).acquire("candles")
+    assert clock_steps.newest(tmp_path, clock.now()) is None
+    clock.reboot()
+    clock.step(-HOURS)
+    AddressLimits(tmp_path, 10, clock).acquire("candles")
+    assert "set back by 32,400 s" in str(clock_steps.newest(tmp_path, clock.now()))
