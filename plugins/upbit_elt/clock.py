@@ -23,13 +23,13 @@ class Clock(Protocol):
         """Seconds since some moment of this process; nobody can set them back."""
         ...
 
-
-class MachineClock(Clock, Protocol):
-    """A clock that can be told from one that was set: somebody may put `now` forward or back at any time."""
-
     def since_boot(self) -> float:
         """Seconds for which this machine has been on, asleep or awake: the same in all its processes, never set."""
         ...
+
+
+class MachineClock(Clock, Protocol):
+    """A clock whose seconds since the machine's start can be written down for other processes, and for later."""
 
     def boot(self) -> str:
         """A name of the start that `since_boot` counts from."""

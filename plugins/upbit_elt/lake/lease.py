@@ -1,4 +1,8 @@
-"""One writer at a time: a lease file in HDFS, made by a rename that lets one writer win, with an expiry."""
+"""One writer at a time: a lease file in HDFS, made by a rename that lets one writer win, with an expiry.
+
+The expiry goes by the clocks of two machines, which may differ, or may be set. So a lease is over too once it has been
+seen unchanged for as long as it lasts; its holder renews it in half of that time, by a clock that nobody sets.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,9 @@ from upbit_elt.lake.webhdfs import Lake
 
 DURATION = timedelta(seconds=90)
 _POLL = 0.5
-SAME_START = 2.0  # seconds; an adjusted clock shifts what is said of a process's start
+SAME_START = 1.0  # seconds between two readings of a process's start
+# An end farther ahead than a lease lasts was written by a clock that was set since, or differs from ours.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Lease:
@@ -27,21 +33,22 @@ class Lease:
     def __init__(self, lake: Lake, path: str, clock: Clock) -> None:
         self._lake, self._path, self._clock = lake, path, clock
         self._token = uuid4().hex
-        self._until = clock.now()
+        self._renewed = clock.since_boot()
+        self._seen: tuple[dict[str, str], float] = ({}, self._renewed)  # another's lease, and since when it is so
 
     def acquire(self, wait: timedelta) -> None:
         """Take the lease, waiting for its holder. Raises LeaseHeld when `wait` is over."""
-        deadline = self._clock.now() + wait
+        deadline = self._clock.since_boot() + wait.total_seconds()
         while not self._try():
-            if self._clock.now() >= deadline:
+            if self._clock.since_boot() >= deadline:
                 raise LeaseHeld(f"{self._path} is held by another writer; it ends within {DURATION}. Run it again.")
             self._clock.sleep(_POLL)
 
     def renew(self) -> None:
         """Prolong the lease once half of it is over. Raises LeaseHeld when it was lost."""
-        if self._until - self._clock.now() < DURATION / 2:
+        if self._clock.since_boot() - self._renewed > DURATION.total_seconds() / 2:
             self.check()
-            self._until = self._clock.now() + DURATION
+            self._renewed = self._clock.since_boot()
             self._lake.replace(self._path, self._document())
 
     def check(self) -> None:
@@ -55,7 +62,7 @@ class Lease:
             self._lake.delete(self._path)
 
     def _try(self) -> bool:
-        self._until = self._clock.now() + DURATION
+        self._renewed = self._clock.since_boot()
         hidden = self._lake.stage(self._path, self._document())
         try:
             self._lake.rename(hidden, self._path)  # of several, one succeeds; it appears with its content
@@ -66,8 +73,11 @@ class Lease:
         return True
 
     def _remove_dead(self) -> None:
-        holder = self._holder()
-        if not holder or not _is_over(holder, self._clock.now()):
+        holder, now = self._holder(), self._clock.since_boot()
+        if holder != self._seen[0]:
+            self._seen = (holder, now)
+        unchanged = now - self._seen[1] >= DURATION.total_seconds()
+        if not holder or not (unchanged or _is_over(holder, self._clock.now())):
             return
         aside = f"{self._path}.{uuid4().hex}"
         try:
@@ -90,14 +100,13 @@ class Lease:
         return dict(json.loads(data))
 
     def _document(self) -> bytes:
-        me = psutil.Process()
         return json.dumps(
             {
                 "token": self._token,
-                "until": self._until.isoformat(),
+                "until": (self._clock.now() + DURATION).isoformat(),
                 "host": socket.gethostname(),
                 "pid": str(os.getpid()),
-                "started": str(me.create_time()),
+                "started": str(_started(os.getpid())),
             }
         ).encode()
 
@@ -109,10 +118,15 @@ def _is_over(holder: dict[str, str], now: datetime) -> bool:
     if holder["host"] != socket.gethostname():
         return False
     try:
-        started = psutil.Process(int(holder["pid"])).create_time()
+        started = _started(int(holder["pid"]))
     except psutil.NoSuchProcess:
         return True
     return abs(started - float(holder["started"])) > SAME_START
+
+
+def _started(pid: int) -> float:
+    """Seconds from this machine's start to a process's. Both of psutil's times move when the clock is set."""
+    return psutil.Process(pid).create_time() - psutil.boot_time()
 
 
 def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
@@ -122,7 +136,9 @@ def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
         holder = json.loads(lake.read(path)) if lake.exists(path) else {}
     except LakeCorrupt:  # given back between the two questions
         return False
-    return bool(holder) and not _is_over(holder, clock.now())
+    if not holder or datetime.fromisoformat(holder["until"]) > clock.now() + DURATION + CLOCKS_DIFFER:
+        return False
+    return not _is_over(holder, clock.now())
 
 
 @contextmanager

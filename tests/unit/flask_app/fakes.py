@@ -42,6 +42,9 @@ class StillClock:
     def monotonic(self) -> float:
         return self.moment.timestamp()
 
+    def since_boot(self) -> float:
+        return self.moment.timestamp()
+
 
 class MemoryLake(Lake):
     """Files in a dict; `up = False` makes it stop answering."""

@@ -1,0 +1,79 @@
+"""Leases of a machine whose clock is set."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.support.clock import ManualClock, utc
+from tests.support.hdfs import MemoryHdfs
+from upbit_elt.errors import LeaseHeld
+from upbit_elt.lake.lease import DURATION, is_held, lease
+from upbit_elt.lake.webhdfs import Lake
+
+FOLDER = "/replica/candle"
+NINE_HOURS = timedelta(hours=9)
+SHORT = timedelta(seconds=5)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(utc(12))
+
+
+@pytest.fixture
+def lake(clock: ManualClock) -> Lake:
+    return Lake(MemoryHdfs(clock).client(), "/replica")
+
+
+def of_another_machine(lake: Lake, until: str, name: str = "other") -> None:
+    row = {"token": name, "until": until, "host": "elsewhere", "pid": "1", "started": "1.0"}
+    lake.replace(f"{FOLDER}/_lease", json.dumps(row).encode())
+
+
+def test_a_dead_writers_lease_is_not_waited_for_longer_than_it_lasts(lake: Lake, clock: ManualClock) -> None:
+    of_another_machine(lake, (clock.now() + DURATION).isoformat())
+    clock.step(-NINE_HOURS)
+    begun = clock.since_boot()
+    assert not is_held(lake, FOLDER, clock), "its end is farther ahead than any lease lasts"
+    with lease(lake, FOLDER, clock):
+        assert clock.since_boot() - begun < 1.1 * DURATION.total_seconds()
+
+
+def test_a_living_writers_lease_is_kept_by_its_renewals_when_the_clock_is_set_back(
+    lake: Lake, clock: ManualClock
+) -> None:
+    with lease(lake, FOLDER, clock) as held:
+        clock.step(-NINE_HOURS)
+        clock.sleep(50)
+        held.renew()
+        assert is_held(lake, FOLDER, clock)
+        until = json.loads(lake.read(f"{FOLDER}/_lease"))["until"]
+        assert until == (clock.now() + DURATION).isoformat()
+
+
+def test_who_gives_up_does_so_after_the_wait_however_the_clock_is_set(lake: Lake, clock: ManualClock) -> None:
+    class Set(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            self.step(-NINE_HOURS)
+
+    waiting = Set(clock.now())
+    with lease(lake, FOLDER, clock):
+        begun = waiting.since_boot()
+        with pytest.raises(LeaseHeld), lease(lake, FOLDER, waiting, SHORT):
+            pytest.fail("two writers at once")
+        assert waiting.since_boot() - begun <= 6
+
+
+def test_a_lease_that_is_renewed_again_and_again_is_not_taken_for_dead(lake: Lake, clock: ManualClock) -> None:
+    class Renewing(ManualClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            of_another_machine(lake, "2026-12-24T00:00:00+00:00", name=f"other at {int(self.since_boot()) // 45}")
+
+    of_another_machine(lake, "2026-12-24T00:00:00+00:00")
+    with pytest.raises(LeaseHeld), lease(lake, FOLDER, Renewing(clock.now()), 2 * DURATION):
+        pytest.fail("two writers at once")
