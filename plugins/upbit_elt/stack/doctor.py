@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from upbit_elt.errors import LakeError, StackError
+from upbit_elt.exchange import clock_steps
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.stack import choice, health, jars, java, plan, preflight
@@ -44,7 +45,7 @@ def examine(stack: StackSettings) -> list[Finding]:
     running = Supervisor(stack).alive()
     findings.append(_memory(LEFT_MEMORY_GB if running else NEEDED_MEMORY_GB))
     findings += [] if running else [_ports(stack, planned)]
-    findings.append(_clock(planned.settings))
+    findings += [_clock(planned.settings), *_clock_set(planned.settings)]
     return findings + (_running(stack, planned) if running else [Finding("services", "not started: ./run starts them")])
 
 
@@ -120,6 +121,16 @@ def _clock(settings: Settings) -> Finding:
     advice = "candles are judged closed by the exchange's clock, but set this one: timedatectl set-ntp true"
     seen = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the exchange's"
     return Finding("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
+
+
+def _clock_set(settings: Settings) -> list[Finding]:
+    """Whether somebody has set the clock within a day: schedules and logs went by it."""
+    step = clock_steps.newest(settings.state_dir, datetime.now(UTC))
+    advice = (
+        "keep it in step with timedatectl set-ntp true; where another system shares this machine, let both keep the "
+        "hardware clock in UTC (timedatectl set-local-rtc 0)"
+    )
+    return [Finding("clock set", str(step), advice)] if step else []
 
 
 def _running(stack: StackSettings, planned: Plan) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import requests
 from pydantic import BaseModel
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upbit_elt.errors import StackError
+from upbit_elt.exchange import clock_steps
 from upbit_elt.stack import processes
 from upbit_elt.stack.options import HOST, StackSettings
 from upbit_elt.stack.plan import Plan
@@ -45,6 +47,7 @@ class Status(Progress):
     exchange: str
     services: list[ServiceStatus]
     addresses: dict[str, str]
+    clock: str | None = None  # in words, when somebody has set this machine's clock within a day
 
     @property
     def healthy(self) -> bool:
@@ -54,13 +57,14 @@ class Status(Progress):
 
 def read(stack: StackSettings, plan: Plan) -> Status:
     """Ask every service of the plan, all at once."""
-    states = _states(stack)
+    states, step = _states(stack), clock_steps.newest(plan.settings.state_dir, datetime.now(UTC))
     with ThreadPoolExecutor(len(plan.services)) as pool:
         services = list(pool.map(lambda service: _service(service, states.get(service.name)), plan.services))
     return Status(
         exchange=plan.settings.dataset,
         services=services,
         addresses=addresses(stack),
+        clock=str(step) if step else None,
         **_progress_if_up(stack, services).model_dump(),
     )
 
@@ -103,6 +107,10 @@ def show(status: Status, console: Console) -> None:
     console.print(table)
     for name, address in status.addresses.items():
         console.print(f"{name:8} {address}", highlight=False)
+    if status.clock:
+        console.print(
+            f"[yellow]clock[/]    {status.clock}: ./run doctor says what to do", highlight=False, soft_wrap=True
+        )
 
 
 def _states(stack: StackSettings) -> dict[str, State]:

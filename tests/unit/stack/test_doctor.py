@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import io
 import socket
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.console import Console
 
+from tests.support.clock import ManualClock
 from tests.unit.stack.conftest import Stub
-from upbit_elt.stack import doctor
+from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.stack import doctor, environment, plan, status
+from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.doctor import Finding
 from upbit_elt.stack.options import StackSettings
 
@@ -31,6 +35,22 @@ def test_a_clock_that_agrees_is_well_and_one_that_does_not_is_named(stack: Stack
     assert "timedatectl" in str(clock.advice)
     exchange.ahead = -60
     assert "ahead of the exchange" in found(stack)["clock"].seen
+
+
+def test_a_clock_that_was_set_is_told_by_doctor_and_status(stack: StackSettings, exchange: Stub) -> None:
+    assert "clock set" not in found(stack)
+    clock = ManualClock(datetime.now(UTC))
+    limits = AddressLimits(environment.settings_for(stack).state_dir, 10, clock)
+    limits.acquire("candles")
+    clock.step(timedelta(hours=-9))
+    limits.acquire("candles")
+    clock.step(timedelta(hours=9))
+    limits.acquire("candles")
+    assert "was set forward by 32,400 s" in found(stack)["clock set"].seen
+    assert "timedatectl" in str(found(stack)["clock set"].advice)
+    out = io.StringIO()
+    status.show(status.read(stack, plan.make(stack, Choice("replica", None))), Console(file=out, width=200))
+    assert "was set forward by 32,400 s" in out.getvalue()
 
 
 def test_an_exchange_that_does_not_answer(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
