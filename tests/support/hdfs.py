@@ -90,14 +90,15 @@ class MemoryHdfs:
     def _now(self) -> int:
         return int(self.clock.now().timestamp() * 1000)
 
-    def _find(self, path: str) -> Node | None:
+    def find(self, path: str) -> Node | None:
+        """The file or folder of that name."""
         node: Node | None = self.root
         for name in _parts(path):
             node = node.children.get(name) if node else None
         return node
 
     def _node(self, path: str) -> Node:
-        node = self._find(path)
+        node = self.find(path)
         if node is None:
             raise HdfsError(f"File does not exist: {path}", exception="FileNotFoundException")
         return node
@@ -138,7 +139,7 @@ class MemoryHdfs:
 
     def create(self, path: str, *, overwrite: bool) -> None:
         """The name with no byte in it, as it is seen while its bytes are on their way."""
-        there = self._find(path)
+        there = self.find(path)
         if there and (there.is_dir or not overwrite):
             words = "already exists as a directory" if there.is_dir else "for client 127.0.0.1 already exists"
             raise HdfsError(f"{path} {words}", exception="FileAlreadyExistsException")
@@ -151,12 +152,12 @@ class MemoryHdfs:
 
     def fill(self, path: str, data: bytes) -> None:
         """The bytes of a file that was created; nothing happens when somebody has removed it meanwhile."""
-        node = self._find(path)
+        node = self.find(path)
         if node:
             node.data, node.modified = data, self._now()
 
     def rename(self, source: str, target: str, *, overwrite: bool) -> None:
-        node = self._find(source)
+        node = self.find(source)
         if node is None:
             raise HdfsError(f"rename source {source} is not found.", exception="FileNotFoundException")
         if target == source:
@@ -165,10 +166,10 @@ class MemoryHdfs:
         if target.startswith(f"{source}/"):
             words = f"Rename destination {target} is a directory or file under source {source}"
             raise HdfsError(words, exception="IOException")
-        there = self._find(target)
+        there = self.find(target)
         if there:
             self._may_replace(node, there, source, target, overwrite=overwrite)
-        parent = self._find(posixpath.dirname(target))
+        parent = self.find(posixpath.dirname(target))
         if parent is None:
             words = f"rename destination parent {posixpath.dirname(target)} not found."
             raise HdfsError(words, exception="FileNotFoundException")
@@ -189,7 +190,7 @@ class MemoryHdfs:
             raise HdfsError(f"rename destination directory is not empty: {target}", exception="IOException")
 
     def delete(self, path: str, *, recursive: bool) -> bool:
-        node = self._find(path)
+        node = self.find(path)
         if node is None:
             return False
         if node.children and not recursive:
