@@ -26,7 +26,8 @@ import click  # noqa: E402
 import psutil  # noqa: E402
 from flask import Response, request  # noqa: E402
 
-from tests.conftest import SHARED_JARS, free_ports, process, wait_until_healthy  # noqa: E402
+from tests.conftest import SHARED_JARS, free_ports  # noqa: E402
+from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from upbit_elt.candle import KST, day_end, kst_day  # noqa: E402
 from upbit_elt.collect.requests import RequestBook  # noqa: E402
 from upbit_elt.collect.turns import next_live_run  # noqa: E402

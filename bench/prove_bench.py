@@ -25,7 +25,8 @@ import click  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.compute as pc  # noqa: E402
 
-from tests.conftest import SHARED_JARS, free_ports, process, wait_until_healthy  # noqa: E402
+from tests.conftest import SHARED_JARS, free_ports  # noqa: E402
+from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from tests.support.world import World  # noqa: E402
 from upbit_elt import pipeline  # noqa: E402
 from upbit_elt.candle import SCHEMA, WIRE_FORMAT, day_end, day_start, kst_day  # noqa: E402

@@ -27,7 +27,8 @@ import click  # noqa: E402
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-from tests.conftest import SHARED_JARS, free_ports, process, wait_until_healthy  # noqa: E402
+from tests.conftest import SHARED_JARS, free_ports  # noqa: E402
+from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from upbit_elt.candle import Candle, day_end, day_start, to_table, wire  # noqa: E402
 from upbit_elt.clock import SystemClock  # noqa: E402
 from upbit_elt.forecast import store  # noqa: E402

@@ -1,25 +1,35 @@
-"""Real daemons for the integration tests: started once a run, on free ports, in a folder of their own."""
+"""What the tests share: real daemons, started once a run, on free ports, in a folder of their own.
+
+A test that needs them (by a fixture, or for its `edge` by the mark `daemons`) has the mark `daemons`, so that `./test`
+runs those beside the others. What is marked `soak` runs in `./test soak` alone.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.support.edges import DaemonEdge, Edge, MemoryEdge
+from tests.support.machine import Machine
 from tests.support.stack import Stack
 from upbit_elt.settings import Settings
-from upbit_elt.stack import environment, jars, services
+from upbit_elt.stack import environment, jars
 from upbit_elt.stack.options import REPO, StackSettings, load, port_names, variable
-from upbit_elt.stack.services import Service
-from upbit_elt.stack.waiting import until
 
 SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the daemons, whichever way."""
+    for item in items:
+        if "daemon_stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("daemons")
 
 
 def free_ports() -> dict[str, int]:
@@ -51,18 +61,31 @@ def daemon_stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) ->
 
 
 @pytest.fixture(scope="session")
-def daemons(daemon_stack: StackSettings) -> Iterator[Settings]:
-    """Settings (dataset `replica`) that point to a NameNode, a DataNode and a HiveServer2 that can do their work."""
+def machine(daemon_stack: StackSettings) -> Iterator[Machine]:
+    """The daemons of this run, each of which a test may kill if it revives them."""
     settings = environment.settings_for(
         daemon_stack, dataset="replica", base_url=daemon_stack.replica_url, flask_token="test-token"
     )
-    table = services.daemons(daemon_stack, settings)
-    with ExitStack() as running:
-        for service in table:
-            running.enter_context(process(service, daemon_stack))
-        for service in table:
-            wait_until_healthy(service, daemon_stack)
-        yield settings
+    running = Machine(daemon_stack, settings)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def daemons(machine: Machine) -> Settings:
+    """Settings (dataset `replica`) that point to a NameNode, a DataNode and a HiveServer2 that can do their work."""
+    return machine.settings
+
+
+@pytest.fixture
+def edge(request: pytest.FixtureRequest) -> Edge:
+    """Where a test's lake and tables are: in memory; on the daemons where it is marked so, and in `./test soak`."""
+    if request.node.get_closest_marker("daemons"):
+        return DaemonEdge(request.getfixturevalue("daemons"))
+    return MemoryEdge()
 
 
 @pytest.fixture(scope="session")
@@ -71,42 +94,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterat
     folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("stack")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
     running = Stack(folders | {variable(name): str(port) for name, port in free_ports().items()})
     try:
-        started = running.run("--exchange", "replica", timeout=900)
-        assert started.returncode == 0, started.stdout + started.stderr
+        running.start()
         yield running
     finally:
         running.run("stop")
-
-
-@contextmanager
-def process(service: Service, stack: StackSettings) -> Iterator[subprocess.Popen[bytes]]:
-    """One service as a child of the test; its log is `logs/NAME.log` in the data folder."""
-    stack.logs_dir.mkdir(parents=True, exist_ok=True)
-    variables = os.environ | environment.common(stack) | environment.hadoop(stack)
-    with (
-        (stack.logs_dir / f"{service.name}.log").open("ab") as log,
-        subprocess.Popen(
-            service.command, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        ) as child,
-    ):
-        try:
-            yield child
-        finally:
-            _end(child, service.stop_seconds)
-
-
-def _end(child: subprocess.Popen[bytes], seconds: float) -> None:
-    if child.poll() is not None:
-        return
-    os.killpg(child.pid, signal.SIGTERM)
-    try:
-        child.wait(seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-
-
-def wait_until_healthy(service: Service, stack: StackSettings) -> None:
-    """Poll the service's own check; fails with its last words when it takes longer than its patience."""
-    if trouble := until(service.check, service.patience, lambda _: None):
-        words = (stack.logs_dir / f"{service.name}.log").read_text(errors="replace")[-3000:]
-        pytest.fail(f"{service.name} is not healthy after {service.patience:.0f} s: {trouble}\n{words}")

@@ -21,6 +21,7 @@ from upbit_elt.errors import ConfigError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +116,14 @@ def work_off(
 
 def adopt_folder(settings: Settings, folder: Path) -> Adopted:
     """Take over the Parquet files of a folder, and show their days. Raises BadFile before anything is kept."""
+    return adopt_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, SystemClock(), folder)
+
+
+def adopt_in(hive: Hive, lake: Lake, settings: Settings, clock: Clock, folder: Path) -> Adopted:
+    """As `adopt_folder`, with a lake and a Hive that are there already."""
     sources = survey(folder)
-    found = adopt(Lake.from_settings(settings), sources, SystemClock())
-    pipeline.show(settings, [day for source in sources for day in source.days()])
+    found = adopt(lake, sources, clock)
+    pipeline.show_in(hive, lake, settings, [day for source in sources for day in source.days()])
     return found
 
 

@@ -53,9 +53,13 @@ def show(settings: Settings, judged: Iterable[Judged]) -> list[str]:
 
     What a run that died left unshown is shown by the next.
     """
-    hive, lake = Hive.from_settings(settings), Lake.from_settings(settings)
+    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, judged)
+
+
+def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]) -> list[str]:
+    """As `show`, with a lake and a Hive that are there already."""
     mine = [one.day for one in judged if not one.trouble]
-    pipeline.show(settings, mine)
+    pipeline.show_in(hive, lake, settings, mine)
     there = ledger.days(lake, "reconciliation")
     shown = set(days(hive, settings, "reconciliation"))
     looked_at = {*mine, *there[-RECENT:], *(day for day in there if day not in shown)}

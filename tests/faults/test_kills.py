@@ -1,19 +1,22 @@
-"""kill -9 of a worker before each of its steps, and two writers at once, one of them killed again and again."""
+"""kill -9 of a worker on real daemons, and two writers at once, one of them killed again and again.
+
+The simulation kills at every call of every job; here some die beside a real HDFS and Hive, and all in ./test soak.
+"""
 
 from __future__ import annotations
 
 import random
 import signal
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Machine
 from tests.support.clock import utc
+from tests.support.edges import DaemonEdge
+from tests.support.machine import Machine
 from tests.support.worker import Job, WarpClock, run_at, run_until, served, spawn
 from tests.support.world import World, with_ticker
 from upbit_elt.candle import MINUTE
@@ -22,6 +25,7 @@ from upbit_elt.replica import create_replica
 
 START = utc(11, 0, 5)
 TWO = 2 * MINUTE
+STEPS = 20  # of a run, about
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,17 @@ class AtStep:
 
     def __call__(self, number: int, step: str, path: str) -> bool:
         return number == self.number
+
+
+class After:
+    """Dies before the n-th step of its life, however many runs that takes."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self, number: int, step: str, path: str) -> bool:
+        self.left -= 1
+        return self.left <= 0
 
 
 class At:
@@ -48,6 +63,7 @@ class At:
         return f"{self.kind} {self.text}"
 
 
+soak = pytest.mark.soak
 MIDNIGHT = {
     "in mid-upload of the older day's file": At("upload", "1500.parquet"),
     "between the two files of midnight": At("create", "1502.parquet"),
@@ -55,6 +71,7 @@ MIDNIGHT = {
     "before the new day's daily table": At("execute", "CREATE EXTERNAL TABLE IF NOT EXISTS", 1),
     "between daily table and partition": At("execute", "ADD IF NOT EXISTS PARTITION"),
 }
+MIDNIGHT_ALWAYS = ("between the two files of midnight", "between daily table and partition")
 REPAIR = {
     "before the new generation appears": At("rename", "live-2"),
     "before the first switch": At("execute", "SET LOCATION", 1),
@@ -62,9 +79,14 @@ REPAIR = {
 }
 
 
+def some_of(points: dict[str, At], *always: str) -> list[object]:
+    """All points, those beyond `always` for ./test soak alone."""
+    return [point if point in always else pytest.param(point, marks=soak) for point in points]
+
+
 @pytest.fixture
 def world(machine: Machine, tmp_path: Path) -> Iterator[World]:
-    made = World(machine.settings, tmp_path / "state", START, first_minutes=10)
+    made = World(DaemonEdge(machine.settings), tmp_path / "state", START, first_minutes=10)
     yield made
     made.close()
 
@@ -93,14 +115,15 @@ def assert_equal_since(world: World, start: datetime) -> None:
     assert all(part.equal for part in found.values()), found
 
 
-def test_a_worker_killed_before_any_of_its_steps(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=soak)])
+def test_a_worker_killed_before_its_steps(
+    world: World, tmp_path: Path, stride: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.collect()
     moment, steps = START, []
     with served(world.wire.app) as url:
         calm = Job(world.settings, url, tmp_path / "other", log=tmp_path / "step")
-        for number in range(1, 60):
+        for number in range(1, 60, stride):
             moment += TWO
             code = killed(world, Job(world.settings, url, calm.state, AtStep(number), calm.log), moment)
             if code == 0:
@@ -108,13 +131,13 @@ def test_a_worker_killed_before_any_of_its_steps(
             assert code == -signal.SIGKILL
             steps.append((tmp_path / "step").read_text())
         settle(world, calm, moment + TWO)
-    assert len(steps) >= 8
+    assert len(steps) >= 8 // stride
     assert_equal_since(world, START - timedelta(minutes=10))
     with capsys.disabled():
-        print(f"\na worker killed -9 before each of its {len(steps)} steps:", "; ".join(steps))
+        print(f"\na worker killed -9 before {len(steps)} of its steps:", "; ".join(steps))
 
 
-@pytest.mark.parametrize("point", MIDNIGHT)
+@pytest.mark.parametrize("point", some_of(MIDNIGHT, *MIDNIGHT_ALWAYS))
 def test_a_worker_killed_at_midnight(world: World, tmp_path: Path, point: str) -> None:
     world.collect(utc(14, 58, 5))
     with served(world.wire.app) as url:
@@ -125,7 +148,7 @@ def test_a_worker_killed_at_midnight(world: World, tmp_path: Path, point: str) -
     assert_equal_since(world, utc(14, 48))
 
 
-@pytest.mark.parametrize("point", REPAIR)
+@pytest.mark.parametrize("point", some_of(REPAIR, "between the two switches"))
 def test_a_worker_killed_while_it_repairs(world: World, tmp_path: Path, point: str) -> None:
     world.collect()
     active = world.busiest(utc(11), utc(11, 4))
@@ -149,11 +172,10 @@ def test_two_writers_at_once_one_killed_again_and_again(
         job = Job(world.settings, url, tmp_path / "state2")
         scheduler = spawn(run_until, job, clock, end)
         while clock.now() < end - TWO:
-            hand = spawn(run_until, job, clock, end)
-            time.sleep(draw.uniform(0.5, 5))
-            hand.kill()
+            hand = spawn(run_until, replace(job, dies=After(draw.randint(1, STEPS))), clock, end)
             hand.join()
-            kills += 1
+            assert hand.exitcode in (0, -signal.SIGKILL)
+            kills += hand.exitcode != 0
         scheduler.join(60)
         assert scheduler.exitcode == 0
         last = clock.now()
@@ -162,6 +184,7 @@ def test_two_writers_at_once_one_killed_again_and_again(
     known = ledger.newest(world.lake)
     assert known is not None
     assert known.end >= end - TWO
+    assert kills > 0
     assert_equal_since(world, known.end - timedelta(minutes=12))
     with capsys.disabled():
         print(f"\ntwo writers at once, one of them killed -9 {kills} times, seed {seed}: equal until {known.end:%H:%M}")

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Machine
 from tests.support.clock import ManualClock, utc
+from tests.support.edges import DaemonEdge
+from tests.support.machine import Machine
 from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
 from upbit_elt.lake import ledger
@@ -26,7 +27,7 @@ def make(machine: Machine, tmp_path: Path) -> Iterator[Callable[[int], World]]:
     with ExitStack() as made:
 
         def one(markets: int) -> World:
-            world = World(machine.settings, tmp_path / "state", START, markets)
+            world = World(DaemonEdge(machine.settings), tmp_path / "state", START, markets)
             made.callback(world.close)
             return world
 

@@ -14,30 +14,16 @@ import pytest
 import requests
 
 from tests.support.stack import Stack, utc_of, wait_for
-from upbit_elt.settings import Settings
-from upbit_elt.stack import environment
-from upbit_elt.stack.options import load
 from upbit_elt.warehouse.hive import Hive
 
 HORIZONS = 8
 LIVE_RUN = timedelta(minutes=2)
 
 
-def settings_of(stack: Stack) -> Settings:
-    """Settings that point to the running stack, as `./run` hands them to its services."""
-    given = {
-        name.removeprefix("UPBIT_RUN_").lower(): value
-        for name, value in stack.variables.items()
-        if name.startswith("UPBIT_RUN_")
-    }
-    options = load(**given)
-    return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
-
-
 @pytest.fixture(scope="module")
 def after_two_more_runs(stack: Stack) -> dict[str, Any]:
     """The status once two live runs have landed since the start, and their forecast is there."""
-    start = utc_of(stack.status()["covered_until"])
+    start = utc_of(stack.at_start["covered_until"])
 
     def landed() -> dict[str, Any] | None:
         status = stack.status()
@@ -65,6 +51,25 @@ def test_everything_is_healthy_and_fresh(stack: Stack) -> None:
         assert time.endswith("Z")
 
 
+def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: Stack) -> None:
+    api, runs = stack.airflow_api(), f"{stack.airflow}/api/v2/dags/housekeeping/dagRuns"
+    started = api.post(runs, json={"logical_date": None}, timeout=30)
+    started.raise_for_status()
+    run = f"{runs}/{started.json()['dag_run_id']}"
+
+    def ended() -> bool:
+        return api.get(run, timeout=30).json()["state"] in {"success", "failed"}
+
+    wait_for(ended, 300)
+    tasks = api.get(f"{run}/taskInstances", timeout=30).json()["task_instances"]
+    states = {task["task_id"]: task["state"] for task in tasks}
+    assert states == dict.fromkeys(("clean_lake", "clean_database", "clean_logs"), "success")
+    folder = Path(stack.variables["UPBIT_RUN_DATA_DIR"]) / "airflow" / "logs" / "dag_id=housekeeping"
+    logs = "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
+    assert "airflow db clean" in logs
+    assert "sqlite:///" not in logs
+
+
 def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
     done = stack.run("exec", "python", "-m", "upbit_elt", "verify")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -76,7 +81,7 @@ def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_t
 
 
 def test_no_key_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
-    hive = Hive.from_settings(settings_of(stack))
+    hive = Hive.from_settings(stack.settings)
     ((rows, keys),) = hive.query(
         "SELECT count(*), count(DISTINCT market, candle_date_time_utc) FROM upbit_lake_replica.candle"
     )
@@ -84,7 +89,7 @@ def test_no_key_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, An
 
 
 def test_forecasts_of_all_markets_are_stored_back(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
-    hive = Hive.from_settings(settings_of(stack))
+    hive = Hive.from_settings(stack.settings)
     origins = hive.query(
         "SELECT origin, count(*), count(DISTINCT market), max(q50) FROM upbit_lake_replica.forecast GROUP BY origin"
     )
@@ -155,25 +160,6 @@ def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dic
         assert secret not in logs + xcoms + config
 
 
-def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: Stack) -> None:
-    api, runs = stack.airflow_api(), f"{stack.airflow}/api/v2/dags/housekeeping/dagRuns"
-    started = api.post(runs, json={"logical_date": None}, timeout=30)
-    started.raise_for_status()
-    run = f"{runs}/{started.json()['dag_run_id']}"
-
-    def ended() -> bool:
-        return api.get(run, timeout=30).json()["state"] in {"success", "failed"}
-
-    wait_for(ended, 300)
-    tasks = api.get(f"{run}/taskInstances", timeout=30).json()["task_instances"]
-    states = {task["task_id"]: task["state"] for task in tasks}
-    assert states == dict.fromkeys(("clean_lake", "clean_database", "clean_logs"), "success")
-    folder = Path(stack.variables["UPBIT_RUN_DATA_DIR"]) / "airflow" / "logs" / "dag_id=housekeeping"
-    logs = "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
-    assert "airflow db clean" in logs
-    assert "sqlite:///" not in logs
-
-
 def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
     pids = {service["name"]: service["pid"] for service in stack.status()["services"]}
     for name in ("airflow-scheduler", "airflow-dag-processor", "airflow-api-server", "airflow-triggerer"):
@@ -206,29 +192,9 @@ def test_the_extract_opens_in_tableaus_own_engine(stack: Stack, after_two_more_r
     assert counts["forecast"] > 0
 
 
-def test_a_second_start_goes_on_with_the_same_data(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
-    before = stack.status()
-    assert stack.run("stop").returncode == 0
-    marked = [p for p in psutil.process_iter() if _belongs(p, stack.variables["UPBIT_RUN_DATA_DIR"])]
-    assert marked == [], "every process is gone"
-    again = stack.run("--exchange", "replica")
-    assert again.returncode == 0, again.stdout + again.stderr
-    after = stack.status()
-    assert [service for service in after["services"] if not service["healthy"]] == []
-    assert utc_of(after["covered_until"]) >= utc_of(before["covered_until"])
-    assert after["candles_today"] >= before["candles_today"]
-
-
 def _tables(connection: Any, schema: Any) -> Any:
     return connection.catalog.get_table_names(schema)
 
 
 def _count(connection: Any, name: Any) -> int:
     return int(connection.execute_scalar_query(f"SELECT count(*) FROM {name}"))
-
-
-def _belongs(process: psutil.Process, data: str) -> bool:
-    try:
-        return process.environ().get(environment.MARKER) == data
-    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-        return False

@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import minute_row
 from tests.support.world import World, without
-from upbit_elt.backfill import adopt_folder
 from upbit_elt.candle import FIELDS, MINUTE, from_table
 from upbit_elt.errors import BadFile, ConfigError
 from upbit_elt.lake import ledger
 from upbit_elt.lake.read import read_day, read_sources
-from upbit_elt.settings import Settings
 
 SEEDS = Path(__file__).resolve().parents[3] / "shared" / "data" / "seed_snapshots"
 NOW = utc(3, 30, 5)
@@ -27,8 +26,8 @@ SAVED = utc(2, 10, 30, day=20)  # the name of the file below, UTC
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, NOW, markets=5, history_days=0)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, NOW, markets=5, history_days=0)
     yield made
     made.close()
 
@@ -49,11 +48,12 @@ def fresh(market: str = "KRW-NEW") -> dict[str, Any]:
     return row(market, SAVED.replace(second=0), timestamp=int(SAVED.timestamp() * 1000) + 800)
 
 
+@pytest.mark.daemons
 def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> None:
     closed, just_closed = row("KRW-A", utc(2, 8, day=20)), row("KRW-B", utc(2, 9, day=20))
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(), closed, just_closed)
     save(tmp_path, "20261120021001_candel_data.parquet", fresh(), closed, just_closed)
-    found = adopt_folder(world.settings, tmp_path)
+    found = world.adopt(tmp_path)
     assert (found.files, found.rows, found.kept) == (2, 6, 2)
     assert sum(found.duplicates.values()) == 1
     assert sum(found.open.values()) == 3, "02:09 is open in the run that began 1 s after it, closed in the later"
@@ -68,7 +68,7 @@ def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> N
     assert coverage.spans[1].detail == "adopt:20261120021030_candel_data.parquet"
 
     generation = ledger.current(world.lake, "candle", "261120")
-    again = adopt_folder(world.settings, tmp_path)
+    again = world.adopt(tmp_path)
     assert (again.kept, again.published) == (0, [])
     assert ledger.current(world.lake, "candle", "261120") == generation
 
@@ -77,7 +77,7 @@ def test_the_rest_is_brought_in_by_the_backfill_and_live_runs_are_not_led_astray
     old = world.truth(utc(2, day=20), utc(2, 5, day=20))
     rows = [{name: getattr(c, name) for name in FIELDS} for c in old]
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(world.markets[0]), *rows)
-    assert adopt_folder(world.settings, tmp_path).kept == len(old)
+    assert world.adopt(tmp_path).kept == len(old)
     live = world.collect()
     assert live.start == utc(3, 30) - timedelta(minutes=200), "a live run begins as in an empty lake"
     start, end = utc(15, day=19), utc(15, day=20)
@@ -96,7 +96,7 @@ def test_old_files_fill_the_holes_of_a_market_that_is_gone(world: World, tmp_pat
     old = [c for c in world.truth(utc(2, day=20), utc(2, 5, day=20)) if c.market == market]
     rows = [{name: getattr(c, name) for name in FIELDS} for c in old]
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(), *rows)
-    assert adopt_folder(world.settings, tmp_path).kept == len(old) > 0
+    assert world.adopt(tmp_path).kept == len(old) > 0
     assert from_table(read_day(world.lake, "261120")) == world.in_hive(start, utc(15, day=20))
     assert set(old) <= set(world.in_hive(start, utc(15, day=20)))
 
@@ -116,7 +116,7 @@ def test_bad_rows_are_counted_by_reason_and_conflicts_kept_out(world: World, tmp
         row("KRW-E", at, 100.0),
     )
     save(tmp_path, "20261120020730_candel_data.parquet", fresh(), row("KRW-D", at, 101.0))
-    found = adopt_folder(world.settings, tmp_path)
+    found = world.adopt(tmp_path)
     assert found.kept == 1
     assert sum(found.rejected.values()) == 5
     assert any("high_price" in reason for reason in found.rejected)
@@ -138,18 +138,18 @@ def test_a_bad_file_is_named_and_nothing_is_adopted(
     else:
         bad.write_bytes(content)
     with pytest.raises(BadFile, match=rf"zzz\.parquet: {words}"):
-        adopt_folder(world.settings, tmp_path)
+        world.adopt(tmp_path)
     assert ledger.days(world.lake, "candle") == []
 
 
 def test_an_empty_folder_is_said_so(world: World, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no \*\.parquet"):
-        adopt_folder(world.settings, tmp_path)
+        world.adopt(tmp_path)
 
 
 @pytest.mark.skipif(not SEEDS.is_dir(), reason=f"the old pipeline's files are not at {SEEDS}")
 def test_the_old_pipelines_own_files(world: World) -> None:
-    found = adopt_folder(world.settings, SEEDS)
+    found = world.adopt(SEEDS)
     seen: dict[tuple[str, str], set[tuple[Any, ...]]] = {}
     for path in SEEDS.glob("*.parquet"):
         for old in pq.read_table(path).to_pylist():
@@ -165,4 +165,4 @@ def test_the_old_pipelines_own_files(world: World) -> None:
         versions = seen[candle.market, candle.candle_date_time_utc]
         assert values in versions
         assert values == max(versions, key=lambda v: float(v[9])), "never the running minute's earlier state"
-    assert adopt_folder(world.settings, SEEDS).kept == 0
+    assert world.adopt(SEEDS).kept == 0

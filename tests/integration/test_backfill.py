@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World
 from upbit_elt.candle import day_end, day_start, kst_day
@@ -24,7 +25,6 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.read import read_sources
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import days
 
 NOW = utc(3, 30, 5)
@@ -33,8 +33,8 @@ FIRST, END = utc(15, day=19), utc(15, day=21)
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, NOW, markets=5, history_days=0)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, NOW, markets=5, history_days=0)
     yield made
     made.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World
-from upbit_elt import errors, pipeline
+from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.closing import Closed, Closer
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, publish
-from upbit_elt.lake.connect import connect
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import read_files
 from upbit_elt.lake.lease import lease
@@ -27,7 +27,6 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage, r
 from upbit_elt.lake.publish import MOST_FILES
 from upbit_elt.lake.shape import CANDLE
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.tables import is_shown, locations
 
@@ -38,8 +37,8 @@ DAY, NEXT = "261124", "261125"
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, EVENING, markets=5, history_days=0)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, EVENING, markets=5, history_days=0)
     yield made
     made.close()
 
@@ -67,6 +66,7 @@ def assert_right(world: World, end: datetime) -> None:
     assert ledger.unshown(world.lake, "candle", DAY) == []
 
 
+@pytest.mark.daemons
 def test_many_small_files_of_an_open_day_become_one_and_the_live_runs_go_on(world: World) -> None:
     moment = utc(3, 0, 5)
     for _ in range(MOST_FILES):
@@ -91,6 +91,7 @@ def test_many_small_files_of_an_open_day_become_one_and_the_live_runs_go_on(worl
     assert world.compare(first, after.end).equal
 
 
+@pytest.mark.daemons
 def test_a_day_that_is_over_is_closed_into_one_sorted_file(world: World) -> None:
     whole_day(world)
     before = read_files(world.lake, CANDLE, DAY)
@@ -153,7 +154,7 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
 def test_who_does_not_want_to_wait_closes_with_holes(world: World) -> None:
     world.collect()
     world.collect(utc(15, 2, 5))
-    assert "not asked for yet" in close(world).waiting[f"candle {DAY}"], "the day's beginning is still to come"
+    assert "not_asked" in close(world).waiting[f"candle {DAY}"], "the day's beginning is still to come"
     done = close(world, only=DAY, with_holes=True)
     assert {(hole.start, hole.end) for hole in done.holes} == {(START, utc(11, 30))}
     world.fill_history(utc(16))
@@ -192,8 +193,8 @@ class Killed(BaseException):
 class MortalLake(Lake):
     """The real lake, until the process that uses it dies before (or right after) one of its calls."""
 
-    def __init__(self, settings: Settings, dies: str) -> None:
-        super().__init__(connect(settings.webhdfs_url, settings.webhdfs_user), settings.lake_root)
+    def __init__(self, inner: Lake, dies: str) -> None:
+        super().__init__(inner._client, inner.root)
         self.dies = dies
 
     def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
@@ -214,12 +215,18 @@ class MortalLake(Lake):
 
 
 class MortalHive(Hive):
-    """The real Hive, until its user dies between the two switches."""
+    """The world's Hive, until its user dies between the two switches."""
+
+    def __init__(self, inner: Hive) -> None:
+        self._inner = inner
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return self._inner.query(sql, parameters)
 
     def execute(self, *statements: str) -> None:
         if statements[0].startswith("ALTER TABLE") and "PARTITION" in statements[0]:
             raise Killed
-        super().execute(*statements)
+        self._inner.execute(*statements)
 
 
 DEATHS = [
@@ -227,16 +234,16 @@ DEATHS = [
     "with half a file",
     "before the rename",
     "after the rename",
-    "between the two switches",
+    pytest.param("between the two switches", marks=pytest.mark.daemons),
 ]
 
 
 @pytest.mark.parametrize("dies", DEATHS)
 def test_a_close_that_is_killed_is_finished_by_the_next(world: World, dies: str) -> None:
     whole_day(world)
-    hive = MortalHive.from_settings(world.settings) if dies == "between the two switches" else world.hive
+    hive = MortalHive(world.hive) if dies == "between the two switches" else world.hive
     with pytest.raises(Killed):
-        close(world, MortalLake(world.settings, dies), hive)
+        close(world, MortalLake(world.lake, dies), hive)
     world.lake.delete(f"{layout.day_folder(world.lake.root, 'candle', DAY)}/_lease")  # its process is gone
     assert world.in_hive(START, utc(15, 2)) == world.truth(START, utc(15, 2)), "readers see the day whole meanwhile"
 
@@ -266,8 +273,8 @@ def test_a_roll_up_that_is_not_shown_is_shown_by_the_next_live_run(world: World)
 class LyingLake(Lake):
     """The real lake, which stores other rows than it was given."""
 
-    def __init__(self, settings: Settings, lie: Callable[[pa.Table], pa.Table]) -> None:
-        super().__init__(connect(settings.webhdfs_url, settings.webhdfs_user), settings.lake_root)
+    def __init__(self, inner: Lake, lie: Callable[[pa.Table], pa.Table]) -> None:
+        super().__init__(inner._client, inner.root)
         self.lie = lie
 
     def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
@@ -293,7 +300,7 @@ def test_what_does_not_hold_what_its_sources_do_is_never_shown(world: World) -> 
     whole_day(world)
     for name, lie in LIES.items():
         with pytest.raises(errors.LakeCorrupt, match="rows were read back"):
-            close(world, LyingLake(world.settings, lie))
+            close(world, LyingLake(world.lake, lie))
         assert shown(world) != "day-1", name
     assert close(world).made
     assert_right(world, utc(15, 2))
@@ -315,6 +322,6 @@ def test_what_comes_after_the_close_from_who_did_not_see_it_leaves_the_day_close
     span = Coverage(utc(13), utc(13, 1), "history", tuple(Span(c.market, utc(13), utc(13, 1), "asked") for c in late))
     with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
         publish.publish_generation(world.lake, DAY, to_table(late), span, held, complete=False)
-    pipeline.show(world.settings, [DAY])
+    world.show(DAY)
     assert shown(world) == "day-2"
     assert_right(world, END)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World, with_ticker
 from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
 START = utc(3, 0, 5)
@@ -23,12 +23,13 @@ FIRST = utc(3) - timedelta(minutes=200)
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, START)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, START)
     yield made
     made.close()
 
 
+@pytest.mark.daemons
 def test_the_first_run_brings_two_hundred_minutes_and_the_next_only_what_closed_since(world: World) -> None:
     first = world.collect()
     assert (first.start, first.end, first.holes) == (FIRST, utc(3), ())
@@ -94,6 +95,7 @@ def test_one_wrong_clock_among_the_answers_lets_no_open_minute_in(world: World) 
     assert world.collect(utc(3, 0, 30)).end == utc(3)
 
 
+@pytest.mark.daemons
 def test_a_window_across_korean_midnight_lands_in_both_days(world: World) -> None:
     world.collect(utc(14, 58, 5))
     across = world.collect(utc(15, 2, 5))
@@ -180,6 +182,7 @@ def test_nothing_is_published_while_the_exchange_is_away(world: World) -> None:
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))
 
 
+@pytest.mark.daemons
 def test_a_candle_missed_by_a_stale_ticker_is_repaired_by_the_next_run(world: World) -> None:
     world.collect()
     active = world.busiest(utc(3), utc(3, 4))
@@ -196,6 +199,7 @@ def test_a_candle_missed_by_a_stale_ticker_is_repaired_by_the_next_run(world: Wo
     assert locations(world.hive, world.settings, "candle", ["261124"])["261124"].endswith("/live-2")
 
 
+@pytest.mark.daemons
 def test_the_comparison_sees_a_planted_loss_double_and_alteration(world: World) -> None:
     world.collect()
     second = world.collect(utc(3, 2, 5))

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import wire
@@ -18,7 +19,6 @@ from upbit_elt.closing import Closer
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
 from upbit_elt.forecast.store import MOST_FILES, store
 from upbit_elt.lake import ledger
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
 DAY = "261124"
@@ -27,8 +27,8 @@ FIRST = utc(13, 50)
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, utc(14, 50, 5), markets=3, history_days=0)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, utc(14, 50, 5), markets=3, history_days=0)
     yield made
     made.close()
 

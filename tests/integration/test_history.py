@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import NOT_FOUND, Reply, headers_at
 from tests.support.world import World, with_ticker, without
 from upbit_elt.candle import MINUTE
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.lease import lease
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
 # 12:30 KST: today's beginning and one whole day before it are wanted.
@@ -25,12 +25,13 @@ LATER = NOW + timedelta(hours=2)
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, NOW, markets=5, history_days=1)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, NOW, markets=5, history_days=1)
     yield made
     made.close()
 
 
+@pytest.mark.daemons
 def test_history_follows_behind_the_live_runs_without_a_candle_lost_or_doubled(world: World) -> None:
     live = world.collect()
     progress = world.fill_history(LATER)
@@ -157,8 +158,8 @@ def test_a_market_that_is_collected_later_gets_its_history_too(world: World) -> 
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 32))
 
 
-def test_history_that_was_there_first_is_not_doubled_by_a_live_run(daemons: Settings, tmp_path: Path) -> None:
-    world = World(daemons, tmp_path, NOW, markets=5, first_minutes=200)
+def test_history_that_was_there_first_is_not_doubled_by_a_live_run(edge: Edge, tmp_path: Path) -> None:
+    world = World(edge, tmp_path, NOW, markets=5, first_minutes=200)
     try:
         start = NOW.replace(minute=0, second=0) - timedelta(hours=6)
         world.work_off(world.request(start, NOW))

@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import DaemonEdge
 from tests.support.exchange import minute_row
 from tests.support.world import World
 from upbit_elt.candle import Candle, to_table
@@ -156,7 +157,7 @@ def test_by_hand_it_can_first_say_what_would_go(here: Deployment) -> None:
 
 
 def test_readers_and_writers_go_on_while_it_cleans(daemons: Settings, tmp_path: Path) -> None:
-    world = World(daemons, tmp_path, NOW, markets=3, history_days=1)
+    world = World(DaemonEdge(daemons), tmp_path, NOW, markets=3, history_days=1)
     try:
         world.collect()
         world.fill_history(NOW + timedelta(hours=2))

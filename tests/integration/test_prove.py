@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import Spoil, World, without
 from upbit_elt.candle import Candle, from_table, to_table
@@ -21,7 +22,6 @@ from upbit_elt.quality.explain import explain
 from upbit_elt.quality.gaps import Ledger, ledger_of
 from upbit_elt.quality.prove import wanted
 from upbit_elt.quality.rechecks import LONGEST
-from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import locations
 
 # 00:10 KST of the 25th: the 24th is over.
@@ -31,9 +31,9 @@ START, END = utc(15, day=23), utc(15)
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
     """The 24th is complete, by history; the 25th has begun."""
-    made = World(daemons, tmp_path, NOW, markets=5, history_days=1, first_minutes=10)
+    made = World(edge, tmp_path, NOW, markets=5, history_days=1, first_minutes=10)
     made.collect()
     made.fill_history(NOW + timedelta(hours=2))
     yield made
@@ -74,6 +74,7 @@ def wrong_hour(world: World, market: str, field: str, factor: float) -> Spoil:
     return spoil
 
 
+@pytest.mark.daemons
 def test_a_day_without_difference_is_proven_by_one_request_a_market(world: World) -> None:
     before = len(world.wire.candle_requests())
     (judged,) = world.prove([DAY])
@@ -119,6 +120,7 @@ def test_an_empty_span_that_hides_trades_is_found_repaired_and_proven(world: Wor
     assert told(world, active, hidden[0].start) == "candle"
 
 
+@pytest.mark.daemons
 def test_an_altered_and_an_invented_and_a_doubled_candle_are_repaired(world: World) -> None:
     market = world.busiest(START, END)
 
@@ -275,8 +277,8 @@ def test_a_new_generation_of_the_same_candles_is_proven_without_a_request(world:
     assert {row.generation for row in judged.rows} == {"day-2"}
 
 
-def test_several_days_share_their_requests(daemons: Settings, tmp_path: Path) -> None:
-    world = World(daemons, tmp_path, NOW, markets=3, history_days=3, first_minutes=10)
+def test_several_days_share_their_requests(edge: Edge, tmp_path: Path) -> None:
+    world = World(edge, tmp_path, NOW, markets=3, history_days=3, first_minutes=10)
     try:
         world.collect()
         world.fill_history(NOW + timedelta(hours=2))

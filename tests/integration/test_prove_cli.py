@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
 from tests.support.clock import utc
+from tests.support.edges import DaemonEdge
 from tests.support.world import World
 from upbit_elt.__main__ import main
 from upbit_elt.candle import from_table, to_table
@@ -32,7 +33,7 @@ DAY = "261124"
 @pytest.fixture
 def world(daemons: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A closed day, and an exchange on the network whose clock goes on from NOW; the environment names all of it."""
-    made = World(daemons, tmp_path / "world", NOW, markets=4, history_days=1, first_minutes=10)
+    made = World(DaemonEdge(daemons), tmp_path / "world", NOW, markets=4, history_days=1, first_minutes=10)
     made.collect()
     made.fill_history(NOW + timedelta(hours=2))
     began = time.monotonic()

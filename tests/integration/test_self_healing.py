@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import Edge
 from tests.support.exchange import Reply
 from tests.support.world import Spoil, World, with_ticker
 from upbit_elt.candle import MINUTE, wire
@@ -19,7 +20,6 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import rejected_folder
 from upbit_elt.lake.read import read_sources
-from upbit_elt.settings import Settings
 
 START = utc(3, 0, 5)
 FIRST = utc(3) - timedelta(minutes=200)
@@ -27,8 +27,8 @@ Row = dict[str, Any]
 
 
 @pytest.fixture
-def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, START)
+def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
+    made = World(edge, tmp_path, START)
     yield made
     made.close()
 
@@ -77,6 +77,7 @@ def traded_minute(world: World, market: str, start: datetime, end: datetime) -> 
     return [candle.start for candle in world.truth(start, end) if candle.market == market][-1]
 
 
+@pytest.mark.daemons
 def test_a_bad_row_is_kept_aside_leaves_a_hole_of_its_minute_and_is_healed(world: World) -> None:
     market = world.busiest(FIRST, utc(3))
     bad = traded_minute(world, market, utc(2), utc(2, 50))
@@ -157,7 +158,7 @@ def test_a_minute_that_appears_late_is_not_taken_for_a_quiet_one(world: World) -
     last = traded_minute(world, market, utc(3), utc(3, 2))
     stopped = with_ticker(app, market, trade_timestamp=int((last + timedelta(seconds=30)).timestamp() * 1000))
     world.wire.spoil = lambda path, query: lagging(path, query) or stopped(path, query)
-    assert "late row" in world.collect(utc(3, 2, 5)).holes[0]
+    assert "late_row" in world.collect(utc(3, 2, 5)).holes[0]
     world.wire.spoil = stopped
     world.collect(utc(3, 4, 5))
     kept = [candle for candle in world.in_hive(utc(3), utc(3, 2)) if candle.market == market]

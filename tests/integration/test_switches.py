@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.support.clock import utc
+from tests.support.edges import DaemonEdge
 from tests.support.world import World
 from upbit_elt import pipeline
 from upbit_elt.closing import Closer
@@ -78,7 +79,7 @@ class Readers:
 
 @pytest.fixture
 def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
-    made = World(daemons, tmp_path, utc(14, 40, 5), markets=5, history_days=0)
+    made = World(DaemonEdge(daemons), tmp_path, utc(14, 40, 5), markets=5, history_days=0)
     yield made
     made.close()
 

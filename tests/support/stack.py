@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,21 +14,35 @@ from typing import Any, TypeVar
 import requests
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from upbit_elt.settings import Settings
+from upbit_elt.stack import environment
+from upbit_elt.stack.options import load
+
 REPO = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stack:
-    """A running stack: its settings as environment variables, and what a user can ask it."""
+    """A running stack: its settings as environment variables, and what a user can ask it.
+
+    `at_start` is its status right after it was started.
+    """
 
     variables: Mapping[str, str]
+    at_start: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess[str]:
-        """`./run ARGUMENTS`, with what it printed."""
+    def start(self) -> None:
+        """Start everything with the replica."""
+        started = self.run("--exchange", "replica", timeout=900)
+        assert started.returncode == 0, started.stdout + started.stderr
+        self.at_start = self.status()
+
+    def run(self, *arguments: str, timeout: float = 600, **more: str) -> subprocess.CompletedProcess[str]:
+        """`./run ARGUMENTS`, with what it printed; `more` are variables for this run alone."""
         return subprocess.run(
             [str(REPO / "run"), *arguments],
-            env=os.environ | self.variables,
+            env=os.environ | self.variables | more,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -40,6 +54,17 @@ class Stack:
         """What `./run status --json` prints."""
         status: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
         return status
+
+    @property
+    def settings(self) -> Settings:
+        """Settings that point to this stack, as `./run` hands them to its services."""
+        given = {
+            name.removeprefix("UPBIT_RUN_").lower(): value
+            for name, value in self.variables.items()
+            if name.startswith("UPBIT_RUN_")
+        }
+        options = load(**given)
+        return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
 
     @property
     def page(self) -> str:

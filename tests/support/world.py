@@ -1,4 +1,4 @@
-"""A small exchange with a hand-turned clock, and a lake and warehouse of its own on the real daemons."""
+"""A small exchange with a hand-turned clock, and a lake and warehouse of its own, in memory or on the real daemons."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ import requests
 
 from tests.support.audit import Audit, audits, in_hive
 from tests.support.clock import ManualClock
+from tests.support.edges import Edge
 from tests.support.exchange import NOT_FOUND, Reply, WsgiAdapter, headers_at, session_on
 from upbit_elt import pipeline, proving
+from upbit_elt.backfill import adopt_in
 from upbit_elt.candle import Candle, day_end, to_table
+from upbit_elt.collect.adopt import Adopted
 from upbit_elt.collect.chunks import CHUNK, Tally, Tools
 from upbit_elt.collect.history import History, Progress
 from upbit_elt.collect.requests import Request, RequestBook, make_request
@@ -27,14 +30,11 @@ from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import publish_generation
-from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import Comparison, accounted, compare
 from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.prove import Prover
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
-from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
 
 # A request takes this long on the hand-turned clock, so that the replica's own limit is never met.
 TRAVEL = 0.11
@@ -66,17 +66,17 @@ class Wire(WsgiAdapter):
 class World:
     """Everything between the exchange and Hive, at a moment that the test sets."""
 
-    def __init__(self, daemons: Settings, state: Path, now: datetime, markets: int = 8, **changes: Any) -> None:
+    def __init__(self, edge: Edge, state: Path, now: datetime, markets: int = 8, **changes: Any) -> None:
         self.clock = ManualClock(now)
         dataset = f"t{uuid4().hex[:12]}"
-        self.settings = daemons.model_copy(update={"dataset": dataset, "workers": 2, **changes})
+        self.settings = edge.settings.model_copy(update={"dataset": dataset, "workers": 2, **changes})
         self.source = SyntheticSource(seed=7, markets=markets)
         app = create_replica(self.source, self.clock)
         self.faults = inject(app, self.clock, 0, {}, pause=self.clock.sleep)
         self.wire = Wire(app, self.clock)
         limits = AddressLimits(state, 1000, self.clock)
         self.client = UpbitClient("http://exchange", limits, self.clock, session=session_on(self.wire))
-        self.lake, self.hive = Lake.from_settings(self.settings), Hive.from_settings(self.settings)
+        self.lake, self.hive = edge.open(self.settings, self.clock)
 
     @property
     def markets(self) -> list[str]:
@@ -87,7 +87,7 @@ class World:
         if now:
             self.clock.set(now)
         collected = Collector(self.client, self.lake, self.settings, self.clock).run(run_id)
-        pipeline.show(self.settings, [published.day for published in collected.files])
+        self.show(*(published.day for published in collected.files))
         return collected
 
     def fill_history(self, until: datetime, chunk: int = CHUNK, *, patient: bool = True) -> Progress:
@@ -106,17 +106,22 @@ class World:
     def history(self, chunk: int = CHUNK, tell: Callable[[Tally], object] = lambda tally: None) -> History:
         """The history job of this world."""
 
-        def show(day: str) -> None:
-            pipeline.show(self.settings, [day])
+        return History(Tools(self.client, self.lake, self.settings, self.clock, self.show, tell, chunk))
 
-        return History(Tools(self.client, self.lake, self.settings, self.clock, show, tell, chunk))
+    def show(self, *days: str) -> None:
+        """Let Hive show what the lake holds of KST days."""
+        pipeline.show_in(self.hive, self.lake, self.settings, days)
+
+    def adopt(self, folder: Path) -> Adopted:
+        """Take over a folder of the old pipeline's files, shown in Hive."""
+        return adopt_in(self.hive, self.lake, self.settings, self.clock, folder)
 
     def close_day(self, day: str) -> None:
         """Make the day's live files one complete generation, shown in Hive."""
         nothing_new = Coverage(day_end(day), day_end(day), "close")
         with lease(self.lake, layout.day_folder(self.lake.root, "candle", day), self.clock) as held:
             publish_generation(self.lake, day, to_table([]), nothing_new, held, complete=True)
-        pipeline.show(self.settings, [day])
+        self.show(day)
 
     def prove(
         self, days: Iterable[str], *, retry: bool = False, seconds: float = 3600, chunk: int = PROVE_CHUNK
@@ -125,12 +130,12 @@ class World:
         until = self.clock.now() + timedelta(seconds=seconds)
         prover = Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk)
         judged = prover.run("prove", days, until, retry=retry)
-        proving.show(self.settings, judged)
+        proving.show_in(self.hive, self.lake, self.settings, judged)
         return judged
 
     def compare(self, start: datetime, end: datetime) -> Comparison:
-        """Hive against the exchange for what the lake claims to know of [start, end)."""
-        return compare(self.hive, self.client, self.settings, accounted(self.lake, start, end))
+        """Hive against the exchange for what the lake claims to know of [start, end); nobody switches meanwhile."""
+        return compare(self.hive, self.client, self.settings, accounted(self.lake, start, end), patience=0)
 
     def in_hive(self, start: datetime, end: datetime) -> list[Candle]:
         """Rows of the table over all days with a start in [start, end), sorted."""

@@ -61,8 +61,12 @@ def compare(
     settings: Settings,
     spans: Iterable[Ask],
     tick: Callable[[], None] = lambda: None,
+    patience: float = SWITCH,
 ) -> Comparison:
     """Compare the minutes of `spans` (UTC). `tick` is called after each market.
+
+    What the lake accounts for may be a generation ahead of Hive for some seconds: Hive is read again while it differs,
+    for `patience` seconds. A real difference lasts.
 
     Raises:
         ServerTrouble: a market could not be asked, so nothing can be said.
@@ -72,7 +76,7 @@ def compare(
         for day in days_between(ask.start, ask.end):
             start, end = max(ask.start, day_start(day)), min(ask.end, day_end(day))
             by_day[day].append(Ask(ask.market, start, end))
-    found = [_compare_day(hive, client, settings, day, by_day[day], tick) for day in sorted(by_day)]
+    found = [_compare_day(hive, client, settings, day, by_day[day], tick, patience) for day in sorted(by_day)]
     return Comparison(
         compared=sum(part.compared for part in found),
         lost=sum(part.lost for part in found),
@@ -84,18 +88,23 @@ def compare(
 
 
 def _compare_day(
-    hive: Hive, client: UpbitClient, settings: Settings, day: str, asks: list[Ask], tick: Callable[[], None]
+    hive: Hive,
+    client: UpbitClient,
+    settings: Settings,
+    day: str,
+    asks: list[Ask],
+    tick: Callable[[], None],
+    patience: float,
 ) -> Comparison:
     truth: dict[tuple[str, str], Candle] = {}
     for answer in fetch(client, asks, workers=settings.workers, tick=tick):
         if answer.trouble:
             raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.trouble}")
         truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
-    # What the lake accounts for may be a generation ahead of Hive for some seconds: a real difference lasts.
     lasting = Retrying(
         retry=retry_if_result(lambda found: not found.equal),
         wait=wait_fixed(2),
-        stop=stop_after_delay(SWITCH),
+        stop=stop_after_delay(patience),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
     found: Comparison = lasting(lambda: _judge(_in_hive(hive, settings, day, asks), truth))

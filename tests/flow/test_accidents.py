@@ -1,20 +1,16 @@
-"""On the wall clock, under the real scheduler: faults of the exchange, and kill -9 of every service while it runs."""
+"""A second start of the same stack, with an exchange in trouble, and kill -9 of every service while it runs."""
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
 
-from tests.conftest import free_ports
 from tests.support.audit import audits
 from tests.support.stack import Stack, utc_of, wait_for
 from upbit_elt.candle import Candle
@@ -22,9 +18,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted
 from upbit_elt.replica import SyntheticSource, truth
-from upbit_elt.settings import Settings
 from upbit_elt.stack import environment
-from upbit_elt.stack.options import load, variable
 from upbit_elt.warehouse.hive import Hive
 
 RATES = (
@@ -36,61 +30,60 @@ FAULT_MINUTES = 3.5
 VICTIMS = (
     "airflow-scheduler", "flask", "datanode", "airflow-dag-processor", "hiveserver2", "airflow-api-server", "namenode",
 )  # fmt: skip
-BETWEEN = 8.0
 
 
 pytestmark = pytest.mark.timeout(1200)  # start, faults and their end go by the wall clock
 
 
+class Restart(NamedTuple):
+    """What the first start left, and the status once the second one is up."""
+
+    left: list[psutil.Process]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterator[Stack]:
-    folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("faulty")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
+def restart(stack: Stack) -> Restart:
+    """The stack stopped, and started again over an exchange that is in trouble for some minutes."""
+    before = stack.status()
+    assert stack.run("stop").returncode == 0
+    left = [p for p in psutil.process_iter() if _belongs(p, stack.variables["UPBIT_RUN_DATA_DIR"])]
     faults = {"UPBIT_REPLICA_FAULTS": RATES, "UPBIT_REPLICA_FAULTS_MINUTES": str(FAULT_MINUTES)}
     calm = {"UPBIT_ELT_HISTORY_DAYS": "0"}
-    running = Stack(folders | faults | calm | {variable(name): str(port) for name, port in free_ports().items()})
-    try:
-        started = running.run("--exchange", "replica", timeout=900)
-        assert started.returncode == 0, started.stdout + started.stderr
-        yield running
-    finally:
-        running.run("stop")
-
-
-def settings_of(stack: Stack) -> Settings:
-    given = {
-        name.removeprefix("UPBIT_RUN_").lower(): value
-        for name, value in stack.variables.items()
-        if name.startswith("UPBIT_RUN_")
-    }
-    options = load(**given)
-    return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
+    again = stack.run("--exchange", "replica", timeout=900, **faults, **calm)
+    assert again.returncode == 0, again.stdout + again.stderr
+    return Restart(left, before, stack.status())
 
 
 def services(stack: Stack) -> dict[str, Any]:
     return {service["name"]: service for service in stack.status()["services"]}
 
 
-def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pytest.CaptureFixture[str]) -> None:
-    faults_end = _faults_end(faulty)
+def test_a_second_start_goes_on_with_the_same_data(restart: Restart) -> None:
+    assert restart.left == [], "every process is gone"
+    assert [service for service in restart.after["services"] if not service["healthy"]] == []
+    assert utc_of(restart.after["covered_until"]) >= utc_of(restart.before["covered_until"])
+    assert restart.after["candles_today"] >= restart.before["candles_today"]
+
+
+def test_every_service_is_killed_and_nothing_is_lost(
+    stack: Stack, restart: Restart, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faults_end = _faults_end(stack)
     # Later than the first run's beginning: what lies before is history, which may arrive while this is compared.
-    start = utc_of(faulty.status()["covered_until"]) - timedelta(hours=3)
-    killed = []
-    for name in VICTIMS:
-        service = services(faulty)[name]
-        if service["pid"]:
-            os.kill(service["pid"], signal.SIGKILL)
-            killed.append(f"{name} {service['pid']}")
-        time.sleep(BETWEEN)  # the machine goes on, as it does between two accidents
+    start = utc_of(restart.before["covered_until"]) - timedelta(hours=3)
+    killed = [f"{name} {_kill(stack, name)}" for name in VICTIMS]
     calm = datetime.now(UTC) + timedelta(minutes=1)
 
     def back() -> bool:
-        status = faulty.status()
+        status = stack.status()
         covered = status["covered_until"]
         healthy = all(service["healthy"] for service in status["services"])
         return healthy and covered is not None and utc_of(covered) >= max(calm, faults_end + timedelta(minutes=1))
 
-    assert wait_for(back, 480), faulty.status()
-    settings = settings_of(faulty)
+    assert wait_for(back, 480), stack.status()
+    settings = stack.settings
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
     known = ledger.newest(lake)
     assert known is not None
@@ -98,13 +91,26 @@ def test_every_service_is_killed_and_nothing_is_lost(faulty: Stack, capsys: pyte
     real = _truth(lake, start, end)
     found = audits(lake, hive, settings, real, (start, end))
     holes = [doubt for doubt in known.doubts or () if doubt.state == "hole"]
-    log = (Path(faulty.variables["UPBIT_RUN_DATA_DIR"]) / "logs" / "replica.log").read_text(errors="replace")
     with capsys.disabled():
         print(f"\nkilled -9: {', '.join(killed)}; rates {RATES} for {FAULT_MINUTES} min")
         print({place: str(result) for place, result in found.items()}, "holes left:", holes)
-    assert len(killed) == len(VICTIMS), log[-2000:]
     assert all(result.equal for result in found.values()), [result.examples for result in found.values()]
     assert found["lake"].compared > 10_000
+
+
+def _kill(stack: Stack, name: str) -> int:
+    """kill -9 of a service that runs; gives its process id once the supervisor has started it again."""
+    pid = int(wait_for(lambda: services(stack)[name]["pid"], 120))
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: services(stack)[name]["pid"] not in (None, pid), 120)
+    return pid
+
+
+def _belongs(process: psutil.Process, data: str) -> bool:
+    try:
+        return process.environ().get(environment.MARKER) == data
+    except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+        return False
 
 
 def _faults_end(stack: Stack) -> datetime:
