@@ -1,7 +1,8 @@
 """What the tests share: real daemons, started once a run, on free ports, in a folder of their own.
 
 A test that needs them (by a fixture, or for its `edge` by the mark `daemons`) has the mark `daemons`, so that `./test`
-runs those beside the others. What is marked `soak` runs in `./test soak` alone.
+runs those beside the others. What is marked `soak` runs in `./test soak` alone; what takes an `edge` runs there too,
+on the daemons (UPBIT_TEST_EDGE=daemons).
 """
 
 from __future__ import annotations
@@ -26,10 +27,13 @@ SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what uses the daemons, whichever way."""
+    """Mark what uses the daemons, and what can do without."""
     for item in items:
-        if "daemon_stack" in getattr(item, "fixturenames", ()):
+        used = getattr(item, "fixturenames", ())
+        if "daemon_stack" in used:
             item.add_marker("daemons")
+        elif "edge" in used:
+            item.add_marker("edge")
 
 
 def free_ports() -> dict[str, int]:
@@ -83,7 +87,7 @@ def daemons(machine: Machine) -> Settings:
 @pytest.fixture
 def edge(request: pytest.FixtureRequest) -> Edge:
     """Where a test's lake and tables are: in memory; on the daemons where it is marked so, and in `./test soak`."""
-    if request.node.get_closest_marker("daemons"):
+    if request.node.get_closest_marker("daemons") or os.environ.get("UPBIT_TEST_EDGE") == "daemons":
         return DaemonEdge(request.getfixturevalue("daemons"))
     return MemoryEdge()
 

@@ -87,6 +87,7 @@ def run(machine: Machine, tmp_path: Path, seed: int) -> Run:
     return Run(world, machine)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("cycles", [FEW, pytest.param(SOAK, marks=pytest.mark.soak)])
 def test_nothing_is_lost_doubled_or_altered(
     run: Run, machine: Machine, seed: int, cycles: int, capsys: pytest.CaptureFixture[str]

@@ -38,7 +38,7 @@ class MemoryEdge:
     """Both in memory, with the real ones' semantics; made with the first dataset that is opened, on its clock."""
 
     def __init__(self) -> None:
-        self.settings = Settings(dataset="replica", flask_token=SecretStr("test-token"))
+        self.settings = Settings(dataset="replica", base_url="http://exchange", flask_token=SecretStr("test-token"))
         self._hive: MemoryHive | None = None
 
     def open(self, settings: Settings, clock: Clock) -> tuple[Lake, Hive]:
