@@ -71,7 +71,9 @@ def backfill_candle() -> None:
             backfill.take_form(here, context["params"], context["run_id"], context["dag_run"].run_after)
         except (ConfigError, UnknownMarket) as wrong:
             raise AirflowFailException(str(wrong)) from wrong  # trying again would not help
-        return backfill.summary(backfill.go_on(here, context["run_id"]))
+        progress = backfill.go_on(here, context["run_id"])
+        airflow_glue.fail_with(progress.troubles)
+        return backfill.summary(progress)
 
     fill()
 

@@ -78,6 +78,7 @@ def summary(progress: Progress) -> dict[str, Any]:
         "left": list(progress.left),
         "open": [str(item) for item in progress.requests],
         "busy": progress.busy,
+        "troubles": dict(progress.troubles),
     }
 
 

@@ -37,12 +37,21 @@ class MemoryWorld:
     """Exchange, lake and clock at a moment that the test sets; `wire.spoil` may answer in the exchange's place."""
 
     def __init__(
-        self, state: Path, now: datetime, markets: int = 4, like: MemoryWorld | None = None, **changes: Any
+        self,
+        state: Path,
+        now: datetime,
+        markets: int = 4,
+        like: MemoryWorld | None = None,
+        listed: tuple[str, ...] = ("KRW",),
+        **changes: Any,
     ) -> None:
-        """With `like` the lake holds what that world's does, and the exchange is the same."""
+        """`listed` are the quote currencies of the exchange (collected is KRW). With `like` the lake holds what that
+        world's does, and the exchange is the same."""
         self.clock = ManualClock(now)
-        self.settings = Settings.model_validate({"dataset": "replica", "workers": 2, "history_days": 1} | changes)
-        self.source: SyntheticSource = like.source if like else SyntheticSource(seed=7, markets=markets)
+        self.settings = Settings.model_validate(
+            {"base_url": "http://exchange", "workers": 2, "history_days": 1} | changes
+        )
+        self.source: SyntheticSource = like.source if like else SyntheticSource(seed=7, markets=markets, quotes=listed)
         self.wire = Wire(create_replica(self.source, self.clock), self.clock)
         limits = AddressLimits(state, 1000, self.clock)
         self.client = UpbitClient("http://exchange", limits, self.clock, session=session_on(self.wire))

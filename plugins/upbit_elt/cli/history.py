@@ -94,7 +94,7 @@ def _work_off(here: Settings, request: Request) -> None:
         )
         sys.exit(130)
     click.echo(_outcome(request, done))
-    sys.exit(1 if done is None or done.left else 0)
+    sys.exit(1 if done is None or done.left or not done.done else 0)
 
 
 @contextmanager
@@ -122,7 +122,8 @@ def _outcome(request: Request, done: Request | None) -> str:
     late = sorted(done.nothing_before.items())
     lines = [str(done)]
     lines += [f"  {market}: the exchange has nothing before {moment:%Y-%m-%dT%H:%MZ}" for market, moment in late]
-    lines += [f"  {day}: a market did not answer; written down as a hole with its reason" for day in done.left]
+    if done.done:
+        lines += [f"  {day}: a market did not answer; written down as a hole with its reason" for day in done.left]
     return "\n".join(lines)
 
 
@@ -134,6 +135,9 @@ def _go_on(here: Settings, minutes: int) -> None:
     click.echo(f"{progress.candles} candles; days published: {shown}; left: {', '.join(progress.left) or 'none'}")
     for request in progress.requests:
         click.echo(f"open: {request}")
+    for name, trouble in progress.troubles.items():
+        click.echo(f"{name} does not get on: {trouble}")
+    sys.exit(1 if progress.troubles else 0)
 
 
 def _run_id() -> str:

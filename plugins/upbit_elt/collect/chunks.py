@@ -17,13 +17,14 @@ from upbit_elt.collect.fetch import Answer, Failure, fetch
 from upbit_elt.collect.plan import Ask, closed_until
 from upbit_elt.collect.staging import Day, requests_of
 from upbit_elt.collect.turns import Turns
-from upbit_elt.errors import ConfigError
+from upbit_elt.errors import ConfigError, LakeConflict, LeaseHeld
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import Market
 from upbit_elt.intervals import Interval, pages
-from upbit_elt.lake import ledger
+from upbit_elt.lake import ledger, whole
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.publish import Published
 from upbit_elt.lake.webhdfs import Lake
@@ -100,27 +101,33 @@ class _Work:
 
 
 class Worker:
-    """One run's work. The caller holds the lease of the backfill."""
+    """One run's work. The caller holds the lease of the backfill.
+
+    `troubles` are the days that could not be read or written, each with what is wrong; the others go on. `out` is why
+    the exchange gave nothing at all when it was asked last.
+    """
 
     def __init__(self, tools: Tools, run_id: str, turns: Turns, held: Lease) -> None:
         self._tools, self._run_id, self._turns, self._held = tools, run_id, turns, held
         self._lake = tools.lake
         self._unreachable: set[str] = set()
-        self._out = False
+        self.out = ""
         self._listed: list[Market] | None = None
         self._live: Coverage | None = None
         self._ends: dict[str, datetime] = {}
         self._open_minutes: dict[str, int] = {}
         self.emptiness = Emptiness(tools.client)
         self.published: list[Published] = []
+        self.troubles: dict[str, str] = {}
         self.tally = Tally()
 
     def go_through(self, scope: Scope) -> tuple[list[str], list[str]]:
-        """Account for the scope as long as there are turns: (days not gone through, days with a market out of reach).
+        """Account for the scope as long as there are turns: (days not gone through, days with a market out of reach or
+        in trouble).
 
         Raises:
             ExchangeError: the exchange does not say what it lists.
-            LakeError: the lake could not be read or written; what was staged stays.
+            LakeError: HDFS does not answer; what was staged stays.
         """
         self._unreachable.clear()
         self._open_minutes.clear()
@@ -130,12 +137,15 @@ class Worker:
             if self.emptiness.all_before(self._ends, day_end(todo[0])):
                 todo.clear()
             chunk = self._chunk(todo, scope)
+            for day in [day for day in todo if day in self.troubles]:  # could not be read
+                todo.remove(day)
+                left.append(day)
             self._ask(chunk, scope)
             for work in (work for work in chunk if work.finished):
                 todo.remove(work.day.day)
                 left += [work.day.day] if work.left else []
             self._count(scope, todo)
-            if not scope.keep(list(todo), left) or (self._out and not self._turns.rest()):
+            if not scope.keep(list(todo), left) or (self.out and not self._turns.rest()):
                 break
         return list(todo), left
 
@@ -147,14 +157,21 @@ class Worker:
         self.tally.done = self.tally.total - markets * sum(map(scope.minutes, scope.days))
 
     def _look_around(self, scope: Scope) -> None:
-        """How far the live runs are now, and up to where each market may be asked."""
+        """How far the live runs are now, and up to where each market may be asked: what they will bring is theirs."""
         self._live = ledger.newest(self._lake)
         self._turns.saw_live(self._live.end if self._live else None)
         marks = self._live.watermark if self._live else {}
         names = scope.markets or marks or [m.market for m in self._markets() if m.quote in self._tools.settings.quotes]
         if not names:
             raise ConfigError(f"the exchange lists no market quoted in {', '.join(self._tools.settings.quotes)}")
-        self._ends = {name: min(scope.end, marks[name] if name in marks else self._closed()) for name in names}
+        mine = names if not scope.markets else whole.listed(self._live) if self._live else set()
+        self._ends = {
+            name: min(scope.end, marks[name] if name in marks and name in mine else self._reach()) for name in names
+        }
+
+    def _reach(self) -> datetime:
+        """Up to where a market may be asked that live runs do not collect."""
+        return self._live.end if self._live and self._turns.live_runs() else self._closed()
 
     def _chunk(self, todo: Iterable[str], scope: Scope) -> list[_Work]:
         seconds = min(self._turns.seconds_left(), float(self._tools.chunk))
@@ -162,7 +179,11 @@ class Worker:
         chunk: list[_Work] = []
         for name in todo:
             self._held.renew()
-            work = self._load(name, scope, room, first=not chunk)
+            work: _Work | None = None
+            with kept_apart(self._lake, name, self.troubles):
+                work = self._load(name, scope, room, first=not chunk)
+            if work is None:
+                continue
             chunk.append(work)
             room -= sum(map(requests_of, work.asks))
             if work.more or room <= 0 or len(chunk) == MOST_DAYS:
@@ -204,11 +225,12 @@ class Worker:
                 self._hear(owners.pop(answer.ask), answer, scope)
                 if self._turns.must_stop() or (not answer.candles and all(map(self.emptiness.known, owners))):
                     break
-        self._out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
-        if self._out:
+        out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
+        self.out = str(failures[-1]) if out else ""
+        if out:
             self._unreachable.clear()
         for work in (work for work in chunk if not work.finished):
-            if work.answered and not self._out:
+            if work.answered and not self.out:
                 self._finish(work, scope)
             else:
                 work.day.stage(self._run_id)
@@ -241,6 +263,15 @@ class Worker:
     def _finish(self, work: _Work, scope: Scope) -> None:
         """Show a day that is accounted for. A few markets out of reach do not hold it back: they are asked again."""
         day, work.finished = work.day, True
+        with kept_apart(self._lake, day.day, self.troubles):
+            self._show(work, scope)
+        if day.day in self.troubles:
+            work.left = True
+            with kept_apart(self._lake, day.day, self.troubles):
+                day.stage(self._run_id)
+
+    def _show(self, work: _Work, scope: Scope) -> None:
+        day = work.day
         for answer in work.failed if scope.give_up else ():
             day.add(answer.spans())
         out = {ask.market for ask in day.missing(self._ends, scope.start)}
@@ -249,12 +280,19 @@ class Worker:
             day.stage(self._run_id)
             return
         if day.news:
-            shown = day.publish(self._run_id, self._tools.clock, complete=self._is_whole(day))
-            self.published.append(shown)
-            log.info("history of %s: %d candles in %s", day.day, shown.rows, shown.folder)
+            self._publish(day)
         else:
             day.discard()  # a run died right after publishing
         self._tools.show(day.day)
+
+    def _publish(self, day: Day) -> None:
+        try:
+            shown = day.publish(self._run_id, self._tools.clock, complete=self._is_whole(day))
+        except LeaseHeld as busy:
+            self._held.check()  # of the backfill itself: nobody else is to blame then
+            raise LakeConflict(str(busy)) from busy
+        self.published.append(shown)
+        log.info("history of %s: %d candles in %s", day.day, shown.rows, shown.folder)
 
     def _is_whole(self, day: Day) -> bool:
         """Whether the day is over for live runs and (nearly) all markets that are collected are accounted for."""
@@ -265,7 +303,7 @@ class Worker:
             marks = {m.market: self._closed() for m in self._markets() if m.quote in self._tools.settings.quotes}
             active = set(marks)
         else:
-            marks, active = dict(self._live.watermark), {span.market for span in self._live.spans}
+            marks, active = dict(self._live.watermark), whole.listed(self._live)
         if any(marks[market] < end for market in active):
             return False
         return len({ask.market for ask in day.missing(marks, day_start(day.day))}) <= FEW_MISSING * len(marks)

@@ -7,8 +7,9 @@ once. Only minutes before a market's watermark are asked: those after it belong 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from upbit_elt.candle import day_end, day_start, days_between, kst_day
@@ -17,6 +18,7 @@ from upbit_elt.collect.requests import PASSES, Request, RequestBook, next_pass
 from upbit_elt.collect.turns import Turns
 from upbit_elt.errors import LeaseHeld
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import Published
 
@@ -26,13 +28,17 @@ WAIT = timedelta(minutes=3)
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run of the history did. `left` days are not done, `requests` are open still; `busy`: another is at it."""
+    """What a run of the history did. `left` days are not done, `requests` are open still; `busy`: another is at it.
+
+    `troubles` are days and requests that cannot go on without a person, each with what is wrong.
+    """
 
     candles: int = 0
     published: tuple[Published, ...] = ()
     left: tuple[str, ...] = ()
     requests: tuple[Request, ...] = ()
     busy: bool = False
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
 
 class History:
@@ -46,11 +52,11 @@ class History:
     def run(self, run_id: str, turns: Turns) -> Progress:
         """Work on the wanted days, then on what users asked for, as long as there are turns.
 
-        A market that cannot be reached now leaves its day open for a later run; the others go on.
+        A market that cannot be reached now leaves its day open for a later run; the others go on. So they do when a
+        day cannot be read or written, or a request fails.
 
         Raises:
-            LakeError: the lake could not be read or written; what was staged stays. Run it again.
-            ExchangeError: the exchange does not say what it lists.
+            LakeError, WarehouseError: HDFS or Hive do not answer; what was staged stays. Run it again.
         """
         with ExitStack() as stack:
             try:
@@ -58,11 +64,22 @@ class History:
             except LeaseHeld:
                 return Progress(requests=tuple(self.book.open()), busy=True)
             worker = Worker(self._tools, run_id, turns, held)
-            left = self._wanted(worker)
+            troubles: dict[str, str] = {}
+            left: list[str] = []
+            with kept_apart(self._tools.lake, "the wanted days", troubles):
+                left = self._wanted(worker)
             for request in self.book.open():
                 if turns.await_turn():
-                    self._work(worker, request)
-            return Progress(worker.tally.candles, tuple(worker.published), tuple(left), tuple(self.book.open()))
+                    with kept_apart(self._tools.lake, request.id, troubles):
+                        self._work(worker, request)
+                    self._note(request.id, troubles.get(request.id, ""))
+            return Progress(
+                candles=worker.tally.candles,
+                published=tuple(worker.published),
+                left=tuple(left),
+                requests=tuple(self.book.open()),
+                troubles=troubles | worker.troubles,
+            )
 
     def work(self, run_id: str, request: Request, turns: Turns) -> Request | None:
         """Work on one request until it is done or there are no more turns; what it is then, None when cancelled.
@@ -76,6 +93,8 @@ class History:
             worker = Worker(self._tools, run_id, turns, held)
             while found and not found.done and turns.await_turn():
                 found = self._work(worker, found)
+                if found and found.at <= found.start and found.left and set(found.left) <= worker.troubles.keys():
+                    break  # nothing is left but what has to be mended first
         return found
 
     def wanted_days(self) -> list[str]:
@@ -104,9 +123,21 @@ class History:
         worker.emptiness.nothing_before.update(request.nothing_before)
         worker.expect(scope, days_between(request.start, request.end))
         todo, _ = worker.go_through(scope)
+        moment = self._tools.clock.now()
         if not todo:
-            now = next_pass(now, now.left, self._tools.clock.now())
+            now = next_pass(now, now.left, moment)
+        bad = [f"{day}: {worker.troubles[day]}" for day in now.left if day in worker.troubles]
+        if bad:
+            now = replace(now, done=None)
+        trouble = "; ".join(bad[:1]) or (worker.out if todo else "")
+        now = replace(now, trouble=trouble, troubled=moment if trouble else None)
         return now if self.book.save(now) else None
+
+    def _note(self, request_id: str, trouble: str) -> None:
+        """Keep with a request why it failed: those behind it go first the next time."""
+        request = self.book.find(request_id) if trouble else None
+        if request:
+            self.book.save(replace(request, trouble=trouble, troubled=self._tools.clock.now()))
 
 
 def _last(request: Request) -> bool:

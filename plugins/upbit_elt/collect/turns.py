@@ -81,21 +81,22 @@ class Turns:
         """Seconds until the next stop that is known now."""
         now = self._clock.now()
         stops = [self._until] if self._until else []
-        if self._live_runs():
+        if self.live_runs():
             stops.append(next_live_run(now) - BEFORE)
         return min(((stop - now).total_seconds() for stop in stops), default=float("inf"))
+
+    def live_runs(self) -> bool:
+        """Whether live runs happen, as far as the lake shows."""
+        return self._live_end is not None and self._clock.now() - self._live_end < IDLE
 
     def _over(self) -> bool:
         return self._stopped() or (self._until is not None and self._clock.now() >= self._until)
 
     def _free(self) -> bool:
         now = self._checked = self._clock.now()
-        if self._live_end is not None and self._live_runs():
+        if self._live_end is not None and self.live_runs():
             following = next_live_run(now)
             started = following - CADENCE
             if following - now <= BEFORE or (now - started < AFTER and self._live_end < started):
                 return False
         return not is_held(self._lake, self._folder, self._clock)
-
-    def _live_runs(self) -> bool:
-        return self._live_end is not None and self._clock.now() - self._live_end < IDLE

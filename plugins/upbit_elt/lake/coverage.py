@@ -9,7 +9,7 @@ import json
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -69,7 +69,8 @@ class Coverage:
 
     `watermark[market]` is the UTC minute before which every minute of the market is accounted for (back to the
     first minute ever asked). Markets that left the exchange keep theirs. `doubts` are those of all markets after this
-    file's run, None in a file whose run says nothing about them.
+    file's run, None in a file whose run says nothing about them. `live_end` is up to where live runs had a part in it,
+    None when that is its end (or nowhere, without a watermark): history may reach further.
     """
 
     start: datetime
@@ -78,6 +79,21 @@ class Coverage:
     spans: tuple[Span, ...] = ()
     watermark: Mapping[str, datetime] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] | None = None
+    live_end: datetime | None = None
+
+    @property
+    def live_until(self) -> datetime | None:
+        """Up to where (UTC) live runs account for their markets; None when they had no part in it."""
+        return self.live_end or (self.end if self.watermark else None)
+
+    def live(self) -> Coverage:
+        """What live runs know: of their own markets, up to the last minute that they accounted for.
+
+        What history brought of other markets, or of later minutes, is not among it.
+        """
+        end = self.live_until or self.end
+        spans = tuple(clip((span for span in self.spans if span.market in self.watermark), self.start, end))
+        return replace(self, end=end, spans=spans, live_end=None)
 
     def known(self) -> list[Span]:
         """The spans that are accounted for."""
@@ -92,7 +108,8 @@ class Coverage:
         spans = tuple(clip(self.spans, start, end))
         inside = {market: min(moment, end) for market, moment in self.watermark.items()}
         doubts = self.doubts and tuple(d._replace(end=min(d.end, end)) for d in self.doubts if d.start < end)
-        return Coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, doubts)
+        until = self.live_end and min(self.live_end, end)
+        return _coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, doubts, until)
 
     def to_json(self) -> bytes:
         """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
@@ -114,6 +131,8 @@ class Coverage:
             "spans": [[*key, sorted(markets)] for key, markets in sorted(spans.items())],
             "watermark": [[moment, sorted(markets)] for moment, markets in sorted(marks.items())],
         }
+        if self.live_end is not None:
+            document["live_end"] = stamp(self.live_end)
         if self.doubts is not None:
             document["doubts"] = _doubts_document(self.doubts, index)
         text = json.dumps(document, separators=(",", ":")).encode()
@@ -158,7 +177,21 @@ class Coverage:
             for position in chosen
         }
         doubts = _doubts_from(document["doubts"], names) if "doubts" in document else None
-        return cls(parse_stamp(document["start"]), parse_stamp(document["end"]), document["run"], spans, marks, doubts)
+        live_end = parse_stamp(document["live_end"]) if "live_end" in document else None
+        start, end = parse_stamp(document["start"]), parse_stamp(document["end"])
+        return cls(start, end, document["run"], spans, marks, doubts, live_end)
+
+
+def _coverage(
+    start: datetime,
+    end: datetime,
+    run: str,
+    spans: tuple[Span, ...],
+    marks: Mapping[str, datetime],
+    doubts: tuple[Doubt, ...] | None,
+    live_end: datetime | None,
+) -> Coverage:
+    return Coverage(start, end, run, spans, marks, doubts, None if live_end == end else live_end)
 
 
 def _doubts_document(doubts: Iterable[Doubt], index: Mapping[str, int]) -> list[list[Any]]:
@@ -194,7 +227,8 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     spans = tuple(sorted({*_joined(known), *_joined(left)}))
     told = [part for part in parts if part.doubts is not None]
     doubts = max(reversed(told), key=lambda part: part.end).doubts if told else None
-    return Coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks, doubts)
+    live_end = max((part.live_until for part in parts if part.live_until), default=None)
+    return _coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks, doubts, live_end)
 
 
 def clip(spans: Iterable[Span], start: datetime, end: datetime) -> Iterator[Span]:

@@ -85,7 +85,7 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 
 def newest(lake: Lake) -> Coverage | None:
-    """Coverage of the newest candle file that a live run had a part in, None before the first.
+    """What live runs know by the newest candle file that one had a part in, None before the first.
 
     Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
     adopted or backfilled have none, and say nothing about live runs.
@@ -95,5 +95,5 @@ def newest(lake: Lake) -> Coverage | None:
         found = files(lake, generation, day) if generation else []
         coverage = read_coverage(lake, found[-1].path, found[-1].size) if found else None
         if coverage and coverage.watermark:
-            return coverage
+            return coverage.live()
     return None

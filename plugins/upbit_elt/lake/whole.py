@@ -39,8 +39,9 @@ def collected(lake: Lake, day: str) -> bool:
 
 
 def listed(live: Coverage) -> set[str]:
-    """Markets that the exchange listed when a coverage ended: each has a span that reaches its end."""
-    return {span.market for span in live.spans if span.end == live.end}
+    """Markets that the exchange listed when live runs ended: each is accounted for up to there, or has a hole there."""
+    there = {market for market, mark in live.watermark.items() if mark >= live.end}
+    return there | {hole.market for hole in live.holes() if hole.market in live.watermark and hole.end == live.end}
 
 
 def _reason(holes: Iterable[Span], gap: Interval) -> tuple[HoleReason, str]:
