@@ -13,6 +13,8 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
+from upbit_elt.reporting import reported
+
 PARAMS = {
     "start": Param(
         None,
@@ -51,7 +53,11 @@ PARAMS = {
     catchup=False,
     max_active_runs=1,
     params=PARAMS,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    default_args={
+        "on_failure_callback": reported(timedelta(minutes=15)),
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+    },
     tags=["upbit"],
     doc_md=__doc__,
 )

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import Asset, dag, task
 
+from upbit_elt.reporting import reported
+
 CANDLE, MODEL = Asset("upbit_candle"), Asset("upbit_model")
 
 
@@ -16,7 +18,11 @@ CANDLE, MODEL = Asset("upbit_candle"), Asset("upbit_model")
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=10)},
+    default_args={
+        "on_failure_callback": reported(timedelta(minutes=5)),
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+    },
     tags=["upbit"],
     doc_md=__doc__,
 )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import CronTriggerTimetable, dag, task
 
+from upbit_elt.reporting import reported
+
 
 @dag(
     dag_id="housekeeping",
@@ -13,7 +15,11 @@ from airflow.sdk import CronTriggerTimetable, dag, task
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=5)},
+    default_args={
+        "on_failure_callback": reported(timedelta(hours=49)),
+        "retries": 2,
+        "retry_delay": timedelta(minutes=5),
+    },
     tags=["upbit"],
     doc_md=__doc__,
 )

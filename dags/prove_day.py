@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, task
 
+from upbit_elt.reporting import reported
+
 
 @dag(
     dag_id="prove_day",
@@ -14,7 +16,11 @@ from airflow.sdk import CronDataIntervalTimetable, dag, get_current_context, tas
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    default_args={
+        "on_failure_callback": reported(timedelta(minutes=35)),
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+    },
     tags=["upbit"],
     doc_md=__doc__,
 )

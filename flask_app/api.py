@@ -17,10 +17,14 @@ from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query
 from flask_app.problems import BAD_PARAMETER, NO_FORECAST, TOKEN_NEEDED, WRITES_OFF, Problem
 from flask_app.rows import wire_rows
 from flask_app.services import services
-from flask_app.status import current
+from flask_app.status import age, current
 from upbit_elt.candle import day_start, kst_day, parse_wire
 from upbit_elt.forecast.schema import QUANTILE_COLUMNS
+from upbit_elt.lake.freshness import MarketFreshness
 from upbit_elt.quality.proofs import state_of
+
+# Markets that an answer about left-out ones names.
+NAMED = 20
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -34,11 +38,16 @@ def status() -> ResponseReturnValue:
 
 @blueprint.get("/markets")
 def markets() -> ResponseReturnValue:
-    """Every market with its last candle of the last 26 hours (null when none) and what today (KST) brought."""
+    """Every market with its last candle of the last 26 hours (null when none), what today (KST) brought, and up to
+    where it is known: `stale` with `covered_until` and `stale_reason`; a market that left the exchange is not `listed`.
+    """
     Query.of(request.args)
     shared = services()
     window = shared.follower.window()
-    latest = window.latest(day_start(kst_day(shared.clock.now()))) if window else {}
+    now = shared.clock.now()
+    if window is None:
+        return []
+    known = {one.market: one for one in window.freshness.markets}
     return [
         {
             "market": market,
@@ -46,8 +55,11 @@ def markets() -> ResponseReturnValue:
             "candle_date_time_utc": row.last_minute,
             "candles_today": row.candles_today,
             "acc_trade_price_today": row.value_today,
+            "listed": market in known,
+            "covered_until": zulu(window.coverage.watermark[market]),
+            **_stale(known.get(market), now),
         }
-        for market, row in latest.items()
+        for market, row in window.latest(day_start(kst_day(now))).items()
     ]
 
 
@@ -81,29 +93,62 @@ def show_day(day: str) -> ResponseReturnValue:
 
 @blueprint.get("/forecasts")
 def show_forecast() -> ResponseReturnValue:
-    """A market's forecast: the newest, or that of `origin`."""
+    """A market's forecast: the newest, or that of `origin`. `stale`: it is old, or the market is no longer known."""
     query = ForecastQuery.of(request.args)
     shared = services()
-    candles.known_market(shared.follower.window(), query.market)
+    now = shared.clock.now()
+    state = candles.known_market(shared.follower.window(), query.market).freshness.market(query.market)
+    stale = _stale(state, now)
     origin = query.origin
     found = shared.forecasts.at(origin, query.market) if origin else shared.forecasts.newest()
     if found is None or query.market not in found.rows:
-        made = f"at {zulu(origin)}" if origin else "yet"
-        raise Problem(NO_FORECAST, f"{query.market}: no forecast was made {made}; they are made every 2 minutes")
+        raise Problem(NO_FORECAST, _nothing(query, state))
     return {
         "market": query.market,
         "origin": zulu(found.origin),
         "model_version": found.model_version,
+        "age_seconds": age(now, found.origin),
+        **(stale if stale["stale"] else {**stale, "stale": now - found.origin > shared.stale_after}),
         "rows": [_row(row) for row in found.rows[query.market]],
     }
 
 
 @blueprint.post("/forecasts")
 def make_forecast() -> ResponseReturnValue:
-    """Compute and store the forecast of the newest covered minute. Needs the bearer token."""
+    """Compute and store the forecast of the newest minute that was looked at. Needs the bearer token.
+
+    Markets that are not known up to there are `left_out`: how many, and the first of them with since when and why.
+    """
     _authorize(services().settings.flask_token.get_secret_value())
     made = services().forecaster.run()
-    return {**_summary(made.forecast), "file": made.file, "stored": made.file is not None}
+    return {
+        **_summary(made.forecast),
+        "file": made.file,
+        "stored": made.file is not None,
+        "left_out": {"count": len(made.left_out), "markets": [_left_out(one) for one in made.left_out[:NAMED]]},
+    }
+
+
+def _left_out(state: MarketFreshness) -> dict[str, Any]:
+    return {"market": state.market, "covered_until": zulu(state.until), "reason": state.why, "detail": state.detail}
+
+
+def _stale(state: MarketFreshness | None, now: datetime) -> dict[str, Any]:
+    stale = state is not None and state.is_stale(now, services().stale_after)
+    return {
+        "stale": stale,
+        "stale_reason": state.why if stale and state else None,
+        "stale_detail": (state.detail or None) if stale and state else None,
+    }
+
+
+def _nothing(query: ForecastQuery, state: MarketFreshness | None) -> str:
+    """Why there is no forecast of a market."""
+    if query.origin:
+        return f"{query.market}: no forecast was made at {zulu(query.origin)}; they are made every 2 minutes"
+    if state and state.reason:
+        return f"{query.market}: none is made from an old price; it is known only until {state.words}"
+    return f"{query.market}: no forecast was made yet; they are made every 2 minutes"
 
 
 def _summary(forecast: Forecast) -> dict[str, Any]:

@@ -10,21 +10,26 @@ from flask_app.forecasts import Forecast, Forecasts, forecast_of
 from flask_app.problems import BUSY, Problem
 from flask_app.window import LENGTH, Window
 from upbit_elt.candle import MINUTE
-from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.errors import NotEnoughHistory, StaleData
 from upbit_elt.forecast.artifacts import Champion, champion_version, load_champion
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.store import store
+from upbit_elt.lake.freshness import MarketFreshness
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 
 class Made(NamedTuple):
-    """The stored forecast of an origin; `file` is its name when this call stored it, None when it was there."""
+    """The stored forecast of an origin; `file` is its name when this call stored it, None when it was there.
+
+    `left_out` are the listed markets that are not known up to the origin: nothing is forecast from an old price.
+    """
 
     forecast: Forecast
     file: str | None
+    left_out: list[MarketFreshness]
 
 
 class Forecaster:
@@ -37,11 +42,12 @@ class Forecaster:
         self._champion: Champion | None = None
 
     def run(self) -> Made:
-        """Forecast every market from the newest minute that the lake covers and Hive shows, and store it.
+        """Forecast every market that is known up to where the last live run looked (and Hive shows), and store it.
 
         Raises:
             NoModel: nothing has been trained yet.
             NotEnoughHistory: too few minutes are covered.
+            StaleData: no market is known up to there.
             LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
             Problem: another call still computes a forecast.
         """
@@ -63,13 +69,23 @@ class Forecaster:
         window = self._follower.refresh()
         if window is None:
             raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not landed")
-        table = predict(champion, _panel(window), window.end)
+        fresh = window.freshness
+        known, left_out = fresh.known_at(window.end), fresh.behind(window.end)
+        if not known:
+            raise StaleData(f"no market is known until {window.end:%Y-%m-%dT%H:%MZ}: {_why(left_out)}")
+        table = predict(champion, _panel(window).only(known), window.end)
         file = store(self._lake, self._hive, self._settings, table)
         stored = forecast_of(table.to_pylist()) if file else self._forecasts.at(window.end)
         if stored is None:
             raise NotEnoughHistory("no market has enough closed minutes for a forecast yet")
         self._forecasts.remember(stored)
-        return Made(stored, file)
+        return Made(stored, file, left_out)
+
+
+def _why(left_out: list[MarketFreshness]) -> str:
+    if not left_out:
+        return "none is listed any more"
+    return f"{left_out[0].market} until {left_out[0].words}"
 
 
 def _panel(window: Window) -> Panel:

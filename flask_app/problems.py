@@ -34,6 +34,7 @@ INTERNAL = Kind(500, "internal", "The service failed")
 _KINDS: tuple[tuple[type[errors.UpbitEltError], Kind], ...] = (
     (errors.UnknownMarket, Kind(404, "unknown_market", "This market is not known")),
     (errors.NoModel, Kind(409, "no_model", "No model has been trained yet")),
+    (errors.StaleData, Kind(503, "stale", "The candles are stale")),
     (errors.NotEnoughHistory, Kind(409, "not_enough_history", "There are too few closed minutes")),
     (errors.LakeUnavailable, Kind(503, "lake_unavailable", "HDFS does not answer")),
     (errors.LeaseHeld, Kind(503, "day_locked", "Another writer has this day")),

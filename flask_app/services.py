@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,7 @@ from flask_app.days import Calendar
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
+from flask_app.trouble import Trouble
 from upbit_elt.clock import Clock
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -22,7 +24,7 @@ _KEY = "upbit_elt"
 
 @dataclass(frozen=True)
 class Services:
-    """The edges, and the four things with a memory: recent candles, newest forecast, champion model, days.
+    """The edges, and the things with a memory: recent candles, newest forecast, champion, days, errors of DAGs.
 
     `extract_trouble` is why this machine cannot write Tableau extracts, "" where it can; `scratch` is where their files
     are while they are written (None: the system's folder for such).
@@ -38,6 +40,7 @@ class Services:
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)
     calendar: Calendar = field(init=False)
+    trouble: Trouble = field(init=False)
 
     def __post_init__(self) -> None:
         follower = Follower(self.settings, self.hive, self.lake, self.clock)
@@ -47,6 +50,12 @@ class Services:
         object.__setattr__(self, "forecasts", forecasts)
         object.__setattr__(self, "forecaster", forecaster)
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
+        object.__setattr__(self, "trouble", Trouble(self.lake, self.clock))
+
+    @property
+    def stale_after(self) -> timedelta:
+        """What is known of a market is stale when it is older."""
+        return timedelta(minutes=self.settings.stale_minutes)
 
 
 def install(app: Flask, services: Services) -> None:

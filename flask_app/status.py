@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -9,10 +10,15 @@ from flask_app.jsonio import zulu
 from flask_app.services import Services
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.errors import NoModel
+from upbit_elt.lake.dag_errors import DagError
+from upbit_elt.lake.freshness import Freshness
 
 
 def current(shared: Services) -> dict[str, Any]:
     """State of the pipeline as JSON members; null where there is nothing yet.
+
+    `covered_until` is the minute up to which nine tenths of the listed markets are accounted for, `looked_until` that
+    up to which the last live run looked, whatever it brought.
 
     Raises:
         LakeUnavailable, WarehouseUnavailable
@@ -21,24 +27,55 @@ def current(shared: Services) -> dict[str, Any]:
     window = shared.follower.window()
     newest = shared.forecasts.newest()
     latest = window.latest(day_start(kst_day(now))) if window else {}
-    covered = window.end if window else None
     origin = newest.origin if newest else None
     return {
         "exchange": shared.settings.dataset,
         "base_url": shared.settings.base_url,
         "now": zulu(now),
-        "covered_until": zulu(covered),
-        "lag_seconds": _age(now, covered),
+        **_freshness(shared, window.freshness if window else None, now),
         "forecast_origin": zulu(origin),
-        "forecast_age_seconds": _age(now, origin),
+        "forecast_age_seconds": age(now, origin),
+        "forecast_stale": origin is not None and now - origin > shared.stale_after,
         "markets": len(latest),
         "candles_today": sum(row.candles_today for row in latest.values()),
         "model": _model(shared),
+        "errors": [_error(one) for one in shared.trouble.shown()],
     }
 
 
-def _age(now: datetime, moment: datetime | None) -> int | None:
+def freshness_of(shared: Services) -> Freshness | None:
+    """Up to where the markets are known; None while nothing was collected.
+
+    Raises:
+        LakeUnavailable, WarehouseUnavailable
+    """
+    window = shared.follower.window()
+    return window.freshness if window else None
+
+
+def age(now: datetime, moment: datetime | None) -> int | None:
+    """Whole seconds since a moment; None of none."""
     return None if moment is None else int((now - moment).total_seconds())
+
+
+def _freshness(shared: Services, fresh: Freshness | None, now: datetime) -> dict[str, Any]:
+    stale = fresh.stale(now, shared.stale_after) if fresh else []
+    return {
+        "covered_until": zulu(fresh.covered_until if fresh else None),
+        "looked_until": zulu(fresh.looked_until if fresh else None),
+        "lag_seconds": age(now, fresh.covered_until if fresh else None),
+        "lag_typical_seconds": age(now, fresh.typical if fresh else None),
+        "lag_worst_seconds": age(now, fresh.worst if fresh else None),
+        "listed_markets": len(fresh.markets) if fresh else 0,
+        "stale_markets": len(stale),
+        "stale_since": zulu(stale[0].until if stale else None),
+        "stale_reasons": dict(Counter(one.why for one in stale).most_common()),
+        "stale": fresh.words(now, shared.stale_after) if fresh else None,
+    }
+
+
+def _error(error: DagError) -> dict[str, Any]:
+    return {"dag": error.dag, "task": error.task, "run": error.run, "at": zulu(error.at), "error": error.error}
 
 
 def _model(shared: Services) -> dict[str, Any] | None:

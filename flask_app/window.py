@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 
 from upbit_elt.candle import FIELDS, wire
 from upbit_elt.lake.coverage import Coverage
+from upbit_elt.lake.freshness import Freshness
 
 # More than a KST day, so that today is always whole in it.
 LENGTH = timedelta(hours=26)
@@ -43,8 +45,13 @@ class Window:
 
     @property
     def end(self) -> datetime:
-        """Every minute before it is accounted for in the lake, UTC."""
+        """Up to where the last live run looked, UTC; `freshness` says up to where each market is known."""
         return self.coverage.end
+
+    @cached_property
+    def freshness(self) -> Freshness:
+        """Up to where each market is known, and why not further."""
+        return Freshness.of(self.coverage)
 
     @property
     def start(self) -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ from sqlalchemy import URL
 
 from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.collect.window import Collected
+from upbit_elt.errors import UpbitEltError
+from upbit_elt.lake.dag_errors import DagError, in_one_line, report
+from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings, settings
 
 # The drivers name every file and statement they touch; a task's log should say what the task did.
 for driver in ("hdfs.client", "pyhive.hive"):
     logging.getLogger(driver).setLevel(logging.WARNING)
 
+log = logging.getLogger(__name__)
 WEBHDFS, HIVE, FLASK = "upbit_webhdfs", "upbit_hive", "upbit_flask"
 AIRFLOW_DB = "upbit_airflow_db"
 
@@ -105,6 +110,21 @@ def fail_with(troubles: Mapping[str, str]) -> None:
     if troubles:
         words = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
         raise AirflowFailException(f"all else was done, but {words}")
+
+
+def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:
+    """Write the error of a failed task into the lake, where page, status and `./run` find it for `shown_for`.
+
+    `context` is what Airflow gives an `on_failure_callback`. A lake that is away says so itself: then nothing is
+    written, and the log has both errors.
+    """
+    now, task = datetime.now(UTC), context["ti"]
+    words = in_one_line(context.get("exception"))
+    try:
+        lake = Lake.from_settings(deployment())
+        report(lake, DagError(task.dag_id, task.task_id, task.run_id, now, now + shown_for, words))
+    except UpbitEltError as error:
+        log.warning("the error of %s is not in the lake: %s", task.dag_id, error)
 
 
 def roll_variables(window: dict[str, Any]) -> None:

@@ -30,7 +30,8 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
-    │   └── NotEnoughHistory     too few closed minutes to train or to predict
+    │   ├── NotEnoughHistory     too few closed minutes to train or to predict
+    │   └── StaleData            no market is known up to the minute to predict from (transient)
     ├── CleanupFailed            Airflow could not clean its own database (transient)
     └── StackError               a service of the local stack cannot be started, reached or stopped
 """
@@ -158,6 +159,10 @@ class NoModel(ForecastError):
 
 class NotEnoughHistory(ForecastError):
     """There are too few closed minutes to train on or to predict from."""
+
+
+class StaleData(ForecastError):
+    """No market is accounted for up to the minute that a forecast would begin at; the message says why."""
 
 
 class CleanupFailed(UpbitEltError):

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     quotes: Annotated[tuple[str, ...], NoDecode] = Field(("KRW",), description="Quote currencies to collect.")
     first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history the very first run brings.")
     history_days: int = Field(7, ge=0, description="Days of history that follow behind the live runs.")
+    stale_minutes: int = Field(
+        5, ge=3, description="What is known of a market is stale when it is older; a live run comes every 2 minutes."
+    )
     close_wait_hours: int = Field(
         6,
         ge=0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -79,6 +80,14 @@ class Panel:
         """The part before `end` (UTC, exclusive), sharing memory."""
         end = max(min(floor_minute(end), self.end), self.start)
         return self._cut(slice(0, (end - self.start) // MINUTE), end)
+
+    def only(self, markets: Collection[str]) -> Panel:
+        """The same minutes of those of its markets that are in `markets`."""
+        pick = [number for number, name in enumerate(self.markets) if name in markets]
+        names = tuple(self.markets[number] for number in pick)
+        parts = (self.close, self.high, self.low, self.volume, self.traded)
+        close, high, low, volume, traded = (part[:, pick] for part in parts)
+        return Panel(names, self.end, close, high, low, volume, traded)
 
     def _cut(self, part: slice, end: datetime) -> Panel:
         close, high, low, volume = (field[part] for field in (self.close, self.high, self.low, self.volume))

@@ -4,6 +4,7 @@
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/yyMMdd/_unshown-<generation>            that generation is there, but Hive may not show it yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
+<root>/candle/_errors/<dag>.json                      the last error of a DAG that fails
 <root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
@@ -55,6 +56,11 @@ def unshown_mark(generation: str) -> str:
     """The file that says of a generation (a leaf folder) that Hive may not show it yet."""
     parent, leaf = generation.rsplit("/", 1)
     return f"{parent}/{UNSHOWN}{leaf}"
+
+
+def errors_folder(root: str) -> str:
+    """Folder of the last errors of DAGs; below the candles, where those who run them may write."""
+    return f"{kind_folder(root, 'candle')}/_errors"
 
 
 def backfill_root(root: str) -> str:

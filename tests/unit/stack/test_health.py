@@ -64,9 +64,9 @@ def test_airflow_parts_are_told_apart(stub: Stub) -> None:
 
 
 def test_page_and_exchange(stub: Stub) -> None:
-    stub.answers["GET /readyz"] = (503, {"title": "Hive does not answer"})
-    assert health.page(stub.url)() == "/readyz says 503: Hive does not answer"
-    stub.answers["GET /readyz"] = (200, {})
+    stub.answers["GET /readyz/services"] = (503, {"title": "Hive does not answer"})
+    assert health.page(stub.url)() == "/readyz/services says 503: Hive does not answer"
+    stub.answers["GET /readyz/services"] = (200, {})
     assert health.page(stub.url)() is None
     stub.answers["GET /v1/market/all"] = (200, [])
     assert health.exchange(stub.url)() == "market/all lists no market"

@@ -1,0 +1,132 @@
+"""Up to where the lake knows the markets, and what holds it back: one answer for everything that shows or uses prices.
+
+A live run that brought nothing still writes a file, whose end is how far it *looked*. How far the lake *knows* is said
+by the watermarks alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import ceil
+from typing import NamedTuple
+
+from upbit_elt.holes import HoleReason
+from upbit_elt.lake.coverage import Coverage, Span
+
+# The share of the listed markets that has to be accounted for up to a minute, for the lake as a whole to be.
+QUORUM = 0.9
+
+
+class MarketFreshness(NamedTuple):
+    """A listed market: every minute before `until` (UTC) is accounted for.
+
+    `reason` and `detail` say why that is not as far as the last run looked; NONE where it is.
+    """
+
+    market: str
+    until: datetime
+    reason: HoleReason = HoleReason.NONE
+    detail: str = ""
+
+    def is_stale(self, now: datetime, limit: timedelta) -> bool:
+        """Whether what is known of it is older than `limit` at `now` (UTC)."""
+        return now - self.until > limit
+
+    @property
+    def why(self) -> str:
+        """The reason's value; of one that the last run knew all of, that no run has come since."""
+        return self.reason.value or HoleReason.NOT_ASKED.value
+
+    @property
+    def words(self) -> str:
+        """Since when it is unknown, and why: `2026-11-24T03:00Z (unreachable: no answer in time)`."""
+        return f"{self.until:%Y-%m-%dT%H:%MZ} ({': '.join(filter(None, (self.why, self.detail)))})"
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """How far each listed market is known, from the newest footer of the lake (`Freshness.of`).
+
+    `looked_until` (UTC) is up to where the last live run looked; `markets` are those that it found listed, sorted by
+    name; `gone` those that were collected once and are listed no more.
+    """
+
+    looked_until: datetime
+    markets: tuple[MarketFreshness, ...]
+    gone: frozenset[str]
+
+    @classmethod
+    def of(cls, newest: Coverage) -> Freshness:
+        """What the newest footer of a live run says (`ledger.newest`). Nothing else is read for it.
+
+        A market is listed if the run accounted for it, or named a hole of it, up to its own end.
+        """
+        last: dict[str, Span] = {}
+        for span in newest.spans:
+            if span.end >= newest.end and (span.market not in last or span.start < last[span.market].start):
+                last[span.market] = span
+        listed = {market for market, until in newest.watermark.items() if until >= newest.end} | last.keys()
+        found = []
+        for market in sorted(listed & newest.watermark.keys()):
+            until, span = newest.watermark[market], last.get(market)
+            if until >= newest.end or span is None:
+                found.append(MarketFreshness(market, until))
+            else:
+                reason = span.reason if span.state == "hole" else HoleReason.NOT_ASKED
+                found.append(MarketFreshness(market, until, reason, span.detail))
+        return cls(newest.end, tuple(found), frozenset(newest.watermark.keys() - listed))
+
+    @property
+    def covered_until(self) -> datetime:
+        """The newest UTC minute up to which at least QUORUM of the listed markets are accounted for.
+
+        Without a listed market, up to where the last run looked.
+        """
+        return self._reached_by(QUORUM)
+
+    @property
+    def typical(self) -> datetime:
+        """The newest UTC minute up to which at least half of the listed markets are accounted for."""
+        return self._reached_by(0.5)
+
+    @property
+    def worst(self) -> datetime:
+        """The newest UTC minute up to which every listed market is accounted for."""
+        return self._reached_by(1.0)
+
+    def _reached_by(self, share: float) -> datetime:
+        reached = sorted((one.until for one in self.markets), reverse=True)
+        return reached[max(1, ceil(share * len(reached))) - 1] if reached else self.looked_until
+
+    def market(self, name: str) -> MarketFreshness | None:
+        """A listed market's state, None of one that is not listed."""
+        return next((one for one in self.markets if one.market == name), None)
+
+    def known_at(self, origin: datetime) -> frozenset[str]:
+        """Listed markets of which every minute before `origin` (UTC) is accounted for: their last price is theirs."""
+        return frozenset(one.market for one in self.markets if one.until >= origin)
+
+    def behind(self, origin: datetime) -> list[MarketFreshness]:
+        """The other listed markets, those known least first."""
+        return sorted((one for one in self.markets if one.until < origin), key=lambda one: (one.until, one.market))
+
+    def stale(self, now: datetime, limit: timedelta) -> list[MarketFreshness]:
+        """Listed markets of which what is known is older than `limit` at `now` (UTC), the oldest first."""
+        return sorted(
+            (one for one in self.markets if one.is_stale(now, limit)), key=lambda one: (one.until, one.market)
+        )
+
+    def words(self, now: datetime, limit: timedelta) -> str | None:
+        """One sentence on what is stale, since when and why; None when nothing is."""
+        stale = self.stale(now, limit)
+        if not stale:
+            return None
+        counts = Counter(one.why for one in stale).most_common()
+        detail = next((one.detail for one in stale if one.why == counts[0][0] and one.detail), "")
+        who = f"all {len(stale)}" if len(stale) == len(self.markets) else f"{len(stale)} of {len(self.markets)}"
+        minutes = int((now - stale[0].until).total_seconds()) // 60
+        since = f"known only until {stale[0].until:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
+        reasons = ", ".join(f"{why} {count}" for why, count in counts)
+        return f"{who} markets are stale, {since} ({reasons}{': ' + detail[:200] if detail else ''})"
