@@ -70,6 +70,7 @@ def _freshness(shared: Services, fresh: Freshness | None, now: datetime) -> dict
         "stale_markets": len(stale),
         "stale_since": zulu(stale[0].until if stale else None),
         "stale_reasons": dict(Counter(one.why for one in stale).most_common()),
+        "stale_detail": next((one.detail for one in stale if one.detail), None),
         "stale": fresh.words(now, shared.stale_after) if fresh else None,
     }
 

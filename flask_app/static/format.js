@@ -29,6 +29,10 @@ const format = {
   volume(value) {
     return value === null ? "–" : value.toLocaleString("en-US", { maximumSignificantDigits: 4 });
   },
+  /** `server trouble` of the API's `server_trouble`. */
+  reason(name) {
+    return name.replaceAll("_", " ");
+  },
   age(seconds) {
     if (seconds < 90) return `${Math.max(0, seconds)} s`;
     if (seconds < 5400) return `${Math.round(seconds / 60)} min`;

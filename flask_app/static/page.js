@@ -49,6 +49,23 @@ function showStatus(status) {
   byId("candles").textContent = format.count(status.candles_today);
 }
 
+/** In words what is stale, since when and why, and which job fails. */
+function showStale(status) {
+  const lines = [];
+  if (status.stale_markets) {
+    const who = status.stale_markets === status.listed_markets ? "All" : `${format.count(status.stale_markets)} of`;
+    const since = Math.round((Date.parse(status.now) - Date.parse(status.stale_since)) / 1000);
+    const reasons = Object.entries(status.stale_reasons).map(([name, count]) => `${format.reason(name)} (${format.count(count)})`);
+    const why = [reasons.join(", "), status.stale_detail].filter(Boolean).join(": ");
+    lines.push(`STALE PRICES. ${who} ${format.count(status.listed_markets)} markets are known only until ` +
+      `${format.time(status.stale_since)} KST, ${format.age(since)} ago. Why: ${why}.`);
+  }
+  if (status.forecast_stale) lines.push(`No new forecast since ${format.time(status.forecast_origin)} KST.`);
+  for (const error of status.errors) lines.push(`${error.dag} failed at ${format.time(error.at)} KST: ${error.error}`);
+  byId("stale").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
+  byId("stale").hidden = !lines.length;
+}
+
 function showRows(forecast) {
   const cells = (row) => [
     format.time(row.target), `${row.horizon} min`, ...["q05", "q25", "q50", "q75", "q95"].map((q) => format.price(row[q])),
@@ -65,18 +82,20 @@ function showRows(forecast) {
   }));
 }
 
-function showPrice(candles) {
+function showPrice(candles, row) {
   const last = candles.at(-1);
   const first = candles[0];
   byId("chart-title").textContent = market ?? "";
   byId("price").textContent = last ? format.price(last.trade_price) : "";
   byId("price").className = "";
   byId("price-at").textContent = "";
+  byId("price-at").className = row?.stale ? "late" : "";
   if (!last) return;
   const change = 100 * (last.trade_price / first.opening_price - 1);
   byId("price").className = change > 0 ? "up" : change < 0 ? "down" : "";
   byId("price-at").textContent =
-    `${market.split("-")[0]}, ${change > 0 ? "+" : ""}${change.toFixed(2)} % in ${HOURS_BACK} h, at ${last.candle_date_time_kst.slice(11, 16)}`;
+    `${market.split("-")[0]}, ${change > 0 ? "+" : ""}${change.toFixed(2)} % in ${HOURS_BACK} h, at ${last.candle_date_time_kst.slice(11, 16)}` +
+    (row?.stale ? `; known only until ${format.time(row.covered_until)}` : "");
 }
 
 function showEmpty(text) {
@@ -84,9 +103,9 @@ function showEmpty(text) {
   byId("empty").hidden = !text;
 }
 
-async function showMarket(status, mine) {
+async function showMarket(status, row, mine) {
   if (!market) return showEmpty("No candles yet: the first run of min_candle has not landed. It takes a minute or two.");
-  const end = Date.parse(status.covered_until);
+  const end = Date.parse(status.looked_until);
   const from = new Date(end - HOURS_BACK * 3600e3).toISOString();
   const [candles, forecast] = await Promise.all([
     get("candles", { market, from, count: HOURS_BACK * 60 }),
@@ -94,7 +113,7 @@ async function showMarket(status, mine) {
   ]);
   if (mine !== round) return undefined; // the user has chosen another market meanwhile
   candles.reverse();
-  showPrice(candles);
+  showPrice(candles, row);
   showRows(forecast);
   showEmpty(candles.length ? "" : `No candles yet: ${market} had no trade in the last ${HOURS_BACK} hours.`);
   for (const path of ["candles", "forecasts"]) byId(`link-${path}`).href = `${api}/${path}?market=${market}`;
@@ -109,8 +128,9 @@ async function refresh() {
     const names = markets.map((row) => row.market);
     if (!names.includes(market)) market = names.includes("KRW-BTC") ? "KRW-BTC" : (names[0] ?? null);
     showStatus(status);
+    showStale(status);
     picker.show(markets, market);
-    await showMarket(status, mine);
+    await showMarket(status, markets.find((row) => row.market === market), mine);
     calendar.show(await get("days"), status.now);
     byId("notice").hidden = true;
     byId("updated").textContent = `Last at ${format.time(status.now)} KST.`;

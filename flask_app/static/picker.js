@@ -28,6 +28,8 @@ const picker = (() => {
     const price = document.createElement("span");
     price.textContent = format.price(row.trade_price);
     item.append(row.market, price);
+    item.classList.toggle("stale", row.stale);
+    if (row.stale) item.title = `known only until ${format.time(row.covered_until)} KST: ${format.reason(row.stale_reason)}`;
     return item;
   }
 

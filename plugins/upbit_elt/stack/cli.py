@@ -65,14 +65,18 @@ def up(exchange: str | None, replay: Path | None) -> None:
 @main.command(name="status")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def show_status(as_json: bool) -> None:
-    """Show how far the data is and which service is healthy; exit code 1 if one is not."""
+    """Show how far the data is and which service is healthy.
+
+    Exit code 0: every service is healthy, every market fresh, and no DAG fails. 1: something of it is not so, and the
+    lines say what. 2: a wrong option.
+    """
     stack = load()
     found = status.read(stack, plan.make(stack, _remembered(stack)))
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
         status.show(found, Console())
-    sys.exit(0 if found.healthy else 1)
+    sys.exit(0 if found.well else 1)
 
 
 @main.command()

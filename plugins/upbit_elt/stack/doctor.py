@@ -15,7 +15,7 @@ from upbit_elt.errors import LakeError, StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.stack import choice, health, jars, java, plan, preflight
+from upbit_elt.stack import choice, health, jars, java, plan, preflight, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import HOST, StackSettings
 from upbit_elt.stack.plan import Plan
@@ -140,7 +140,18 @@ def _running(stack: StackSettings, planned: Plan) -> list[Finding]:
         trouble = trouble_of(service, states.get(service.name))
         advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
         findings.append(Finding(service.name, trouble or "healthy", advice))
-    return findings
+    return [*findings, *_data(stack)]
+
+
+def _data(stack: StackSettings) -> list[Finding]:
+    """How fresh the candles are, and which DAGs fail."""
+    try:
+        found = status.progress(stack)
+    except StackError as error:
+        return [Finding("candles", str(error), "./run logs flask")]
+    see = f"see the DAG's runs at {stack.airflow_url}, and whether exchange and network are well"
+    troubles = [Finding("candles", trouble, see) for trouble in found.troubles]
+    return troubles or [Finding("candles", f"covered until {found.covered_until or 'nothing yet'}")]
 
 
 def _webhdfs(settings: Settings) -> Finding:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import requests
 from pydantic import BaseModel
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from upbit_elt.errors import StackError
@@ -32,13 +33,42 @@ class ServiceStatus(BaseModel):
     trouble: str | None = None
 
 
+class DagError(BaseModel):
+    """The last error of a DAG that fails, and when (UTC, ending in Z) it failed."""
+
+    dag: str
+    at: str
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.dag} failed at {self.at}: {self.error}"
+
+
 class Progress(BaseModel):
-    """How far the data is, as Flask's `/api/v1/status` says it; times are UTC and end in Z, null before the first."""
+    """How far the data is, as Flask's `/api/v1/status` says it; times are UTC and end in Z, null before the first.
+
+    `stale` is a sentence on the markets that are stale, since when and why; null when none is.
+    """
 
     covered_until: str | None = None
+    looked_until: str | None = None
+    lag_seconds: int | None = None
+    lag_worst_seconds: int | None = None
+    listed_markets: int = 0
+    stale_markets: int = 0
+    stale_since: str | None = None
+    stale: str | None = None
     forecast_origin: str | None = None
+    forecast_stale: bool = False
     markets: int = 0
     candles_today: int = 0
+    errors: list[DagError] = []
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the data, in words: stale markets, an old forecast, DAGs that fail."""
+        old = f"the newest forecast is of {self.forecast_origin}" if self.forecast_stale else None
+        return [*filter(None, (self.stale, old)), *map(str, self.errors)]
 
 
 class Status(Progress):
@@ -53,6 +83,11 @@ class Status(Progress):
     def healthy(self) -> bool:
         """Whether every service can do its work."""
         return bool(self.services) and all(service.healthy for service in self.services)
+
+    @property
+    def well(self) -> bool:
+        """Whether every service can do its work, no market is stale and no DAG fails."""
+        return self.healthy and not self.troubles
 
 
 def read(stack: StackSettings, plan: Plan) -> Status:
@@ -98,7 +133,12 @@ def show(status: Status, console: Console) -> None:
     console.print(
         f"exchange [bold]{status.exchange}[/], {status.markets} markets, {status.candles_today} candles today (KST)"
     )
-    console.print(f"covered until {status.covered_until or '-'}, newest forecast {status.forecast_origin or '-'}")
+    behind = "" if status.lag_seconds is None else f" ({status.lag_seconds} s behind)"
+    console.print(
+        f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
+    )
+    for trouble in status.troubles:
+        console.print(f"[red]WRONG[/] {escape(trouble)}", highlight=False, soft_wrap=True)
     table = Table("service", "state", "pid", "MB", box=None)
     for service in status.services:
         state = "[green]healthy[/]" if service.healthy else f"[red]{service.trouble}[/]"

@@ -119,7 +119,12 @@ def _await_data(stack: StackSettings, progress: Progress) -> None:
 
 
 def missing_data(found: status.Progress, now: datetime) -> str | None:
-    """What there is no fresh one of yet, in words; None when candles and forecast both are recent."""
+    """What there is no fresh one of yet and why, in words; None when candles and forecast both are recent."""
+    missing = _missing(found, now)
+    return "; ".join([missing, *found.troubles]) if missing else None
+
+
+def _missing(found: status.Progress, now: datetime) -> str | None:
     for name, moment in (("candles in Hive", found.covered_until), ("forecast", found.forecast_origin)):
         if moment is None:
             return f"no {name} yet"

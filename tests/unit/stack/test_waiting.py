@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from upbit_elt.stack import waiting
+from upbit_elt.stack.status import DagError
 from upbit_elt.stack.status import Progress as Data
 from upbit_elt.stack.up import missing_data
 from upbit_elt.stack.waiting import Progress
@@ -27,6 +28,13 @@ NOW = datetime(2026, 11, 24, 15, 10, tzinfo=UTC)
 )
 def test_yesterdays_data_does_not_count_as_up(covered: str | None, origin: str | None, trouble: str | None) -> None:
     assert missing_data(Data(covered_until=covered, forecast_origin=origin), NOW) == trouble
+
+
+def test_the_wait_says_which_dag_fails_and_why() -> None:
+    error = DagError(dag="min_candle", at="2026-11-24T15:09:12Z", error="UnknownMarket: 404 no Route matched")
+    assert missing_data(Data(errors=[error]), NOW) == (
+        "no candles in Hive yet; min_candle failed at 2026-11-24T15:09:12Z: UnknownMarket: 404 no Route matched"
+    )
 
 
 def test_waits_until_all_is_well_and_says_why_it_waits() -> None:

@@ -1,0 +1,66 @@
+"""What `./run status` makes of what the service says."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.unit.stack.conftest import Stub
+from upbit_elt.errors import StackError
+from upbit_elt.stack import status
+from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.status import ServiceStatus, Status
+
+WELL: dict[str, Any] = {
+    "covered_until": "2026-11-24T03:00:00Z",
+    "lag_seconds": 70,
+    "forecast_origin": "2026-11-24T03:00:00Z",
+    "forecast_stale": False,
+    "stale": None,
+    "errors": [],
+}
+STALE = "all 3 markets are stale, known only until 2026-11-24T03:00Z, 10 min ago (unreachable 3)"
+ERROR = {"dag": "min_candle", "task": "roll", "run": "r", "at": "2026-11-24T03:10:40Z", "error": "Unreachable: [no]"}
+
+
+def found(**changes: Any) -> Status:
+    well = ServiceStatus(name="flask", healthy=True, pid=1, rss_mb=1.0)
+    return Status.model_validate(WELL | changes | {"exchange": "replica", "services": [well], "addresses": {}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, []),
+        ({"covered_until": None, "forecast_origin": None}, []),
+        ({"stale": STALE}, [STALE]),
+        ({"forecast_stale": True}, ["the newest forecast is of 2026-11-24T03:00:00Z"]),
+        ({"errors": [ERROR]}, ["min_candle failed at 2026-11-24T03:10:40Z: Unreachable: [no]"]),
+    ],
+)
+def test_what_is_wrong_is_said_and_makes_it_unwell(
+    changes: dict[str, Any], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = found(**changes)
+    assert (one.troubles, one.well, one.healthy) == (words, not words, True)
+    status.show(one, Console(file=sys.stdout, width=80))
+    out = capsys.readouterr().out
+    assert [line.removeprefix("WRONG ") for line in out.splitlines() if line.startswith("WRONG")] == words
+
+
+def test_a_service_that_is_ill_makes_it_unwell() -> None:
+    ill = ServiceStatus(name="hiveserver2", healthy=False, pid=None, rss_mb=0.0, trouble="no answer")
+    assert not found(services=[ill]).model_copy(update={"services": [ill]}).well
+
+
+def test_the_service_is_asked_for_all_of_it(stack: StackSettings, stub: Stub) -> None:
+    stub.answers["GET /api/v1/status"] = (200, WELL | {"stale": STALE, "errors": [ERROR], "now": "later"})
+    there = stack.model_copy(update={"flask_port": int(stub.url.rpartition(":")[2])})
+    assert len(status.progress(there).troubles) == 2
+    for answer in ((200, "<html>"), (503, {}), (200, {"errors": 7})):
+        stub.answers["GET /api/v1/status"] = answer
+        with pytest.raises(StackError, match="gives no status"):
+            status.progress(there)
