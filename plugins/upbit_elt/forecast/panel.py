@@ -85,9 +85,8 @@ class Panel:
         """The same minutes of those of its markets that are in `markets`."""
         pick = [number for number, name in enumerate(self.markets) if name in markets]
         names = tuple(self.markets[number] for number in pick)
-        parts = (self.close, self.high, self.low, self.volume, self.traded)
-        close, high, low, volume, traded = (part[:, pick] for part in parts)
-        return Panel(names, self.end, close, high, low, volume, traded)
+        close, high, low, volume = (field[:, pick] for field in (self.close, self.high, self.low, self.volume))
+        return Panel(names, self.end, close, high, low, volume, self.traded[:, pick])
 
     def _cut(self, part: slice, end: datetime) -> Panel:
         close, high, low, volume = (field[part] for field in (self.close, self.high, self.low, self.volume))

@@ -68,15 +68,8 @@ class Freshness:
             if span.end >= newest.end and (span.market not in last or span.start < last[span.market].start):
                 last[span.market] = span
         listed = {market for market, until in newest.watermark.items() if until >= newest.end} | last.keys()
-        found = []
-        for market in sorted(listed & newest.watermark.keys()):
-            until, span = newest.watermark[market], last.get(market)
-            if until >= newest.end or span is None:
-                found.append(MarketFreshness(market, until))
-            else:
-                reason = span.reason if span.state == "hole" else HoleReason.NOT_ASKED
-                found.append(MarketFreshness(market, until, reason, span.detail))
-        return cls(newest.end, tuple(found), frozenset(newest.watermark.keys() - listed))
+        found = tuple(_state(market, newest, last.get(market)) for market in sorted(listed & newest.watermark.keys()))
+        return cls(newest.end, found, frozenset(newest.watermark.keys() - listed))
 
     @property
     def covered_until(self) -> datetime:
@@ -130,3 +123,10 @@ class Freshness:
         since = f"known only until {stale[0].until:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
         reasons = ", ".join(f"{why} {count}" for why, count in counts)
         return f"{who} markets are stale, {since} ({reasons}{': ' + detail[:200] if detail else ''})"
+
+
+def _state(market: str, newest: Coverage, last: Span | None) -> MarketFreshness:
+    until = newest.watermark[market]
+    if last is None or until >= newest.end:
+        return MarketFreshness(market, until)
+    return MarketFreshness(market, until, last.reason or HoleReason.NOT_ASKED, last.detail)
