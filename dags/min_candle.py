@@ -18,27 +18,29 @@ CANDLE = Asset("upbit_candle")
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    # One retry, of what failed early: `collect` asks for a minute at most and ends well before the next run is due.
     default_args={
         "on_failure_callback": reported(timedelta(minutes=5)),
-        "retries": 2,
+        "retries": 1,
         "retry_delay": timedelta(seconds=10),
     },
     tags=["upbit"],
     doc_md=__doc__,
 )
 def min_candle() -> None:
-    @task(pool="upbit", execution_timeout=timedelta(minutes=30))
+    @task(pool="upbit", execution_timeout=timedelta(minutes=4))
     def collect() -> dict[str, Any]:
         """Ask the exchange, publish to HDFS."""
         from upbit_elt import airflow_glue, pipeline
 
         context = get_current_context()
-        collected = pipeline.collect(airflow_glue.deployment(), context["run_id"])
+        with airflow_glue.no_late_retry(timedelta(seconds=45)):
+            collected = pipeline.collect(airflow_glue.deployment(), context["run_id"])
         window = airflow_glue.to_xcom(collected)
         context["ti"].xcom_push(key="file_name", value=window["file_name"])
         return window
 
-    @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=5))
+    @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=3))
     def roll(window: dict[str, Any]) -> list[str]:
         """Show the window's days in Hive; keep `to_date` and `y_date`."""
         from upbit_elt import airflow_glue, pipeline

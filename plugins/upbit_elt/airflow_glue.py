@@ -6,7 +6,9 @@ Only imported inside tasks.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 
 from airflow.sdk import Connection, Variable
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
 from airflow.sdk.log import mask_secret
 from pydantic import SecretStr
 from sqlalchemy import URL
@@ -86,6 +88,18 @@ def _url(connection: Connection) -> str:
     scheme = "https" if "https" in {connection.conn_type, connection.schema} else "http"
     port = f":{connection.port}" if connection.port else ""
     return f"{scheme}://{connection.host}{port}"
+
+
+@contextmanager
+def no_late_retry(early: timedelta) -> Iterator[None]:
+    """A failure later than `early` after the block began is not tried again: the next scheduled run is its retry."""
+    began = time.monotonic()
+    try:
+        yield
+    except (UpbitEltError, AirflowTaskTimeout) as error:
+        if time.monotonic() - began <= early.total_seconds():
+            raise
+        raise AirflowFailException(f"{type(error).__name__}: {error} (the next run does it)") from error
 
 
 def to_xcom(collected: Collected) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │       ├── ServerTrouble    5xx
     │       ├── Garbled          200 with a body that is no JSON: cut, or a page of some proxy
     │       ├── Unreachable      no connection, or no answer in time
+    │       ├── EndpointDown     not asked: the endpoint has not answered anybody lately
     │       └── OutOfTime        the time that the caller had for it is over
     ├── LakeError
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
@@ -99,6 +100,10 @@ class Garbled(ExchangeTransient):
 
 class Unreachable(ExchangeTransient):
     """No connection, a cut one, or no answer within the timeout."""
+
+
+class EndpointDown(ExchangeTransient):
+    """Nothing was sent, since the endpoint did not answer the requests before."""
 
 
 class OutOfTime(ExchangeTransient):

@@ -74,7 +74,13 @@ class Settings(BaseSettings):
     state_dir: Path = Field(Path(".data/state"), description="Rate limit and ban state, shared on this machine.")
     requests_per_second: int = Field(10, ge=1, le=10, description="Per group, over all processes.")
     request_timeout: float = Field(10.0, gt=0)
-    workers: int = Field(4, ge=1, le=16, description="Requests under way at once in one process.")
+    workers: int = Field(
+        32,
+        ge=1,
+        le=64,
+        description="Requests under way at once in one process: one that hangs takes such a place, not a turn of the "
+        "rate limit.",
+    )
 
     webhdfs_url: str = Field("http://localhost:9870", description="NameNode's WebHDFS address.")
     webhdfs_user: str = Field("upbit")

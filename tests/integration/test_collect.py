@@ -14,6 +14,7 @@ from tests.support.exchange import Reply, headers_at
 from tests.support.world import World, with_ticker
 from upbit_elt import errors
 from upbit_elt.candle import to_table
+from upbit_elt.collect.requests import RequestBook
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.warehouse.tables import locations
@@ -69,17 +70,16 @@ def test_five_hours_of_outage_are_healed_by_one_run(world: World) -> None:
     assert pages <= 2 * len(world.markets), "300 minutes are two pages at most"
 
 
-def test_a_long_outage_is_healed_part_by_part(world: World) -> None:
+def test_after_a_long_outage_the_newest_minutes_come_at_once_and_the_backfill_brings_the_rest(world: World) -> None:
     world.collect(utc(3, 0, 5, day=22))
     healed = world.collect(START)
     assert healed.end == utc(3)
-    assert [(file.day, file.file_name) for file in healed.files] == [
-        ("261122", "202611220300_202611221500.parquet"),
-        ("261123", "202611221500_202611230300.parquet"),
-        ("261123", "202611230300_202611231500.parquet"),
-        ("261124", "202611231500_202611240300.parquet"),
-    ]
-    start = FIRST - timedelta(days=2)
+    assert [(file.day, file.file_name) for file in healed.files] == [("261124", "202611231500_202611240300.parquet")]
+    start, reach = FIRST - timedelta(days=2), utc(15, day=23)
+    assert world.in_hive(reach, utc(4)) == world.truth(reach, utc(3))
+    for request in RequestBook(world.lake).open():
+        assert (request.start, request.end) == (utc(3, day=22), reach)
+        world.work_off(request)
     assert world.in_hive(start, utc(4)) == world.truth(start, utc(3))
 
 
@@ -130,7 +130,7 @@ def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) 
     world.wire.spoil = fail
     holed = world.collect(utc(3, 2, 5))
     assert len(holed.holes) == 1
-    assert holed.holes[0].startswith(f"{bad}: ServerTrouble")
+    assert holed.holes[0].startswith(f"{bad}: server_trouble")
     known = ledger.newest(world.lake)
     assert known is not None
     assert known.watermark[bad] == utc(3)

@@ -26,7 +26,7 @@ LATE = timedelta(minutes=8)
 
 def quiet_since(doubts: Iterable[Doubt]) -> dict[str, datetime]:
     """Per market the minute (UTC) from which on its next request reads again."""
-    return {doubt.market: doubt.start for doubt in doubts if doubt.state != "hole"}
+    return {doubt.market: doubt.start for doubt in doubts if doubt.state in ("quiet", "empty")}
 
 
 def is_due(doubt: Doubt, before: datetime, end: datetime) -> bool:
@@ -76,14 +76,24 @@ def healed(doubts: Iterable[Doubt], answers: Sequence[Answer], end: datetime) ->
 
 
 def after(
-    doubts: Iterable[Doubt], plan: Plan, answers: Sequence[Answer], closed: Sequence[Span], end: datetime
+    doubts: Iterable[Doubt],
+    plan: Plan,
+    answers: Sequence[Answer],
+    closed: Sequence[Span],
+    end: datetime,
+    to_backfill: Sequence[Span] = (),
 ) -> tuple[Doubt, ...]:
-    """The doubts that a run up to `end` leaves; `closed` are the holes of earlier runs that it healed."""
+    """The doubts that a run up to `end` (UTC) leaves.
+
+    `closed` are the holes of earlier runs that it healed, `to_backfill` those that it leaves to the backfill.
+    """
     left: list[Doubt] = []
     asked = {answer.ask.market for answer in answers if not answer.failure}
     skipped = {ask.market for ask in plan.quiet}
     for doubt in doubts:
-        if doubt.state != "hole":
+        if doubt.state == "left":
+            left.append(doubt)
+        elif doubt.state != "hole":
             left += [] if doubt.market in asked | skipped else [doubt]
         elif end - doubt.found <= 2 ** (TRIES - 1) * MINUTE:
             left += _without(doubt, closed)
@@ -95,6 +105,7 @@ def after(
         if a.empty and not a.failure and a.ask.market not in heard
     ]
     left += [Doubt(a.ask.market, h.start, h.end, "hole", end) for a in answers for h in a.holes if not a.failure]
+    left += [Doubt(span.market, span.start, span.end, "left", end) for span in to_backfill]
     return tuple(sorted(set(left)))
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import NamedTuple
 
 from upbit_elt.candle import MINUTE, Candle, floor_minute
+from upbit_elt.clock import Deadline
+from upbit_elt.collect.dispatch import Dispatcher
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import (
     BadAnswer,
     Banned,
+    EndpointDown,
     ExchangeError,
     Garbled,
     InvalidRequest,
+    OutOfTime,
     RateLimited,
     ServerTrouble,
     UnknownMarket,
@@ -23,7 +28,7 @@ from upbit_elt.errors import (
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.gate import Refused
 from upbit_elt.exchange.models import MinuteUnit
-from upbit_elt.exchange.pager import Arrived, UnusablePage, minutes_between
+from upbit_elt.exchange.pager import Arrived, Pages, UnusablePage
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps
 from upbit_elt.lake.coverage import Span, clip
@@ -31,8 +36,10 @@ from upbit_elt.lake.coverage import Span, clip
 # A trade at a minute's very boundary may be counted to either side.
 BOUNDARY = timedelta(seconds=1)
 _REASONS: dict[type[ExchangeError], HoleReason] = {
+    EndpointDown: HoleReason.ENDPOINT_DOWN,
     Garbled: HoleReason.GARBLED,
     InvalidRequest: HoleReason.INVALID_REQUEST,
+    OutOfTime: HoleReason.OUT_OF_TIME,
     RateLimited: HoleReason.RATE_LIMITED,
     ServerTrouble: HoleReason.SERVER_TROUBLE,
     UnknownMarket: HoleReason.DELISTED,
@@ -53,6 +60,7 @@ class Failure(NamedTuple):
 class Answer(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
+    With a `failure` nothing before the minute `reached` is known; there may be candles from it on.
     `holes` are the minutes whose row was refused or is late, also those before the span that were read again; `refused`
     are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
     has no older candle than these. `final`: the exchange does not know the market (any more) nor lists it, so asking
@@ -68,73 +76,145 @@ class Answer(NamedTuple):
     refused: tuple[Refused, ...] = ()
     added: frozenset[str] = frozenset()
     empty: bool = False
+    reached: datetime | None = None
 
     @property
     def trouble(self) -> str:
         """Why not every minute of it is known, empty when all are."""
         return str(self.failure) if self.failure else self.holes[0].why if self.holes else ""
 
+    def newest_part(self) -> Answer:
+        """Where only the newest minutes came: the answer to those alone, without a failure. Else the same answer."""
+        if self.reached is None:
+            return self
+        return self._replace(ask=self.ask._replace(start=self.reached), failure=None, reached=None)
+
     def spans(self) -> list[Span]:
         """How the minutes of the asked span are accounted for."""
         market, start, end = self.ask[:3]
-        if self.failure:
-            return [Span(market, start, end, "hole", *self.failure)]
         holes = list(clip(self.holes, start, end))
+        if self.failure:
+            holes.append(Span(market, start, self.reached or end, "hole", *self.failure))
         return [*(Span(market, *piece, "asked") for piece in gaps(holes, start, end)), *holes]
 
 
-def fetch(
-    client: UpbitClient, asks: Iterable[Ask], *, workers: int, tick: Callable[[], None], unit: MinuteUnit = 1
-) -> Iterator[Answer]:
-    """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called after each (to prolong a lease).
+@dataclass(frozen=True)
+class Budget:
+    """How long to ask, and whom last: markets that did not answer the last time.
 
-    A market's failure is an Answer with its reason. A ban ends the rest at once: each of them then fails without
-    a request.
+    With `newest` a market of which not all could be asked gives the newest part, else nothing.
     """
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="fetch")
-    try:
-        for future in as_completed([pool.submit(_ask, client, ask, unit) for ask in asks]):
-            yield future.result()
-            tick()
-    finally:
-        # Whoever stops listening (a lost lease, a timeout) sends nothing more.
-        pool.shutdown(cancel_futures=True)
+
+    deadline: Deadline
+    last: Collection[str] = ()
+    newest: bool = False
 
 
-def _ask(client: UpbitClient, ask: Ask, unit: MinuteUnit) -> Answer:
-    since = ask.since or ask.start
-    try:
-        arrived = minutes_between(client, ask.market, since, ask.end, overlap=ask.overlap, unit=unit)
-        if arrived.empty and ask.traded and not (arrived.rows or arrived.refused):
-            raise BadAnswer(f"an empty answer, though {ask.market} traded at {ask.traded:%Y-%m-%dT%H:%M:%SZ}")
-    except UnusablePage as error:
-        return Answer(ask, failure=_failure(error), refused=error.refused)
-    except UnknownMarket as error:
-        return _unknown(client, ask, error)
-    except ExchangeError as error:
-        return Answer(ask, failure=_failure(error))
-    candles = [row.to_candle() for row in arrived.rows]
+def fetch(
+    client: UpbitClient,
+    asks: Iterable[Ask],
+    *,
+    workers: int,
+    tick: Callable[[], None],
+    unit: MinuteUnit = 1,
+    budget: Budget | None = None,
+) -> Iterator[Answer]:
+    """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called now and then (to prolong a lease).
+
+    A market's failure is an Answer with its reason. Each is asked once before one that failed is tried again, and an
+    endpoint that answers nobody is left alone (see Dispatcher). A ban ends the rest at once: each of them then fails
+    without a request. When the `budget` is used up, the rest fails.
+    """
+    budget = budget or Budget(Deadline(client.clock, float("inf")))
+    hurried = client.within(budget.deadline, attempts=1)
+    listing = _Listing(hurried)
+    jobs = [_Job(hurried, listing, ask, unit, suspect=ask.market in budget.last) for ask in asks]
+    for job in Dispatcher(client.clock, jobs, workers, budget.deadline).run(tick):
+        yield job.answer(newest=budget.newest)
+
+
+class _Listing:
+    """What the exchange lists, asked for once: a market is gone only when market/all says so too."""
+
+    def __init__(self, client: UpbitClient) -> None:
+        self._client = client
+        self._markets: frozenset[str] | None = None
+        self._lock = Lock()
+
+    def has(self, market: str) -> bool:
+        """Whether a market is listed. Raises ExchangeError."""
+        with self._lock:
+            if self._markets is None:
+                self._markets = frozenset(row.market for row in self._client.markets())
+            return market in self._markets
+
+
+class _Job:
+    """One ask under way, page by page."""
+
+    def __init__(self, client: UpbitClient, listing: _Listing, ask: Ask, unit: MinuteUnit, *, suspect: bool) -> None:
+        self._client, self._listing, self._ask = client, listing, ask
+        self._pages = Pages.of(ask.market, ask.since or ask.start, ask.end, overlap=ask.overlap, unit=unit)
+        self.suspect = suspect
+        self.error: ExchangeError | None = None
+        self._gone = False
+
+    @property
+    def done(self) -> bool:
+        """Whether all has been asked for."""
+        return self._pages.done
+
+    def step(self) -> None:
+        """Ask for the next page."""
+        try:
+            pages = self._pages.ask(self._client)
+            self._check(pages)
+            self._pages = pages
+        except UnknownMarket as error:
+            self.error = self._unless_listed(error)
+        except ExchangeError as error:
+            self.error = error
+
+    def answer(self, *, newest: bool) -> Answer:
+        """What has come, and why no more; `newest` says whether a part of it counts."""
+        ask, pages, error = self._ask, self._pages, self.error
+        if pages.done:
+            return _answer(ask, pages)
+        failure = _failure(error or OutOfTime("no answer in time"))
+        refused = error.refused if isinstance(error, UnusablePage) else ()
+        if newest and ask.start < pages.reached < ask.end:
+            part = _answer(ask, pages)
+            return part._replace(failure=failure, reached=pages.reached, refused=(*part.refused, *refused))
+        return Answer(ask, failure=failure, final=self._gone, refused=refused)
+
+    def _check(self, pages: Pages) -> None:
+        arrived, traded = pages.arrived, self._ask.traded
+        if arrived.empty and traded and not (arrived.rows or arrived.refused):
+            raise BadAnswer(f"an empty answer, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _unless_listed(self, error: UnknownMarket) -> ExchangeError:
+        """An exchange in trouble forgets markets for a while."""
+        try:
+            if self._listing.has(self._ask.market):
+                return BadAnswer(f"{error}, though market/all lists it")
+        except ExchangeError as other:
+            return type(other)(f"{other}, and before: {error}") if not isinstance(other, Banned) else other
+        self._gone = True
+        return error
+
+
+def _answer(ask: Ask, pages: Pages) -> Answer:
+    since, arrived = ask.since or ask.start, pages.arrived
+    candles = [row.to_candle() for row in reversed(arrived.rows)]
     return Answer(
         ask,
         candles=tuple(candle for candle in candles if candle.start >= ask.start),
         before=tuple(candle for candle in candles if candle.start < ask.start),
-        holes=tuple(_holes(ask, since, arrived)),
+        holes=tuple(_holes(ask, max(since, pages.reached), arrived)),
         refused=tuple(arrived.refused),
         added=frozenset(arrived.added),
         empty=arrived.empty,
     )
-
-
-def _unknown(client: UpbitClient, ask: Ask, error: UnknownMarket) -> Answer:
-    """A market is gone when market/all says so too: an exchange in trouble forgets markets for a while."""
-    try:
-        listed = any(row.market == ask.market for row in client.markets())
-    except ExchangeError as other:
-        reason, detail = _failure(other)
-        return Answer(ask, failure=Failure(reason, f"{detail}, and before: {error}"))
-    if listed:
-        return Answer(ask, failure=Failure(HoleReason.BAD_ANSWER, f"{error}, though market/all lists it"))
-    return Answer(ask, failure=_failure(error), final=True)
 
 
 def _failure(error: ExchangeError) -> Failure:

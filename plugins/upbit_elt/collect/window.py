@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, to_table
-from upbit_elt.clock import Clock
+from upbit_elt.clock import Clock, Deadline
 from upbit_elt.collect import doubts as doubted
-from upbit_elt.collect.fetch import Answer, fetch
+from upbit_elt.collect.fetch import Answer, Budget, fetch
+from upbit_elt.collect.leftover import left_over, requests_for, starts_of, still_left, within_reach
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
-from upbit_elt.errors import BadAnswer, ServerTrouble
+from upbit_elt.collect.requests import RequestBook
+from upbit_elt.errors import BadAnswer, Banned, ExchangeError, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout, ledger, whole
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
 from upbit_elt.lake.lease import Lease, lease
@@ -27,8 +29,13 @@ from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# The longest span that is held in memory before it is published.
-PART = timedelta(hours=12)
+# A run asks the exchange for so long (seconds), so that what came is there well before the next run; it may have waited
+# for the lease of one that died, and then has the shortest time.
+ASK_FOR, SHORTEST = 60.0, 20.0
+# market/all and ticker/all have so many seconds each: without them the others are asked all the same.
+LISTING = 12.0
+# So long another writer is waited for: of all candles (one that died on another machine), and of a day.
+WAIT, DAY_WAIT = timedelta(seconds=60), timedelta(seconds=20)
 
 
 @dataclass(frozen=True)
@@ -61,49 +68,61 @@ class Collector:
         self._client, self._lake, self._settings, self._clock = client, lake, settings, clock
 
     def run(self, run_id: str) -> Collected:
-        """Bring the lake up to the last closed minute.
+        """Bring the lake up to the last closed minute, as far as the exchange answers in time.
+
+        What could not be asked is published as a hole with its reason, and asked again by the next run; what lies
+        longer ago than a live run reaches is left to the backfill, with a request.
 
         Raises:
-            ExchangeError: the exchange gave no markets, no tickers or no clock to trust; no more was published.
-            LeaseHeld: another collector is at work.
+            ExchangeError: the exchange answered nothing, or gave no clock to trust; nothing was published.
+            LeaseHeld: another writer is at work.
             LakeError: nothing, or only the older day of a window across midnight, was published.
         """
-        with lease(self._lake, layout.kind_folder(self._lake.root, "candle"), self._clock) as held:
-            markets = self._markets()
-            tickers, end = self._settled_tickers()
+        started = Deadline(self._clock, ASK_FOR)
+        with lease(self._lake, layout.kind_folder(self._lake.root, "candle"), self._clock, WAIT) as held:
+            deadline = Deadline(self._clock, max(started.left, SHORTEST))
             known = ledger.newest(self._lake)
+            markets, listed = self._markets(known)
+            tickers, end = self._settled_tickers(needed=not listed)
             first = end - self._settings.first_minutes * MINUTE
             first = min(first, known.end) if known else first
-            state = _State.of(known, end)
-            rounds = []
-            for until in _ends(markets, state.watermark, end):
-                plan = make_plan(markets, tickers, state.watermark, until, first, doubted.quiet_since(state.doubts))
-                done = self._round(plan, markets, state, until, run_id, held)
-                state = _State.of(done.coverage, until)
-                rounds.append(done)
-        return _summary(rounds, len(markets))
+            state = _State.of(known, end, RequestBook(self._lake))
+            plan = make_plan(markets, tickers, state.watermark, end, first, doubted.quiet_since(state.doubts))
+            budget = Budget(deadline, last=_silent(plan, known), newest=True)
+            done = self._round(plan, markets, end, state, budget, run_id, held)
+        return _summary(done, len(markets))
 
     def _round(
-        self, plan: Plan, markets: Sequence[str], state: _State, end: datetime, run_id: str, held: Lease
+        self,
+        plan: Plan,
+        markets: Sequence[str],
+        end: datetime,
+        state: _State,
+        budget: Budget,
+        run_id: str,
+        held: Lease,
     ) -> _Round:
-        again = doubted.again(state.doubts, markets, state.end, end)
+        near, again = within_reach(plan, end), doubted.again(state.doubts, markets, state.end, end)
         # Both in one go; the holes' requests are told apart by what they ask.
-        answers = list(fetch(self._client, [*plan.asks, *again], workers=self._settings.workers, tick=held.renew))
+        asks, workers = [*near.asks, *again], self._settings.workers
+        came = list(fetch(self._client, asks, workers=workers, tick=held.renew, budget=budget))
         self._check_clock(end)
-        refused = [row for answer in answers for row in answer.refused]
-        heals = [answer for answer in answers if answer.ask in again]
-        answers = [answer for answer in answers if answer.ask not in again]
+        refused = [row for answer in came for row in answer.refused]
+        heals = [answer.newest_part() for answer in came if answer.ask in again]
+        answers = [answer.newest_part() for answer in came if answer.ask not in again]
         healed = doubted.healed(state.doubts, heals, end)
-        left = doubted.after(state.doubts, plan, answers, healed, end)
-        coverage = self._coverage(plan, answers, state.watermark, end, run_id, left)
+        left = left_over(plan, [*near.quiet, *(answer.ask for answer in answers if not answer.failure)])
+        doubts = doubted.after(state.doubts, near, answers, healed, end, left)
+        coverage = self._coverage(plan, near, answers, left, Coverage(end, end, run_id, (), state.watermark, doubts))
+        self._request(left, run_id)
         set_aside(self._lake, refused, run_id)
         before = [candle for answer in answers for candle in answer.before]
         before += [candle for answer in heals for candle in answer.candles]
         files, repaired = self._publish(answers, before, healed, coverage, held)
         return _Round(
             coverage=coverage,
-            requested=len(plan.asks) + len(again),
-            quiet=len(plan.quiet),
+            requested=len(asks),
+            quiet=len(near.quiet),
             candles=sum(len(answer.candles) for answer in answers),
             repaired=repaired,
             refused=len(refused),
@@ -118,44 +137,84 @@ class Collector:
         if closed_until(usual) < end:
             raise ServerTrouble(f"the exchange's clock ran ahead: {end:%H:%M} is not over by {usual:%H:%M:%S} UTC")
 
-    def _markets(self) -> list[str]:
-        listed = self._client.markets()
+    def _markets(self, known: Coverage | None) -> tuple[list[str], bool]:
+        """The markets to collect, and whether the exchange said so; if not, they are those of the run before."""
+        try:
+            listed = self._brief().markets()
+        except Banned:
+            raise
+        except ExchangeError as error:
+            listed, trouble = [], error
+        else:
+            trouble = BadAnswer("market/all lists nothing")
+        if not listed:
+            quotes = tuple(f"{quote}-" for quote in self._settings.quotes)
+            before = sorted(market for market in whole.listed(known) if market.startswith(quotes)) if known else []
+            if not before:
+                raise trouble
+            log.warning(
+                "market/all is of no use (%s); the %d markets of the run before are asked", trouble, len(before)
+            )
+            return before, False
         markets = [row.market for row in listed if row.quote in self._settings.quotes]
         if not markets:
-            wanted = ", ".join(self._settings.quotes)
-            there = ", ".join(sorted({row.quote for row in listed})) or "nothing"
+            wanted, there = ", ".join(self._settings.quotes), ", ".join(sorted({row.quote for row in listed}))
             raise BadAnswer(
                 f"market/all lists no market quoted in {wanted}; it lists {there}: choose one with UPBIT_ELT_QUOTES"
             )
-        return markets
+        return markets, True
 
-    def _settled_tickers(self) -> tuple[list[Ticker], datetime]:
-        """Tickers read when the last minute was safely closed, and that minute's end."""
+    def _settled_tickers(self, *, needed: bool) -> tuple[list[Ticker], datetime]:
+        """Tickers read when the last minute was safely closed, and that minute's end; none when they do not come.
+
+        Raises ExchangeError when they do not come and are `needed`.
+        """
         for _ in range(5):
-            tickers = self._client.tickers(self._settings.quotes)
+            tickers = self._tickers(needed=needed)
             wait = until_settled(self._client.server_time)
-            if not wait:
-                return tickers, closed_until(self._client.server_time)
-            self._clock.sleep(wait)
+            if wait:
+                self._clock.sleep(wait)
+            if not wait or tickers is None:
+                return tickers or [], closed_until(self._client.server_time)
         raise ServerTrouble("the exchange's Date header does not move on; its clock cannot be trusted")
 
+    def _tickers(self, *, needed: bool) -> list[Ticker] | None:
+        try:
+            return self._brief().tickers(self._settings.quotes)
+        except Banned:
+            raise
+        except ExchangeError as error:
+            if needed:  # the exchange has not answered anything
+                raise
+            log.warning("ticker/all is of no use (%s); every market is asked", error)
+            return None
+
+    def _brief(self) -> UpbitClient:
+        return self._client.within(Deadline(self._clock, LISTING), attempts=4)
+
     def _coverage(
-        self,
-        plan: Plan,
-        answers: Sequence[Answer],
-        watermark: dict[str, datetime],
-        end: datetime,
-        run_id: str,
-        left: tuple[Doubt, ...],
+        self, plan: Plan, near: Plan, answers: Sequence[Answer], left: Sequence[Span], before: Coverage
     ) -> Coverage:
-        spans = [Span(ask.market, ask.start, ask.end, "quiet") for ask in plan.quiet]
+        """What is known after a run; `before`: its end, its doubts and the watermark that it began with."""
+        spans = [*left, *(Span(ask.market, ask.start, ask.end, "quiet") for ask in near.quiet)]
         spans += [span for answer in answers for span in answer.spans()]
-        marks = watermark | {ask.market: ask.end for ask in plan.quiet}
-        # A failed request keeps its market's watermark, so that the next run asks for it again; single rows that were
-        # refused do not: they are in doubt.
-        marks |= {a.ask.market: a.ask.start if a.failure else a.ask.end for a in answers}
-        start = min((span.start for span in spans), default=end)
-        return Coverage(start, end, run_id, tuple(sorted(spans)), marks, left)
+        marks = dict(before.watermark) | {ask.market: ask.end for ask in near.quiet}
+        starts = starts_of(plan)
+        for answer in answers:
+            market, first = answer.ask.market, answer.ask.start
+            # A failed request keeps its market's watermark, so that the next run asks for it again; single rows that
+            # were refused do not, nor what is left to the backfill: they are in doubt.
+            marks[market] = starts[market] if answer.failure else answer.ask.end
+            if answer.failure and starts[market] < first:
+                spans.append(Span(market, starts[market], first, "hole", *answer.failure))
+        start = min((span.start for span in spans), default=before.end)
+        return replace(before, start=start, spans=tuple(sorted(spans)), watermark=marks)
+
+    def _request(self, left: Sequence[Span], run_id: str) -> None:
+        """Ask the backfill for what is left to it. A run that is retried asks for the same."""
+        book = RequestBook(self._lake)
+        for wanted in requests_for(left, self._clock.now(), run_id):
+            log.warning("left to the backfill: %s", book.add(wanted))
 
     def _publish(
         self,
@@ -181,7 +240,7 @@ class Collector:
         files = []
         mine = to_table(candle for candle in candles if kst_day(candle.start) == day)
         start, end = max(coverage.start, day_start(day)), min(coverage.end, day_end(day))
-        with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock) as mine_now:
+        with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock, DAY_WAIT) as mine_now:
             held.renew()  # the wait for the day may have been long
             if mends.candles or mends.healed:
                 files.append(self._mend(day, mends, coverage, mine_now))
@@ -216,16 +275,18 @@ class Collector:
 
 
 class _State(NamedTuple):
-    """What the lake knew before a part: watermark by market, doubts, and the end (UTC) of what was covered."""
+    """What the lake knew before a run: watermark by market, doubts, and the end (UTC) of what was covered."""
 
     watermark: dict[str, datetime]
     doubts: tuple[Doubt, ...]
     end: datetime
 
     @classmethod
-    def of(cls, known: Coverage | None, end: datetime) -> _State:
+    def of(cls, known: Coverage | None, end: datetime, book: RequestBook) -> _State:
         """The state after a file; `end` where there is none yet."""
-        return cls(dict(known.watermark), known.doubts or (), known.end) if known else cls({}, (), end)
+        if known is None:
+            return cls({}, (), end)
+        return cls(dict(known.watermark), still_left(known.doubts or (), book), known.end)
 
 
 class _Mends(NamedTuple):
@@ -242,7 +303,7 @@ class _Mends(NamedTuple):
 
 
 class _Round(NamedTuple):
-    """What one part of a window brought; `unknown` are the markets that left the exchange in these seconds."""
+    """What the run brought; `unknown` are the markets that left the exchange in these seconds."""
 
     coverage: Coverage
     requested: int
@@ -255,36 +316,34 @@ class _Round(NamedTuple):
     files: tuple[Published, ...]
 
 
-def _ends(markets: Sequence[str], watermark: dict[str, datetime], end: datetime) -> Iterator[datetime]:
-    """Ends of the parts of a window. A long outage is healed part by part: memory stays flat, and what a run that is
-    cut short has published is not asked again."""
-    newest = max((watermark[market] for market in markets if market in watermark), default=end)
-    while newest + PART < end:
-        newest += PART
-        yield newest
-    yield end
+def _silent(plan: Plan, known: Coverage | None) -> frozenset[str]:
+    """Markets of the plan that did not answer the run before."""
+    if known is None:
+        return frozenset()
+    holes = {span.market for span in known.holes()}
+    return frozenset(ask.market for ask in plan.asks if ask.start < known.end and ask.market in holes)
 
 
-def _summary(rounds: Sequence[_Round], markets: int) -> Collected:
-    holes = tuple(f"{span.market}: {span.why}" for span in rounds[-1].coverage.holes())
-    for span in rounds[-1].coverage.holes():
-        level = logging.INFO if span.market in rounds[-1].unknown else logging.WARNING
+def _summary(done: _Round, markets: int) -> Collected:
+    holes = done.coverage.holes()
+    for span in holes:
+        level = logging.INFO if span.market in done.unknown else logging.WARNING
         log.log(level, "hole, asked again later: %s %s to %s: %s", span.market, span.start, span.end, span.why)
-    added = tuple(sorted({name for part in rounds for name in part.added}))
+    added = tuple(sorted(done.added))
     if added:
         log.warning("the exchange's candles have fields that are new here and not stored: %s", ", ".join(added))
     collected = Collected(
-        start=rounds[0].coverage.start,
-        end=rounds[-1].coverage.end,
+        start=done.coverage.start,
+        end=done.coverage.end,
         markets=markets,
-        requested=sum(part.requested for part in rounds),
-        quiet=sum(part.quiet for part in rounds),
-        holes=holes,
-        candles=sum(part.candles for part in rounds),
-        repaired=sum(part.repaired for part in rounds),
-        refused=sum(part.refused for part in rounds),
+        requested=done.requested,
+        quiet=done.quiet,
+        holes=tuple(f"{span.market}: {span.why}" for span in holes),
+        candles=done.candles,
+        repaired=done.repaired,
+        refused=done.refused,
         new_fields=added,
-        files=tuple(published for part in rounds for published in part.files),
+        files=done.files,
     )
     log.info("%s", collected)
     return collected

@@ -107,6 +107,11 @@ class UpbitClient:
         return hurried
 
     @property
+    def clock(self) -> MachineClock:
+        """The clock that it waits on."""
+        return self._clock
+
+    @property
     def server_time(self) -> datetime:
         """The exchange's clock (UTC), by the more careful of its last two answers. Raises BadAnswer before the first.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from upbit_elt.candle import MINUTE
@@ -23,46 +23,65 @@ class UnusablePage(BadAnswer):
         self.refused = tuple(refused[:FEW])
 
 
-@dataclass
+@dataclass(frozen=True)
 class Arrived:
-    """What came for a span: good candles oldest first, refused rows, names of fields that are new to us.
+    """What came for a span: good candles newest first, refused rows, names of fields that are new to us.
 
     `empty`: the exchange says that the market has no older candle than these.
     """
 
-    rows: list[MinuteCandle] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
-    added: set[str] = field(default_factory=set)
+    rows: tuple[MinuteCandle, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    added: frozenset[str] = frozenset()
     empty: bool = False
 
 
-def minutes_between(
-    client: UpbitClient, market: str, start: datetime, end: datetime, *, overlap: int = 0, unit: MinuteUnit = 1
-) -> Arrived:
-    """All candles of `unit` minutes of [start - overlap, end) (UTC, multiples of the unit).
+@dataclass(frozen=True)
+class Pages:
+    """How far the candles of `unit` minutes of a market and a span have come: all of [reached, ...), page by page.
 
     Pages run backwards: the next `to` is the oldest start received, since `count` counts rows and an interval
-    without a trade has none. `overlap` candles before `start` come free with the first request. Only an empty answer,
-    given twice, says that nothing is older: a page shorter than asked for may have lost rows.
-
-    Raises:
-        UnusablePage: most of a page's rows are wrong.
-        ExchangeError: see UpbitClient.
+    without a trade has none. Down to `start` all is asked for, down to `begin` only what comes free with it. Only an
+    empty answer, given twice, says that nothing is older: a page shorter than asked for may have lost rows.
     """
-    begin = start - overlap * unit * MINUTE
-    arrived = Arrived()
-    to = end
-    while to > begin:
-        count = min(MAX_COUNT, int((to - begin) / (unit * MINUTE)))
-        page = _sure_page(client, market, unit, to, count)
-        arrived.empty = arrived.empty or not page.received
-        oldest = _take(arrived, page, begin, market)
-        if oldest is None or oldest <= start:
-            _take_trailing(arrived, page, begin)
-            break
-        to = oldest
-    arrived.rows.reverse()
-    return arrived
+
+    market: str
+    unit: MinuteUnit
+    begin: datetime
+    start: datetime
+    reached: datetime
+    done: bool
+    arrived: Arrived = Arrived()
+
+    @classmethod
+    def of(cls, market: str, start: datetime, end: datetime, *, overlap: int = 0, unit: MinuteUnit = 1) -> Pages:
+        """Nothing yet of [start, end) (UTC, multiples of the unit), nor of `overlap` candles before."""
+        begin = start - overlap * unit * MINUTE
+        return cls(market, unit, begin, start, end, done=end <= begin)
+
+    def ask(self, client: UpbitClient) -> Pages:
+        """With one page more.
+
+        Raises:
+            UnusablePage: most of the page's rows are wrong.
+            ExchangeError: see UpbitClient.
+        """
+        count = min(MAX_COUNT, int((self.reached - self.begin) / (self.unit * MINUTE)))
+        page = _sure_page(client, self.market, self.unit, self.reached, count)
+        _check(page, self.market)
+        last = page.oldest is None or page.oldest <= self.start
+        refused = [row for row in page.refused if row.end >= self.begin]
+        if last:
+            # Refused rows at the end of the last page may stand for any minute down to `begin`.
+            refused += [row._replace(start=min(self.begin, row.end)) for row in page.trailing]
+        arrived = Arrived(
+            (*self.arrived.rows, *(row for row in page.rows if row.start >= self.begin)),
+            (*self.arrived.refused, *refused),
+            self.arrived.added | set(page.added),
+            self.arrived.empty or not page.received,
+        )
+        reached = self.begin if last or page.oldest is None else page.oldest
+        return replace(self, reached=reached, done=last, arrived=arrived)
 
 
 def _sure_page(client: UpbitClient, market: str, unit: MinuteUnit, to: datetime, count: int) -> Page:
@@ -70,17 +89,7 @@ def _sure_page(client: UpbitClient, market: str, unit: MinuteUnit, to: datetime,
     return page if page.received else client.minute_page(market, unit, to=to, count=count)
 
 
-def _take(arrived: Arrived, page: Page, begin: datetime, market: str) -> datetime | None:
-    """Add a page's rows from `begin` on; the oldest start to go on from, None when nothing is older."""
+def _check(page: Page, market: str) -> None:
     bad = [*page.refused, *page.trailing]
     if 2 * len(bad) > page.received:
         raise UnusablePage(f"{len(bad)} of {page.received} rows of {market} are wrong, first: {bad[0].reason}", bad)
-    arrived.rows += [row for row in page.rows if row.start >= begin]
-    arrived.refused += [row for row in page.refused if row.end >= begin]
-    arrived.added.update(page.added)
-    return page.oldest
-
-
-def _take_trailing(arrived: Arrived, page: Page, begin: datetime) -> None:
-    """Refused rows at the end of the last page may stand for any minute down to `begin`."""
-    arrived.refused += [row._replace(start=min(begin, row.end)) for row in page.trailing]

@@ -52,14 +52,15 @@ class Doubt(NamedTuple):
     """A half-open span [start, end) (UTC minutes) before a market's watermark that is to be looked at again.
 
     `quiet`: skipped on the ticker's word since the market was last asked. `empty`: the exchange has said once that the
-    market has nothing older, which a second run has to hear as well. `hole`: rows were refused or are late;
+    market has nothing older, which a second run has to hear as well. `hole`: rows were refused or are late.
+    `left`: not asked for yet, a backfill request will.
     `found` is the UTC minute up to which the run covered that found it.
     """
 
     market: str
     start: datetime
     end: datetime
-    state: Literal["quiet", "empty", "hole"]
+    state: Literal["quiet", "empty", "hole", "left"]
     found: datetime
 
 

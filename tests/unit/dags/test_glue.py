@@ -14,7 +14,9 @@ import pytest
 REPO = Path(__file__).resolve().parents[3]
 READ = """
 import json, os, sys
+from datetime import timedelta
 from upbit_elt import airflow_glue
+from upbit_elt.errors import LakeUnavailable
 
 found = {}
 for case, connections in json.loads(sys.argv[1]).items():
@@ -27,7 +29,14 @@ for case, connections in json.loads(sys.argv[1]).items():
     }
     for name in connections:
         del os.environ[name]
-print("RESULT" + json.dumps(found))
+late = {}
+for seconds in (-1, 60):
+    try:
+        with airflow_glue.no_late_retry(timedelta(seconds=seconds)):
+            raise LakeUnavailable("HDFS is away")
+    except Exception as error:
+        late[seconds] = [type(error).__name__, str(error)]
+print("RESULT" + json.dumps(found | {"late": late}))
 """
 PLAIN = {
     "UPBIT_WEBHDFS": json.dumps({"conn_type": "http", "host": "namenode", "port": 9870, "login": "ann"}),
@@ -90,3 +99,10 @@ def test_https_by_type_or_schema_and_a_token(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize("url", URLS)
 def test_airflows_database_is_named_as_airflow_names_it(found: dict[str, Any], url: str) -> None:
     assert found[url]["database"] == url
+
+
+def test_a_failure_that_comes_late_is_left_to_the_next_run(found: dict[str, Any]) -> None:
+    assert found["late"] == {
+        "-1": ["AirflowFailException", "LakeUnavailable: HDFS is away (the next run does it)"],
+        "60": ["LakeUnavailable", "HDFS is away"],
+    }

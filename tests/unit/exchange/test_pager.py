@@ -4,31 +4,46 @@ import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.support.clock import ManualClock, utc
 from tests.support.exchange import HandlerAdapter, headers_at, minute_row, session_on
+from upbit_elt.errors import BadAnswer
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
-from upbit_elt.exchange.pager import minutes_between
+from upbit_elt.exchange.pager import Pages
 
 
 class Market:
     """An exchange with one market that trades in some minutes only; counts the requests."""
 
     def __init__(self, folder: Path, traded: list[datetime]) -> None:
-        self._traded = traded
+        self._traded, self.fails = traded, False
         clock = ManualClock(utc(12))
         self.adapter = HandlerAdapter(self._answer)
         limits = AddressLimits(folder, 10, clock)
         self.client = UpbitClient("http://exchange", limits, clock, session=session_on(self.adapter))
 
     def _answer(self, path: str, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+        if self.fails:
+            return 302, "", headers_at(utc(12))
         to = datetime.fromisoformat(query["to"])
         older = [moment for moment in self._traded if moment < to]
         rows = [minute_row("KRW-A", moment) for moment in sorted(older, reverse=True)[: int(query["count"])]]
         return 200, json.dumps(rows), headers_at(utc(12))
 
     def ask(self, start: datetime, end: datetime, overlap: int = 0) -> list[datetime]:
-        return [row.start for row in minutes_between(self.client, "KRW-A", start, end, overlap=overlap).rows]
+        return starts(whole(Pages.of("KRW-A", start, end, overlap=overlap), self.client))
+
+
+def whole(pages: Pages, client: UpbitClient) -> Pages:
+    while not pages.done:
+        pages = pages.ask(client)
+    return pages
+
+
+def starts(pages: Pages) -> list[datetime]:
+    return [row.start for row in reversed(pages.arrived.rows)]
 
 
 def every_minute(start: datetime, count: int) -> list[datetime]:
@@ -57,3 +72,15 @@ def test_the_minutes_before_the_span_come_with_the_same_request(tmp_path: Path) 
 def test_a_market_without_candles_is_empty(tmp_path: Path) -> None:
     market = Market(tmp_path, [])
     assert market.ask(utc(0), utc(10)) == []
+
+
+def test_a_page_that_failed_is_asked_again_and_what_came_before_it_stays(tmp_path: Path) -> None:
+    market = Market(tmp_path, every_minute(utc(0), 600))
+    pages = Pages.of("KRW-A", utc(0), utc(10)).ask(market.client)
+    assert (pages.reached, pages.done) == (utc(6, 40), False)
+    market.fails = True
+    with pytest.raises(BadAnswer):
+        pages.ask(market.client)
+    assert starts(pages) == every_minute(utc(6, 40), 200)
+    market.fails = False
+    assert starts(whole(pages, market.client)) == every_minute(utc(0), 600)
