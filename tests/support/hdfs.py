@@ -38,6 +38,11 @@ class Node:
     def is_dir(self) -> bool:
         return self.data is None
 
+    def copy(self) -> Node:
+        """The same once more, with all below it."""
+        below = {name: child.copy() for name, child in self.children.items()}
+        return Node(self.modified, self.data, below, self.owner, self.permission, self.lost)
+
     def status(self, name: str) -> dict[str, Any]:
         """As WebHDFS says it."""
         return {
@@ -64,9 +69,9 @@ class MemoryHdfs:
         self.safe_mode = False
         self.lock = threading.RLock()
 
-    def client(self, watch: Watch = quiet, timeout: float = 30.0) -> MemoryClient:
-        """What one process sees; `watch` says what comes of each of its calls, `timeout` in seconds."""
-        return MemoryClient(self, watch, timeout)
+    def client(self, watch: Watch = quiet, timeout: float = 30.0, clock: Clock | None = None) -> MemoryClient:
+        """What one process sees; `watch` says what comes of each of its calls, `timeout` in seconds of its clock."""
+        return MemoryClient(self, watch, timeout, clock or self.clock)
 
     def files(self) -> dict[str, bytes]:
         """Bytes of every file by its path, sorted."""
@@ -99,6 +104,9 @@ class MemoryHdfs:
 
     def _node(self, path: str) -> Node:
         node = self.find(path)
+        above = self.find(posixpath.dirname(path))
+        if node is None and above and not above.is_dir:
+            raise HdfsError(f"{posixpath.dirname(path)} (is not a directory)", exception="AccessControlException")
         if node is None:
             raise HdfsError(f"File does not exist: {path}", exception="FileNotFoundException")
         return node
@@ -214,11 +222,11 @@ class MemoryHdfs:
 class MemoryClient:
     """What `hdfs.Client` is to a process: the methods that `Lake` calls, with its exceptions."""
 
-    def __init__(self, server: MemoryHdfs, watch: Watch, timeout: float) -> None:
+    def __init__(self, server: MemoryHdfs, watch: Watch, timeout: float, clock: Clock) -> None:
         self.url = "http://memory"
         self.timeout = timeout
         self.watch = watch
-        self._server = server
+        self._server, self._clock = server, clock
 
     def list(self, path: str, status: bool = False) -> list[Any]:
         found = self._call("LISTSTATUS", path, lambda: self._server.list_status(path))
@@ -273,7 +281,7 @@ class MemoryClient:
             words = f"Cannot do {name} on {path}. Name node is in safe mode."
             raise HdfsError(words, exception="SafeModeException")
         if fault is Fault.SLOW:
-            self._server.clock.sleep(self.timeout - 1)
+            self._clock.sleep(self.timeout - 1)
         with self._server.lock:
             done = half() if half and fault in (Fault.DIES_HALFWAY, Fault.CUT) else work()
         if fault in (Fault.DIES_HALFWAY, Fault.DIES_AFTER):
@@ -283,7 +291,7 @@ class MemoryClient:
         if fault is Fault.CUT:
             raise requests.ConnectionError(f"{name} {path}: connection aborted")
         if fault is Fault.ANSWER_LOST:
-            self._server.clock.sleep(self.timeout)
+            self._clock.sleep(self.timeout)
             raise requests.ReadTimeout(f"{name} {path}: read timed out. (read timeout={self.timeout})")
         return done  # type: ignore[return-value]
 

@@ -24,6 +24,7 @@ from thrift.transport.TTransport import TTransportException
 
 from tests.support.edge import Call, Fault, Killed, Watch, quiet
 from tests.support.hdfs import MemoryHdfs, Node
+from upbit_elt.clock import Clock
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
@@ -88,14 +89,14 @@ class MemoryHive:
                 (rf"SHOW PARTITIONS {NAME}(?: {PARTITION})?\s*$", self._show_partitions),
                 (rf"DESCRIBE FORMATTED {NAME}(?: {PARTITION})?\s*$", self._describe),
                 (r"DROP DATABASE IF EXISTS (\w+) CASCADE\s*$", self._drop_database),
-                (r"DROP TABLE( IF EXISTS)? (\S+)\s*$", self._drop),
+                (r"DROP TABLE (?:IF EXISTS )?(\S+)\s*$", self._drop),
                 (r"(SELECT .*)", self._select),
             )
         ]
 
-    def client(self, settings: Settings, watch: Watch = quiet) -> Hive:
-        """What one process sees; `watch` says what comes of each of its calls."""
-        return _MemoryClient(self, settings, watch)
+    def client(self, settings: Settings, watch: Watch = quiet, clock: Clock | None = None) -> Hive:
+        """What one process with this clock sees; `watch` says what comes of each of its calls."""
+        return _MemoryClient(self, settings, watch, clock or self.hdfs.clock)
 
     def run(self, sql: str) -> list[Row]:
         """Rows of one statement. Raises OperationalError when Hive would refuse it."""
@@ -109,6 +110,11 @@ class MemoryHive:
     def point(self, name: str, dt: str | None = None) -> str:
         """Folder at which a table (`database.name`), or its partition, points."""
         return urlsplit(self._place(name, dt).uri).path
+
+    def rows(self, name: str) -> pa.Table:
+        """All that a SELECT of everything from a table (`database.name`) gives."""
+        with self.lock:
+            return self._rows(name, [])
 
     def _now(self) -> int:
         return int(self.hdfs.clock.now().timestamp())
@@ -195,10 +201,8 @@ class MemoryHive:
         self.databases.pop(database, None)
         return []
 
-    def _drop(self, if_exists: str | None, name: str) -> list[Row]:
+    def _drop(self, name: str) -> list[Row]:
         database, _, table = name.partition(".")
-        if not if_exists:
-            self._find(name)
         self.databases.get(database, {}).pop(table, None)
         return []
 
@@ -268,25 +272,25 @@ class MemoryHive:
 class _MemoryClient(Hive):
     """Hive over connections to a server in memory."""
 
-    def __init__(self, server: MemoryHive, settings: Settings, watch: Watch) -> None:
+    def __init__(self, server: MemoryHive, settings: Settings, watch: Watch, clock: Clock) -> None:
         super().__init__("memory", 10000, settings.hive_user, "unchecked", settings.hive_timeout)
-        self._server, self.watch, self._patience = server, watch, settings.hive_timeout
+        self._server, self._watch, self._clock, self._patience = server, watch, clock, settings.hive_timeout
 
     def _transport(self) -> Any:
-        return _Connection(self._server, lambda: self.watch, self._patience)
+        return _Connection(self._server, self._watch, self._clock, self._patience)
 
     def _connect(self, transport: Any) -> Any:
         try:
             return transport.open()
-        except (TTransportException, OSError) as error:
+        except (TTransportException, OSError, exc.OperationalError) as error:
             raise self._unavailable(error) from error
 
 
 class _Connection:
     """As PyHive's: a session, and the cursor in it."""
 
-    def __init__(self, server: MemoryHive, watch: Callable[[], Watch], patience: float) -> None:
-        self._server, self._watch, self._patience = server, watch, patience
+    def __init__(self, server: MemoryHive, watch: Watch, clock: Clock, patience: float) -> None:
+        self._server, self._watch, self._clock, self._patience = server, watch, clock, patience
         self._found: list[Row] = []
 
     def open(self) -> _Connection:
@@ -300,9 +304,12 @@ class _Connection:
         sql = sql % HiveParamEscaper().escape_args(parameters) if parameters else sql
         words = sql.split(maxsplit=2)
         self._server.statements[" ".join(words[:2])] += 1
+        self._has_rows = words[0] in ("SELECT", "SHOW", "DESCRIBE")
         self._found = self._call(Call("hive", words[0], sql), lambda: self._server.run(sql))
 
     def fetchall(self) -> list[Row]:
+        if not self._has_rows:
+            raise exc.ProgrammingError("No result set")
         return self._found
 
     def close(self) -> None:
@@ -313,7 +320,7 @@ class _Connection:
         return []
 
     def _call(self, call: Call, work: Callable[[], list[Row]]) -> list[Row]:
-        fault = self._watch()(call)
+        fault = self._watch(call)
         if fault in (Fault.DIES_BEFORE, Fault.DIES_HALFWAY):
             raise Killed
         if fault is Fault.NEVER_ARRIVES or self._server.down:
@@ -321,12 +328,12 @@ class _Connection:
         if fault is Fault.REFUSED:
             raise exc.OperationalError("FAILED: Execution Error, return code 40000: MetaException")
         if fault is Fault.SLOW:
-            self._server.hdfs.clock.sleep(self._patience - 1)
+            self._clock.sleep(self._patience - 1)
         found = work()
         if fault is Fault.DIES_AFTER:
             raise Killed
         if fault in (Fault.ANSWER_LOST, Fault.CUT):
-            self._server.hdfs.clock.sleep(self._patience)
+            self._clock.sleep(self._patience)
             raise TTransportException(message="read timed out")
         return found
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_elt.candle import kst_day, parse_wire
-from upbit_elt.clock import SystemClock
+from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
 from upbit_elt.lake import layout, ledger
@@ -28,10 +28,11 @@ ORIGINS = "origins"
 MOST_FILES = 30
 
 
-def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table) -> str | None:
+def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Clock | None = None) -> str | None:
     """Store the forecasts of one origin in the folder of its KST day, and show that day in Hive.
 
-    Returns the file's name, or None if forecasts of this origin were stored before: those stay.
+    Returns the file's name, or None if forecasts of this origin were stored before: those stay. `clock` is the
+    lease's; without it that is the machine's.
 
     Raises:
         LakeConflict: the origin's day is complete and takes no more forecasts.
@@ -40,7 +41,7 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table) -> str | 
     """
     origin = parse_wire(_origin(table))
     day, name = kst_day(origin), f"{layout.stamp(origin)}.parquet"
-    with lease(lake, layout.day_folder(lake.root, "forecast", day), SystemClock()) as held:
+    with lease(lake, layout.day_folder(lake.root, "forecast", day), clock or SystemClock()) as held:
         generation = ledger.current(lake, "forecast", day)
         written = not (generation and _holds(lake, generation, day, layout.stamp(origin)))
         if written:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal
 
 Kind = Literal["candle", "forecast", "reconciliation"]
@@ -108,6 +109,7 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(STAMP)
 
 
+@lru_cache(maxsize=1 << 14)  # a footer says the same minutes hundreds of times
 def parse_stamp(text: str) -> datetime:
     """UTC minute of a file name's stamp. Raises ValueError on any other form."""
     return datetime.strptime(text, STAMP).replace(tzinfo=UTC)

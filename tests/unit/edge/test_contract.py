@@ -17,6 +17,6 @@ from upbit_elt.settings import Settings
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_the_fakes_keep_the_contract(check: Callable[[Edge], None], tmp_path: Path) -> None:
-    here = own_settings(Settings(dataset="replica", state_dir=tmp_path))
+    here = own_settings(Settings(base_url="http://exchange", dataset="replica", state_dir=tmp_path))
     hdfs = MemoryHdfs(ManualClock(utc(3)))
     check(Edge(Lake(hdfs.client()), MemoryHive(hdfs).client(here), here, "/contract"))
