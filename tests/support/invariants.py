@@ -154,7 +154,7 @@ def _forecasts(world: World) -> Iterator[str]:
     if unasked := stored.keys() - asked:
         yield f"forecasts of origins that nobody made: {sorted(unasked)[:3]}"
     for origin, rows in stored.items():
-        table = forecast_of(datetime.fromisoformat(origin + "+00:00"), world.settings)
+        table = forecast_of(datetime.fromisoformat(origin + "+00:00"), world.exchange.markets)
         columns = (table.column(c).to_pylist() for c in ("market", "horizon", "q50"))
         if sorted(rows) != sorted(zip(*columns, strict=True)):
             yield f"the forecasts of {origin} are not those that were stored first"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -229,13 +229,15 @@ class Process:
         newest = ledger.newest(self.lake)
         if newest:
             self.world.forecasts.add(newest.end)
-            store.store(self.lake, self.hive, self.settings, forecast_of(newest.end, self.settings), self.clock)
+            store.store(
+                self.lake, self.hive, self.settings, forecast_of(newest.end, self.world.exchange.markets), self.clock
+            )
 
 
 Job = Callable[[Process], object]
 
 
-def forecast_of(origin: datetime, settings: Settings) -> Any:
+def forecast_of(origin: datetime, markets: Iterable[str]) -> Any:
     """The forecasts that are stored of an origin: a plain function of it."""
     number = float(int(origin.timestamp()) // 60 % 1000)
     rows = [
@@ -247,7 +249,7 @@ def forecast_of(origin: datetime, settings: Settings) -> Any:
             "target": wire(origin + horizon * MINUTE),
             "model_version": "m",
         }
-        for market in MARKETS
+        for market in markets
         for horizon in HORIZONS
     ]
     return pa.Table.from_pylist(rows, schema=FORECAST_SCHEMA)
