@@ -14,7 +14,7 @@ from tests.support.calls import try_every_call
 from tests.support.scenes import SCENES, old_files
 from tests.support.simulation import Process, determined
 
-THIN = int(os.environ.get("UPBIT_SIM_THIN", "9"))
+THIN = int(os.environ.get("UPBIT_SIM_THIN", "12"))
 
 
 @pytest.mark.parametrize("scene", SCENES)

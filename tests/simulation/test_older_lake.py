@@ -80,5 +80,5 @@ def test_it_goes_on_and_everything_comes_right(world: World) -> None:
 
 def test_it_stays_right_whenever_the_first_run_of_the_new_release_dies(world: World) -> None:
     with determined(1):
-        found = try_every_call(world.at(world.clock.now() + timedelta(minutes=20)), lambda process: process.live(), 9)
+        found = try_every_call(world.at(world.clock.now() + timedelta(minutes=20)), lambda process: process.live(), 24)
     assert not found.broken, "\n".join(found.broken[:3])

@@ -17,7 +17,7 @@ from tests.support.interleaving import alone, run_both
 from tests.support.invariants import assert_right
 from tests.support.simulation import Job, Process, World, determined
 
-THIN = int(os.environ.get("UPBIT_SIM_THIN", "9"))
+THIN = int(os.environ.get("UPBIT_SIM_THIN", "24"))
 DEPTH = int(os.environ.get("UPBIT_SIM_DEPTH", "1"))
 SUSPENDED = 200.0
 
