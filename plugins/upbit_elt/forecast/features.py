@@ -88,7 +88,8 @@ def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
 def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
     """What followed each sample: log returns and base volumes over each horizon, both (N, horizons).
 
-    NaN where the horizon passes the panel's end, or reaches over minutes in which no market traded.
+    NaN where the horizon passes the panel's end, or reaches over minutes in which no market traded or which are holes
+    of the market.
     """
     steps = np.array(HORIZONS)
     ends = of.row[:, None] + steps
@@ -100,17 +101,24 @@ def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
     volumes = np.empty_like(returns)
     for market in np.unique(of.market):
         pick, total = of.market == market, np.cumsum(panel.volume[:, market], dtype=np.float64)
+        lost = np.cumsum(panel.missing[:, market])
+        good[pick] &= lost[ends[pick]] - lost[of.row[pick]][:, None] <= steps // 10
         volumes[pick] = total[ends[pick]] - total[of.row[pick]][:, None]
     return np.where(good, returns, np.nan), np.where(good, volumes, np.nan)
 
 
 def learnable(panel: Panel, of: Batch) -> Bools:
-    """Which samples have a warm-up of known, covered minutes behind them. Shape (N,)."""
+    """Which samples have a warm-up of known, covered minutes behind them, and are of no hole. Shape (N,)."""
     dark = np.concatenate([[0], np.cumsum(~panel.covered)])
     begin = np.maximum(of.row + 1 - WARMUP, 0)
     calm = dark[of.row + 1] - dark[begin] <= WARMUP // 10
     known = of.row + 1 - panel.first[of.market] >= WARMUP
     both: Bools = np.logical_and(known, calm)
+    for market in np.flatnonzero(panel.missing.any(axis=0)):
+        pick = of.market == market
+        lost = np.concatenate([[0], np.cumsum(panel.missing[:, market])])
+        few = lost[of.row[pick] + 1] - lost[begin[pick]] <= WARMUP // 10
+        both[pick] &= few & ~panel.missing[of.row[pick], market]
     return both
 
 

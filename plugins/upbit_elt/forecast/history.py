@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 from upbit_elt.candle import MINUTE, days_between, floor_minute
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.panel import COLUMNS, Panel, PanelBuilder
+from upbit_elt.lake.coverage import Coverage, merge
+from upbit_elt.lake.parquet import coverage_of
 from upbit_elt.lake.read import paths_of_span
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -18,7 +20,7 @@ from upbit_elt.warehouse.tables import locations
 
 
 def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, minutes: int) -> Panel:
-    """Panel of all markets over [end - minutes, end), UTC, of the days that Hive shows.
+    """Panel of all markets over [end - minutes, end), UTC, of the days that Hive shows, with their holes.
 
     Files are taken one at a time, so that memory holds the panel and one file.
 
@@ -31,13 +33,22 @@ def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, min
     builder = PanelBuilder(end=end, minutes=minutes)
     for day in days_between(start, end):
         if day in folders:
-            for path in paths_of_span(lake, folders[day], start, end):
-                builder.add(_read(lake, path))
+            parts = [_add(builder, lake, path) for path in paths_of_span(lake, folders[day], start, end)]
+            # What a later file knows of another's hole is none any more.
+            for hole in merge(parts, "").holes() if any(part.holes() for part in parts) else ():
+                builder.add_hole(hole.market, hole)
     return builder.build()
 
 
-def _read(lake: Lake, path: str) -> pa.Table:
+def _add(builder: PanelBuilder, lake: Lake, path: str) -> Coverage:
+    """Take over a file's candles; gives its coverage."""
+    data = lake.read(path)
+    builder.add(_decoded(data, path))
+    return coverage_of(data, path)
+
+
+def _decoded(data: bytes, path: str) -> pa.Table:
     try:
-        return pq.read_table(pa.BufferReader(lake.read(path)), columns=list(COLUMNS))
+        return pq.read_table(pa.BufferReader(data), columns=list(COLUMNS))
     except pa.ArrowException as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of candles: {error}") from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_elt.candle import MINUTE, floor_minute
+from upbit_elt.intervals import Bounded
 
 Floats = npt.NDArray[np.floating]
 Bools = npt.NDArray[np.bool_]
@@ -29,7 +31,7 @@ class Panel:
 
     A minute without a trade carries the last price forward (high = low = close) with zero volume. Before a
     market's first price in the window its prices are NaN and its volume is zero. `high` and `low` are float32:
-    they serve as ratios only.
+    they serve as ratios only. `missing` minutes are holes: what was carried over them is no price of theirs.
     """
 
     markets: tuple[str, ...]
@@ -39,6 +41,7 @@ class Panel:
     low: Floats
     volume: Floats
     traded: Bools
+    missing: Bools
 
     @classmethod
     def from_table(cls, table: pa.Table, *, end: datetime, minutes: int) -> Panel:
@@ -86,11 +89,11 @@ class Panel:
         pick = [number for number, name in enumerate(self.markets) if name in markets]
         names = tuple(self.markets[number] for number in pick)
         close, high, low, volume = (field[:, pick] for field in (self.close, self.high, self.low, self.volume))
-        return Panel(names, self.end, close, high, low, volume, self.traded[:, pick])
+        return Panel(names, self.end, close, high, low, volume, self.traded[:, pick], self.missing[:, pick])
 
     def _cut(self, part: slice, end: datetime) -> Panel:
         close, high, low, volume = (field[part] for field in (self.close, self.high, self.low, self.volume))
-        return Panel(self.markets, end, close, high, low, volume, self.traded[part])
+        return Panel(self.markets, end, close, high, low, volume, self.traded[part], self.missing[part])
 
 
 class PanelBuilder:
@@ -100,11 +103,16 @@ class PanelBuilder:
         self._end = floor_minute(end)
         self._minutes = minutes
         self._rows: dict[str, dict[str, Floats]] = {field: {} for field in KINDS}
+        self._holes: dict[str, list[Bounded]] = defaultdict(list)
 
     def add(self, table: pa.Table) -> None:
         """Take over the rows inside of the window; a key seen before is overwritten."""
         for batch in table.select(COLUMNS).to_batches(max_chunksize=1 << 18):
             self._add(batch)
+
+    def add_hole(self, market: str, span: Bounded) -> None:
+        """Minutes of a market that are not known; a candle of such a minute counts all the same."""
+        self._holes[market].append(span)
 
     def _add(self, batch: pa.RecordBatch) -> None:
         seconds = pc.cast(pc.cast(batch.column(1), pa.timestamp("s")), pa.int64()).to_numpy(zero_copy_only=False)
@@ -137,7 +145,18 @@ class PanelBuilder:
         for price in (high, low):
             np.copyto(price, close, where=~traded, casting="same_kind")
         volume[~traded] = 0.0
-        return Panel(names, self._end, close.T, high.T, low.T, volume.T, traded.T)
+        return Panel(names, self._end, close.T, high.T, low.T, volume.T, traded.T, self._missing(names, traded).T)
+
+    def _missing(self, names: Sequence[str], traded: Bools) -> Bools:
+        holes, self._holes = self._holes, defaultdict(list)
+        if not holes.keys() & set(names):
+            return np.broadcast_to(np.False_, traded.shape)  # takes no memory
+        start, missing = self._end - self._minutes * MINUTE, np.zeros(traded.shape, dtype=np.bool_)
+        for row, name in enumerate(names):
+            for span in holes.get(name, ()):
+                first, last = ((moment - start) // MINUTE for moment in (span.start, span.end))
+                missing[row, max(first, 0) : max(last, 0)] = True
+        return missing & ~traded
 
     def _stack(self, field: str, names: tuple[str, ...]) -> Floats:
         """Moves one field out of the builder, so that no more than one field is held twice."""

@@ -15,6 +15,7 @@ from upbit_elt.forecast.history import load_panel
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Floats, Panel
 from upbit_elt.forecast.train import TrainedModel, train
+from upbit_elt.lake.freshness import Freshness
 from upbit_elt.lake.ledger import newest
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -25,7 +26,7 @@ LEAST_ORIGINS = 60
 
 
 def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Train on the newest TRAIN_DAYS days in the lake, store the model, promote it if it deserves that.
+    """Train on the newest TRAIN_DAYS days that the lake knows, store the model, promote it if it deserves that.
 
     Returns the card, with `promoted`, `reason` and `provisional`.
 
@@ -35,7 +36,8 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
     coverage = newest(lake)
     if coverage is None:
         raise NotEnoughHistory("the lake holds no candles yet; let the DAG min_candle run first")
-    panel = load_panel(lake, hive, settings, end=coverage.end, minutes=TRAIN_DAYS * 1440)
+    known_until = Freshness.of(coverage).covered_until
+    panel = load_panel(lake, hive, settings, end=known_until, minutes=TRAIN_DAYS * 1440)
     trained = train(panel, now=now)
     verdict = judge(trained, load_champion(lake) if champion_version(lake) else None, panel)
     save_model(lake, trained, verdict)

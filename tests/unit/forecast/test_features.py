@@ -10,8 +10,9 @@ import pytest
 from tests.unit.forecast.market import END, bounce, candle, panel_of
 from upbit_elt.candle import to_table, wire
 from upbit_elt.forecast import features
-from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.panel import Panel, PanelBuilder
 from upbit_elt.forecast.schema import HORIZONS
+from upbit_elt.intervals import Interval
 
 
 def column(batch: features.Batch, name: str) -> np.ndarray[tuple[int], np.dtype[np.floating]]:
@@ -55,6 +56,28 @@ def test_a_late_listing_is_sampled_from_its_first_price_and_learnt_from_after_a_
     assert batch.row.tolist() == [40, 60, 99, 60, 99]
     assert features.learnable(panel, batch).tolist() == [True, True, True, False, True]
     assert np.isfinite(batch.x).all()
+
+
+def test_nothing_is_learnt_from_a_price_that_was_carried_over_a_hole() -> None:
+    rows = [candle("KRW-BTC", END - timedelta(minutes=200 - i), 1000.0 + i % 7) for i in range(200)]
+    lost = [candle("KRW-ETH", END - timedelta(minutes=200 - i), 50.0 + i % 3) for i in range(200) if not 80 <= i < 100]
+    builder = PanelBuilder(end=END, minutes=200)
+    builder.add(to_table(rows + lost))
+    builder.add_hole("KRW-ETH", Interval(END - timedelta(minutes=120), END - timedelta(minutes=100)))
+    builder.add_hole("KRW-BTC", Interval(END - timedelta(minutes=120), END - timedelta(minutes=100)))
+    panel = builder.build()
+    assert panel.missing.sum(axis=0).tolist() == [0, 20], "a candle of such a minute counts all the same"
+    batch = features.batch(panel, np.array([70, 79, 90, 110, 130]))
+    told = dict(zip(zip(batch.market.tolist(), batch.row.tolist(), strict=True), range(len(batch)), strict=True))
+    learnable = features.learnable(panel, batch)
+    assert [bool(learnable[told[1, row]]) for row in (70, 79, 90, 110, 130)] == [True, True, False, False, True]
+    assert learnable[[told[0, row] for row in (70, 79, 90, 110, 130)]].all()
+    returns, volumes = features.outcomes(panel, batch)
+    longest = HORIZONS.index(60)
+    for part in (returns, volumes):
+        assert np.isnan(part[told[1, 79]]).all(), "every horizon ends in the hole, or reaches over all of it"
+        assert not np.isnan(part[told[0, 79]]).any()
+        assert not np.isnan(part[told[1, 110], : longest + 1]).any(), "the hole lies behind it"
 
 
 def test_a_jump_shows_in_the_returns_scaled_by_the_volatility_of_the_last_half_hour() -> None:

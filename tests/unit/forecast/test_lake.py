@@ -130,8 +130,10 @@ def test_bulk_history_follows_the_location_in_hive_over_midnight(
 ) -> None:
     last, first = (to_table([candle("KRW-BTC", END + i * MINUTE, 100.0 + i)]) for i in (-1, 0))
     put(lake, last, END - MINUTE, END, "/replica/candle/261124/live-1")
-    lake.files["/replica/candle/261124/day-1/candle.parquet"] = encode(last)
-    lake.files["/replica/candle/261125/live-1/" + window_name(END, END + MINUTE)] = encode(first)
+    lake.files["/replica/candle/261124/day-1/candle.parquet"] = encode(last, Coverage(END - MINUTE, END, "test"))
+    lake.files["/replica/candle/261125/live-1/" + window_name(END, END + MINUTE)] = encode(
+        first, Coverage(END, END + MINUTE, "test")
+    )
     ensure_day(hive, settings, "candle", "261124", "/replica/candle/261124/day-1")
     ensure_day(hive, settings, "candle", "261125", "/replica/candle/261125/live-1")
     del lake.files[f"/replica/candle/261124/live-1/{window_name(END - MINUTE, END)}"]

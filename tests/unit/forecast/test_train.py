@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -152,9 +153,7 @@ def test_a_past_origin_is_forecast_from_what_was_known_then(champion: Champion, 
 def test_a_market_without_a_price_gets_no_forecast(champion: Champion, reverting: Panel) -> None:
     unknown = reverting.close.copy()
     unknown[:, 2] = np.nan
-    panel = Panel(
-        reverting.markets, END, unknown, reverting.high, reverting.low, reverting.volume, reverting.traded.copy()
-    )
+    panel = replace(reverting, close=unknown, traded=reverting.traded.copy())
     panel.traded[:, 2] = False
     markets = set(predict(champion, panel, END).column("market").to_pylist())
     assert markets == set(reverting.markets) - {reverting.markets[2]}
