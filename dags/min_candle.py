@@ -42,11 +42,16 @@ def min_candle() -> None:
 
     @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=3))
     def roll(window: dict[str, Any]) -> list[str]:
-        """Show the window's days in Hive; keep `to_date` and `y_date`."""
+        """Show the window's days in Hive; keep `to_date` and `y_date`.
+
+        Fails, without a retry, when no request for candles was answered: its holes are published and named, but a green
+        run would say that there are new prices, and forecasts would be made from old ones. The next run is on time.
+        """
         from upbit_elt import airflow_glue, pipeline
 
         changed = pipeline.show(airflow_glue.deployment(), (published["day"] for published in window["files"]))
         airflow_glue.roll_variables(window)
+        airflow_glue.fail_with({"candles": window["outage"]} if window["outage"] else {})
         return changed
 
     roll(collect())  # type: ignore[arg-type] # Airflow resolves the XCom when the task runs

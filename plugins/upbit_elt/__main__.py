@@ -34,11 +34,16 @@ def main() -> None:
 
 @main.command()
 def collect() -> None:
-    """Bring the lake and Hive up to the last closed minute (what the DAG min_candle does)."""
+    """Bring the lake and Hive up to the last closed minute (what the DAG min_candle does).
+
+    Exit 1 when not one request for candles was answered.
+    """
     here = settings()
     window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     pipeline.show(here, [published.day for published in window.files])
     click.echo(str(window))
+    if window.outage:
+        raise click.ClickException(window.outage)
 
 
 @main.command()

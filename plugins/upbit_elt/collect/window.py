@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from upbit_elt.collect.requests import RequestBook
 from upbit_elt.errors import BadAnswer, Banned, ExchangeError, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, whole
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
@@ -40,7 +42,10 @@ WAIT, DAY_WAIT = timedelta(seconds=60), timedelta(seconds=20)
 
 @dataclass(frozen=True)
 class Collected:
-    """What a run brought: spans and counts, for XCom and logs. `files` are oldest day first."""
+    """What a run brought: spans and counts, for XCom and logs. `files` are oldest day first.
+
+    `outage` says in words why not one request for candles was answered; "" when one was, or none was due.
+    """
 
     start: datetime
     end: datetime
@@ -53,6 +58,7 @@ class Collected:
     refused: int
     new_fields: tuple[str, ...]
     files: tuple[Published, ...]
+    outage: str = ""
 
     def __str__(self) -> str:
         span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
@@ -129,6 +135,7 @@ class Collector:
             added=frozenset(name for answer in answers for name in answer.added),
             unknown=frozenset(answer.ask.market for answer in answers if answer.final),
             files=files,
+            outage=_outage([*answers, *heals]),
         )
 
     def _check_clock(self, end: datetime) -> None:
@@ -314,6 +321,7 @@ class _Round(NamedTuple):
     added: frozenset[str]
     unknown: frozenset[str]
     files: tuple[Published, ...]
+    outage: str
 
 
 def _silent(plan: Plan, known: Coverage | None) -> frozenset[str]:
@@ -322,6 +330,16 @@ def _silent(plan: Plan, known: Coverage | None) -> frozenset[str]:
         return frozenset()
     holes = {span.market for span in known.holes()}
     return frozenset(ask.market for ask in plan.asks if ask.start < known.end and ask.market in holes)
+
+
+def _outage(answers: Sequence[Answer]) -> str:
+    """Why not one request was answered, "" when one was; markets that fail by their own fault are no outage."""
+    failures = [answer.failure for answer in answers if answer.failure]
+    trouble = [failure for failure in failures if failure.reason.exchange_out or failure.reason is HoleReason.GARBLED]
+    if not trouble or len(failures) < len(answers):
+        return ""
+    reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(f.reason.value for f in failures).most_common())
+    return f"none of {len(answers)} requests for candles was answered ({reasons}: {trouble[0].detail})"
 
 
 def _summary(done: _Round, markets: int) -> Collected:
@@ -344,6 +362,7 @@ def _summary(done: _Round, markets: int) -> Collected:
         refused=done.refused,
         new_fields=added,
         files=done.files,
+        outage=done.outage,
     )
     log.info("%s", collected)
     return collected

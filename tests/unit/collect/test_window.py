@@ -50,6 +50,7 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     collected = world.collect(utc(3, 2, 5))
     assert seconds(world) < ASK_FOR + TIMEOUT
     assert collected.candles == 0
+    assert collected.outage.startswith(f"none of {collected.requested} requests for candles was answered (")
     asked = {span.market for span in world.newest.holes()}
     assert len(asked) == collected.requested > 2
     assert {span.reason for span in world.newest.holes()} <= {
@@ -57,7 +58,8 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     }  # fmt: skip
     assert all(world.newest.watermark[market] == utc(3) for market in asked)
     world.wire.spoil = FINE
-    assert world.collect(utc(3, 4, 5)).holes == ()
+    healed = world.collect(utc(3, 4, 5))
+    assert (healed.holes, healed.outage) == ((), "")
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 
@@ -65,7 +67,7 @@ def test_the_others_are_published_when_some_markets_hang(world: LiveWorld) -> No
     world.collect()
     bad = world.busiest(utc(3), utc(3, 2))
     world.wire.spoil = hanging(world, bad)
-    world.collect(utc(3, 2, 5))
+    assert world.collect(utc(3, 2, 5)).outage == ""
     assert {span.market for span in world.newest.holes()} == {bad}
     assert world.stored(FIRST, utc(4)) == [
         c for c in world.truth(FIRST, utc(3, 2)) if c.market != bad or c.start < utc(3)
