@@ -123,8 +123,8 @@ def _wrong_time(start: datetime, kst: datetime | None, unit: MinuteUnit, to: dat
 
 def _wrong_tick(raw: dict[str, Any], start: datetime, unit: MinuteUnit) -> str:
     tick = raw.get("timestamp")
-    if type(tick) is not int:  # the row's other fields decide; a missing one is told by its name
-        return ""
+    if type(tick) is not int:  # the time has no second witness
+        return f"timestamp is {shown(tick)}"
     since = tick - int(start.timestamp() * 1000)  # as integers: no timedelta holds what a number may say
     inside = 0 <= since < (unit * MINUTE + LATEST_TICK) / MILLISECOND
     return "" if inside else f"timestamp {shown(tick)} is not in the candle of {raw['candle_date_time_utc']}"

@@ -73,6 +73,15 @@ def test_an_odd_value_costs_its_own_minute(name: str, value: Any) -> None:
     assert len(refused.reason) < 500
 
 
+def test_a_time_without_a_second_witness_is_not_believed() -> None:
+    rows = [minute_row("KRW-A", utc(3, minute)) for minute in (4, 3, 2)]
+    rows[1] |= {"candle_date_time_utc": rows[0]["candle_date_time_utc"], "timestamp": None}
+    del rows[1]["candle_date_time_kst"]
+    page = judge(rows, "KRW-A", 1, TO)
+    assert [row.start for row in page.rows] == [utc(3, 4), utc(3, 2)]
+    assert [(row.start, row.end) for row in page.refused] == [(utc(3, 3), utc(3, 4))]
+
+
 def test_a_stray_row_of_long_ago_does_not_skip_what_lies_between() -> None:
     stray = minute_row("KRW-A", utc(3, 3) - timedelta(days=400))
     page = judge([minute_row("KRW-A", utc(3, 4)), stray, minute_row("KRW-A", utc(3, 2))], "KRW-A", 1, TO)
