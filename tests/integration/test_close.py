@@ -299,8 +299,8 @@ LIES: dict[str, Callable[[pa.Table], pa.Table]] = {
 def test_what_does_not_hold_what_its_sources_do_is_never_shown(world: World) -> None:
     whole_day(world)
     for name, lie in LIES.items():
-        waiting = close(world, LyingLake(world.lake, lie)).waiting
-        assert "rows were read back" in waiting[f"candle {DAY}"], name
+        troubles = close(world, LyingLake(world.lake, lie)).troubles
+        assert "rows were read back" in troubles[f"candle {DAY}"], name
         assert shown(world) != "day-1", name
     assert close(world).made
     assert_right(world, utc(15, 2))
