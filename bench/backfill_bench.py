@@ -50,6 +50,15 @@ def live_runs(variables: dict[str, str], stop: threading.Event, took: list[tuple
         took.append((start, (datetime.now(UTC) - start).total_seconds(), done.returncode == 0))
 
 
+def ended_within(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Wait for a process, so long at most; whether it has ended."""
+    try:
+        child.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def report(days: int, codes: Counter[int], requests: int, begun: float, ended: float, candles: int) -> None:
     """The figures of the exchange's side."""
     seconds = ended - begun
@@ -109,8 +118,7 @@ def main(days: int, markets: int, listed: int, live: bool) -> None:
         memory: list[tuple[int, int]] = []
         with subprocess.Popen([sys.executable, "-m", "upbit_elt", *arguments], env=variables) as child:
             watched = psutil.Process(child.pid)
-            while child.poll() is None:
-                time.sleep(2)
+            while not ended_within(child, 2):
                 if watched.is_running() and watched.status() != psutil.STATUS_ZOMBIE:
                     memory.append((len(ledger.days(lake, "candle")), watched.memory_info().rss >> 20))
         ended = time.monotonic()

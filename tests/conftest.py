@@ -96,7 +96,8 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterator[Stack]:
     """Everything, started by `./run --exchange replica`; stopped at the end of the run."""
     folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("stack")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
-    running = Stack(folders | {variable(name): str(port) for name, port in free_ports().items()})
+    little = {"UPBIT_ELT_HISTORY_DAYS": "1"}  # a week of 289 markets takes the machine an hour
+    running = Stack(folders | little | {variable(name): str(port) for name, port in free_ports().items()})
     try:
         running.start()
         yield running

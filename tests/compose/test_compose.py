@@ -1,4 +1,4 @@
-"""The deployment's life, in order: it starts, works, survives, moves and grows."""
+"""One life of the deployment, in order: it starts, works, survives, moves and grows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 
 from tests.compose.conftest import Note
 from tests.support.compose import Deployment
-from tests.support.stack import wait_for
+from tests.support.stack import wait_for as wait_often
 from upbit_elt.errors import LoginRefused
 
 RUN = 420  # seconds in which a scheduled run has surely come and gone
+# Each look costs the deployment something, and nothing here comes within seconds.
+wait_for = partial(wait_often, every=3)
 ONE_SHOT = ("preflight", "hdfs-init", "airflow-init")
 pytestmark = pytest.mark.timeout(1800)
 
@@ -123,17 +126,6 @@ def test_every_main_process_is_killed_and_all_goes_on(deployment: Deployment, no
     verified(deployment)
 
 
-def test_down_and_up_keep_the_data(deployment: Deployment, note: Note) -> None:
-    candles, forecasts = deployment.count("candle"), deployment.count("forecast")
-    deployment.compose("down", "--timeout", "20")
-    assert not deployment.containers()
-    began = time.monotonic()
-    deployment.compose("up", "--wait", "--detach")
-    note("up --wait with data (s)", round(time.monotonic() - began))
-    assert deployment.count("candle") >= candles > 0
-    assert deployment.count("forecast") >= forecasts > 0
-
-
 def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_path: Path, note: Note) -> None:
     runs = deployment.successes("min_candle")
     before = counts(deployment)
@@ -156,31 +148,34 @@ def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_
     verified(deployment)
 
 
-def test_three_datanodes_lose_one_and_nothing_is_missing(deployment: Deployment) -> None:
+def test_down_and_up_keep_the_data_in_a_larger_deployment(deployment: Deployment, note: Note) -> None:
+    """Stopped, and started again with three DataNodes and Airflow's Celery workers."""
+    before = counts(deployment)
+    deployment.compose("down", "--timeout", "20")
+    assert not deployment.containers()
+    deployment.choose("--executor", "celery")
     with deployment.env_file.open("a") as file:
         file.write("REPLICATION=3\n")
+    began = time.monotonic()
     deployment.compose("up", "--wait", "--detach", "--scale", "datanode=3")
+    note("up --wait with data, 3 DataNodes, Celery (s)", round(time.monotonic() - began))
+    after = counts(deployment)
+    assert all(after[table] >= before[table] > 0 for table in before)
+
+
+def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Deployment) -> None:
     wait_for(lambda: every_block_has_copies(deployment, 3), RUN)
-    before = deployment.successes("min_candle")
     datanodes = [name for name in deployment.containers() if "datanode" in name]
     assert len(datanodes) == 3
     lost = datanodes[0]
-    deployment.run("docker", "kill", lost)
-    wait_for(lambda: set(deployment.successes("min_candle")) - set(before), RUN)
-    verified(deployment)
-    deployment.run("docker", "start", lost)
-
-
-def test_celery_workers_run_the_dags(deployment: Deployment, note: Note) -> None:
-    deployment.choose("--executor", "celery")
     before = deployment.successes("min_candle")
-    began = time.monotonic()
-    deployment.compose("up", "--wait", "--detach", "--scale", "datanode=3")
-    note("change to Celery: up --wait (s)", round(time.monotonic() - began))
-    (new, *_) = wait_for(lambda: sorted(set(deployment.successes("min_candle")) - set(before)), RUN)
+    deployment.run("docker", "kill", lost)
+    new = wait_for(lambda: sorted(set(deployment.successes("min_candle")) - set(before)), RUN)[-1]
     tasks = deployment.airflow(f"/dags/min_candle/dagRuns/{new}/taskInstances")["task_instances"]
     workers = {c["Config"]["Hostname"] for name, c in deployment.containers().items() if "airflow-worker" in name}
     assert {task["hostname"] for task in tasks} <= workers
+    verified(deployment)
+    deployment.run("docker", "start", lost)
 
 
 def counts(deployment: Deployment) -> dict[str, int]:

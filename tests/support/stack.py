@@ -89,9 +89,9 @@ class Stack:
         return session
 
 
-def wait_for(condition: Callable[[], T], seconds: float) -> T:
-    """The first true value of `condition`, asked once a second for at most `seconds`."""
-    poll = retry(retry=retry_if_result(lambda value: not value), wait=wait_fixed(1), stop=stop_after_delay(seconds))
+def wait_for(condition: Callable[[], T], seconds: float, every: float = 1) -> T:
+    """The first true value of `condition`, asked every so many seconds for at most `seconds`."""
+    poll = retry(retry=retry_if_result(lambda value: not value), wait=wait_fixed(every), stop=stop_after_delay(seconds))
     return poll(condition)()
 
 
