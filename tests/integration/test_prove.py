@@ -21,7 +21,7 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.quality.explain import explain
 from upbit_elt.quality.gaps import Ledger, ledger_of
 from upbit_elt.quality.prove import wanted
-from upbit_elt.quality.rechecks import LONGEST
+from upbit_elt.quality.rechecks import FIRST, LONGEST
 from upbit_elt.warehouse.tables import locations
 
 # 00:10 KST of the 25th: the 24th is over.
@@ -240,7 +240,8 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
     world.wire.spoil = spoil
     (judged,) = world.prove([DAY])
     assert (judged.verdict, judged.unjudged) == ("partial", 1)
-    assert wanted(world.lake, world.clock.now()) == [DAY]
+    assert wanted(world.lake, world.clock.now()) == [], "not by every run"
+    assert wanted(world.lake, world.clock.now() + FIRST) == [DAY]
     world.wire.spoil = lambda path, query: None
     before = len(world.wire.candle_requests())
     (judged,) = world.prove([DAY])
@@ -259,7 +260,7 @@ def test_a_run_that_is_cut_short_goes_on_where_it_was(world: World) -> None:
 
 
 def test_live_runs_go_first(world: World) -> None:
-    holder = {"token": "x", "until": "2026-11-24T15:40:00+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
+    holder = {"token": "x", "until": "2026-11-24T15:11:30+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
     world.lake.create(f"{world.lake.root}/candle/_lease", json.dumps(holder).encode())
     before = len(world.wire.candle_requests())
     assert world.prove([DAY], seconds=15) == []
