@@ -17,6 +17,8 @@ from upbit_elt.lake.coverage import Coverage, Span
 
 # The share of the listed markets that has to be accounted for up to a minute, for the lake as a whole to be.
 QUORUM = 0.9
+# Characters of the exchange's own words in a sentence.
+LONGEST = 150
 
 
 class MarketFreshness(NamedTuple):
@@ -122,7 +124,7 @@ class Freshness:
         minutes = int((now - stale[0].until).total_seconds()) // 60
         since = f"known only until {stale[0].until:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
         reasons = ", ".join(f"{why} {count}" for why, count in counts)
-        return f"{who} markets are stale, {since} ({reasons}{': ' + detail[:200] if detail else ''})"
+        return f"{who} markets are stale, {since} ({reasons}{': ' + detail[:LONGEST] if detail else ''})"
 
 
 def _state(market: str, newest: Coverage, last: Span | None) -> MarketFreshness:
