@@ -12,7 +12,7 @@ from flask_app.window import Window
 from upbit_elt.candle import MINUTE, day_end, kst_day, wire
 from upbit_elt.errors import UnknownMarket
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import days, partition
 
 MOST_DAYS = 64
@@ -50,26 +50,27 @@ def _from_hive(
     hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int
 ) -> list[tuple[Any, ...]]:
     found: list[tuple[Any, ...]] = []
-    for first, last in _batches(_days(hive, settings, start, end)):
-        found += hive.query(
-            f"SELECT {COLUMNS} FROM {settings.database}.candle "  # noqa: S608
-            "WHERE dt >= %(first)s AND dt <= %(last)s AND market = %(market)s "
-            "AND candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
-            {
-                "first": partition(first),
-                "last": partition(last),
-                "market": market,
-                "start": wire(start),
-                "end": wire(end),
-            },
-        )
-        if len(found) >= count:
-            break
+    with hive.session() as session:
+        for first, last in _batches(_days(session, settings, start, end)):
+            found += session.query(
+                f"SELECT {COLUMNS} FROM {settings.database}.candle "  # noqa: S608
+                "WHERE dt >= %(first)s AND dt <= %(last)s AND market = %(market)s "
+                "AND candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
+                {
+                    "first": partition(first),
+                    "last": partition(last),
+                    "market": market,
+                    "start": wire(start),
+                    "end": wire(end),
+                },
+            )
+            if len(found) >= count:
+                break
     # The wire string sorts as the time does; sorted here, Hive needs no engine for the query.
     return sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
 
 
-def _days(hive: Hive, settings: Settings, start: datetime, end: datetime) -> list[str]:
+def _days(hive: Statements, settings: Settings, start: datetime, end: datetime) -> list[str]:
     """KST days in Hive that [start, end) touches, newest first."""
     newest = kst_day(end - MINUTE)
     return [day for day in reversed(days(hive, settings, "candle")) if day <= newest and day_end(day) > start]

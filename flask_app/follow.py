@@ -25,7 +25,7 @@ from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.generation import same_rows
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import locations
 
 # Runs re-read a few minutes before their window and may repair them.
@@ -80,19 +80,18 @@ class Follower:
         if coverage is None or (window is not None and window.coverage == coverage):
             return window
         recent = days_between(coverage.end - LENGTH, coverage.end)
-        folders = locations(self._hive, self._settings, "candle", recent)
-        if not self._is_shown(kst_day(coverage.end - MINUTE), folders):
-            # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
-            return window
-        since = None if window is None else self._changed_since(window, coverage, folders)
-        if window is None or since is None:
-            candles = load_candles(self._lake, folders, coverage.end - LENGTH, coverage.end)
-        else:
-            candles = self._extended(window.candles, since, coverage.end)
-        return Window(coverage, folders, candles)
+        with self._hive.session() as session:
+            folders = locations(session, self._settings, "candle", recent)
+            if not self._is_shown(kst_day(coverage.end - MINUTE), folders):
+                # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
+                return window
+            since = self._changed_since(window, coverage, folders) if window else None
+            if window and since:
+                return Window(coverage, folders, self._extended(session, window.candles, since, coverage.end))
+        return Window(coverage, folders, load_candles(self._lake, folders, coverage.end - LENGTH, coverage.end))
 
-    def _extended(self, candles: pa.Table, since: datetime, end: datetime) -> pa.Table:
-        rows = self._hive.query(
+    def _extended(self, session: Statements, candles: pa.Table, since: datetime, end: datetime) -> pa.Table:
+        rows = session.query(
             f"SELECT {COLUMNS} FROM {self._settings.database}.candle "  # noqa: S608
             "WHERE dt >= %(dt)s AND candle_date_time_utc >= %(since)s AND candle_date_time_utc < %(end)s",
             {"dt": partition_of(since), "since": wire(since), "end": wire(end)},

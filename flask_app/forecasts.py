@@ -15,7 +15,7 @@ from upbit_elt.candle import parse_wire, wire
 from upbit_elt.clock import Clock
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import days, partition
 
 # This service is the only one that stores forecasts; looking again is for what another process may have stored.
@@ -81,10 +81,14 @@ class Forecasts:
 
         The database must be there, as it is once candles were collected.
         """
-        if not self._hive.query(f"SHOW TABLES IN {self._settings.database} LIKE 'forecast'"):
+        with self._hive.session() as session:
+            return self._at(session, origin, market)
+
+    def _at(self, session: Statements, origin: datetime, market: str | None = None) -> Forecast | None:
+        if not session.query(f"SHOW TABLES IN {self._settings.database} LIKE 'forecast'"):
             return None
         only = "AND market = %(market)s" if market else ""
-        found = self._hive.query(
+        found = session.query(
             f"SELECT {_COLUMNS} FROM {self._table} WHERE dt = %(dt)s AND origin = %(origin)s {only}",  # noqa: S608
             {"dt": partition_of(origin), "origin": wire(origin), **({"market": market} if market else {})},
         )
@@ -95,9 +99,10 @@ class Forecasts:
         return f"{self._settings.database}.forecast"
 
     def _read_newest(self) -> Forecast | None:
-        for day in reversed(days(self._hive, self._settings, "forecast")):
-            sql = f"SELECT max(origin) FROM {self._table} WHERE dt = %(dt)s"  # noqa: S608
-            ((origin,),) = self._hive.query(sql, {"dt": partition(day)})
-            if origin:
-                return self.at(parse_wire(origin))
+        with self._hive.session() as session:
+            for day in reversed(days(session, self._settings, "forecast")):
+                sql = f"SELECT max(origin) FROM {self._table} WHERE dt = %(dt)s"  # noqa: S608
+                ((origin,),) = session.query(sql, {"dt": partition(day)})
+                if origin:
+                    return self._at(session, parse_wire(origin))
         return None

@@ -110,8 +110,13 @@ class Closer:
             return
         for published in made:
             log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
-            show_day(self._lake, self._hive, self._settings, kind, day)
+        if made:
+            self._show(kind, day)
         done.made += made
+
+    def _show(self, kind: Kind, day: str) -> bool:
+        with self._hive.session() as session:
+            return show_day(self._lake, session, self._settings, kind, day)
 
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
         """What closes a day of candles; None while it has to wait."""
@@ -143,7 +148,7 @@ class Closer:
 
     def _mend(self, kind: Kind, day: str, marks: Sequence[str], done: Closed, held: Lease) -> list[Published]:
         """Show what a writer left unshown that died before or after its rename; under the lease there is no other."""
-        if show_day(self._lake, self._hive, self._settings, kind, day):
+        if self._show(kind, day):
             log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
             done.mended.append(f"{kind} {day}")
         held.check()

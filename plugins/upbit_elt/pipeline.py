@@ -42,15 +42,18 @@ def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
 
 
 def show_in(hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str]) -> list[str]:
-    """As `show`, with sessions that are there already."""
+    """As `show`, with a lake and a Hive that are there already."""
     newest = ledger.days(lake, "candle")[-2:]
-    return [day for day in sorted({*wanted, *newest}) if show_day(lake, hive, settings, "candle", day)]
+    with hive.session() as session:
+        return [day for day in sorted({*wanted, *newest}) if show_day(lake, session, settings, "candle", day)]
 
 
 def has_candles(settings: Settings) -> bool:
     """Whether the lake holds a window and Hive shows it."""
-    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
-    return ledger.newest(lake) is not None and bool(days(hive, settings, "candle"))
+    if ledger.newest(Lake.from_settings(settings)) is None:
+        return False
+    with Hive.from_settings(settings).session() as session:
+        return bool(days(session, settings, "candle"))
 
 
 def train_model(settings: Settings) -> dict[str, Any]:

@@ -61,13 +61,14 @@ def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]
     mine = [one.day for one in judged if not one.trouble]
     pipeline.show_in(hive, lake, settings, mine)
     there = ledger.days(lake, "reconciliation")
-    shown = set(days(hive, settings, "reconciliation"))
-    looked_at = {*mine, *there[-RECENT:], *(day for day in there if day not in shown)}
-    places = locations(hive, settings, "reconciliation", looked_at)
     moved = []
-    for day in sorted(looked_at):
-        found = proofs.newest(lake, day)
-        if found and places.get(day) != found.folder:
-            ensure_partition(hive, settings, "reconciliation", day, found.folder)
-            moved.append(day)
+    with hive.session() as session:
+        shown = set(days(session, settings, "reconciliation"))
+        looked_at = {*mine, *there[-RECENT:], *(day for day in there if day not in shown)}
+        places = locations(session, settings, "reconciliation", looked_at)
+        for day in sorted(looked_at):
+            found = proofs.newest(lake, day)
+            if found and places.get(day) != found.folder:
+                ensure_partition(session, settings, "reconciliation", day, found.folder)
+                moved.append(day)
     return moved

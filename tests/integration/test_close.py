@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
+from tests.support.hooks import HookedSession
 from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import to_table
@@ -27,7 +29,7 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage, r
 from upbit_elt.lake.publish import MOST_FILES
 from upbit_elt.lake.shape import CANDLE
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import is_shown, locations
 
 # 23:50 KST of the 24th; the day ends at 15:00 UTC.
@@ -220,13 +222,14 @@ class MortalHive(Hive):
     def __init__(self, inner: Hive) -> None:
         self._inner = inner
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        return self._inner.query(sql, parameters)
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        def dies(_: str, statement: str) -> None:
+            if statement.startswith("ALTER TABLE") and "PARTITION" in statement and "SET LOCATION" in statement:
+                raise Killed
 
-    def execute(self, *statements: str) -> None:
-        if statements[0].startswith("ALTER TABLE") and "PARTITION" in statements[0]:
-            raise Killed
-        self._inner.execute(*statements)
+        with self._inner.session() as inner:
+            yield HookedSession(inner, dies)
 
 
 DEATHS = [

@@ -116,3 +116,11 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(here: Setti
     hasty = Hive.from_settings(here.model_copy(update={"hive_timeout": 2.0}))
     with pytest.raises(WarehouseUnavailable, match="timeout 2 s"):
         hasty.query("SELECT reflect('java.lang.Thread', 'sleep', 3000L)")
+
+
+def test_a_session_takes_several_statements_and_goes_on_after_one_that_is_refused(here: Settings) -> None:
+    with Hive.from_settings(here).session() as session:
+        session.execute("SET hive.query.name=mine")
+        with pytest.raises(QueryFailed, match="Table not found"):
+            session.query("SELECT * FROM nowhere")
+        assert session.query("SET hive.query.name") == [("hive.query.name=mine",)], "it is the same session still"

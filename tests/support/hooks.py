@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 
 Hook = Callable[[str, str], None]
 
@@ -43,15 +45,30 @@ class HookedLake(Lake):
         yield data[len(data) // 2 :]
 
 
-class HookedHive(Hive):
-    """`hook("execute", statement)` is called before each statement that changes something."""
+class HookedSession:
+    """A session that tells `hook("execute", statement)` before each statement that changes something."""
 
-    hook: Hook = staticmethod(quiet)
+    def __init__(self, inner: Statements, hook: Hook) -> None:
+        self._inner, self._hook = inner, hook
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return self._inner.query(sql, parameters)
 
     def execute(self, *statements: str) -> None:
         for statement in statements:
-            self.hook("execute", statement)
-            super().execute(statement)
+            self._hook("execute", statement)
+            self._inner.execute(statement)
+
+
+class HookedHive(Hive):
+    """Its sessions tell `hook`."""
+
+    hook: Hook = staticmethod(quiet)
+
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        with super().session() as inner:
+            yield HookedSession(inner, self.hook)
 
 
 def hooked(settings: Settings, hook: Hook) -> tuple[HookedLake, HookedHive]:

@@ -29,7 +29,8 @@ def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, min
     """
     end = floor_minute(end)
     start = end - minutes * MINUTE
-    folders = locations(hive, settings, "candle", days_between(start, end))
+    with hive.session() as session:
+        folders = locations(session, settings, "candle", days_between(start, end))
     builder = PanelBuilder(end=end, minutes=minutes)
     for day in days_between(start, end):
         if day in folders:

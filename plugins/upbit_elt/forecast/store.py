@@ -52,7 +52,8 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
             held.check()
             lake.publish(f"{folder}/{name}", encode(table))
     # Also for an origin that was there: the run that wrote it may have died before this line.
-    show_day(lake, hive, settings, "forecast", day)
+    with hive.session() as session:
+        show_day(lake, session, settings, "forecast", day)
     return name if written else None
 
 

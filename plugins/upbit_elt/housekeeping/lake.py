@@ -45,11 +45,15 @@ def clean_lake(settings: Settings, now: datetime) -> list[str]:
 
 def _old_generations(lake: Lake, hive: Hive, settings: Settings, before: datetime) -> Iterator[str]:
     """Generations whose successor both tables of the day have shown since `before` (UTC)."""
-    for kind in get_args(Kind):
-        for day in ledger.days(lake, kind):
-            if len(ledger.generations(lake, kind, day)) < 2:
-                continue  # most days; Hive need not be asked
-            shown = pointers(hive, settings, kind, day)
+    # Most days have one; Hive need not be asked about those.
+    several = [(k, day) for k in get_args(Kind) for day in ledger.days(lake, k) if _has_several(lake, k, day)]
+    with hive.session() as session:
+        for kind, day in several:
+            shown = pointers(session, settings, kind, day)
             if all(pointer.since < before for pointer in shown):
                 found = leftovers.superseded(lake, kind, day, [pointer.location for pointer in shown])
                 yield from (generation.path for generation in found)
+
+
+def _has_several(lake: Lake, kind: Kind, day: str) -> bool:
+    return len(ledger.generations(lake, kind, day)) > 1

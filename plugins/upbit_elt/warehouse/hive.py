@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from struct import error as StructError
-from typing import Any
+from typing import Any, Protocol
 
 from pyhive import exc, hive
 from thrift.Thrift import TException
@@ -31,8 +31,52 @@ _SPOILT = (
 _AWAY = (TException, OSError, *_SPOILT)
 
 
+class Statements(Protocol):
+    """Whatever runs statements: a Session, or Hive itself with a session for each call."""
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
+
+    def execute(self, *statements: str) -> None:
+        """Run statements that return nothing, in order."""
+
+
+class Session:
+    """An open session of HiveServer2: one connection and one login for any number of statements, one at a time.
+
+    Every method raises WarehouseUnavailable when no answer comes within the timeout: the session is of no use any
+    more then. QueryFailed when Hive refuses a statement: the session goes on.
+    """
+
+    def __init__(self, cursor: Any, unavailable: Callable[[Exception], WarehouseUnavailable]) -> None:
+        self._cursor, self._unavailable = cursor, unavailable
+        self.lost = False
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
+        with self._errors():
+            self._cursor.execute(sql, parameters)
+            return list(self._cursor.fetchall())
+
+    def execute(self, *statements: str) -> None:
+        """Run statements that return nothing, in order."""
+        for sql in statements:
+            with self._errors():
+                self._cursor.execute(sql)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.OperationalError as error:
+            raise QueryFailed(_words(error)) from error
+        except _AWAY as error:
+            self.lost = True
+            raise self._unavailable(error) from error
+
+
 class Hive:
-    """HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM). Thread-safe: a connection a call.
+    """HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM). Thread-safe: a session a call.
 
     Every method raises WarehouseUnavailable when no answer comes within the timeout, LoginRefused when the password
     is wrong, and QueryFailed when Hive refuses a statement.
@@ -49,32 +93,29 @@ class Hive:
         password = settings.hive_password.get_secret_value()
         return cls(settings.hive_host, settings.hive_port, settings.hive_user, password, settings.hive_timeout)
 
-    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
-        with self._cursor() as cursor:
-            cursor.execute(sql, parameters)
-            return list(cursor.fetchall())
-
-    def execute(self, *statements: str) -> None:
-        """Run statements that return nothing, in order, on one connection."""
-        with self._cursor() as cursor:
-            for sql in statements:
-                cursor.execute(sql)
-
     @contextmanager
-    def _cursor(self) -> Iterator[Any]:
+    def session(self) -> Iterator[Statements]:
+        """A session for the block. Opening one costs more than a statement: whoever has several takes one."""
         with closing(self._transport()) as transport:
             connection = self._connect(transport)
+            session = Session(connection.cursor(arraysize=10_000), self._unavailable)
             try:
-                yield connection.cursor(arraysize=10_000)
-            except exc.OperationalError as error:
-                self._end_session(connection)
-                raise QueryFailed(_words(error)) from error
-            except _AWAY as error:
-                # No goodbye: what is read next on this socket would be the late answer to this very statement.
-                # The server ends the session itself once the socket is closed.
-                raise self._unavailable(error) from error
-            self._end_session(connection)
+                yield session
+            finally:
+                # After a lost answer no goodbye: what is read next on this socket would be the late answer to that
+                # very statement. The server ends the session itself once the socket is closed.
+                if not session.lost:
+                    self._end_session(connection)
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of a SELECT or SHOW, in a session of its own; see Session.query."""
+        with self.session() as session:
+            return session.query(sql, parameters)
+
+    def execute(self, *statements: str) -> None:
+        """Run statements that return nothing, in order, in a session of their own."""
+        with self.session() as session:
+            session.execute(*statements)
 
     def _transport(self) -> Any:
         socket = TSocket(self.host, self.port)

@@ -6,11 +6,11 @@ from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Statements
 from upbit_elt.warehouse.tables import ensure_day, is_shown
 
 
-def show_day(lake: Lake, hive: Hive, settings: Settings, kind: Kind, day: str) -> bool:
+def show_day(lake: Lake, hive: Statements, settings: Settings, kind: Kind, day: str) -> bool:
     """Point both tables of a KST day at its current generation; True when that changed anything.
 
     Of two that show at once the slower one looks again, so that none leaves Hive at an older generation.

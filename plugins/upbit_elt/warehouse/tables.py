@@ -1,6 +1,7 @@
 """The tables of a day: `candle_yyMMdd`, and the day's partition of `candle` over the same folder.
 
-Both always point at the same leaf folder, the day's current generation; every call checks that and mends it.
+Both always point at the same leaf folder, the day's current generation; every call checks that and mends it. Each
+call is several statements: whoever makes more than one gives them a session.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 from upbit_elt.lake.layout import Kind, kind_folder
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Statements
 
 DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
 
@@ -39,7 +40,7 @@ def partition(day: str) -> str:
     return datetime.strptime(day, "%y%m%d").strftime("%Y-%m-%d")
 
 
-def ensure_day(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> None:
+def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> None:
     """Make daily table and partition where they are missing, and point both at `location` (a leaf folder).
 
     Moving is one metastore operation each; a run that died between the two is mended by the next.
@@ -51,34 +52,33 @@ def ensure_day(hive: Hive, settings: Settings, kind: Kind, day: str, location: s
         _point(hive, target, uri)
 
 
-def ensure_partition(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> None:
+def ensure_partition(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> None:
     """Make the table over all days and the day's partition, and point it at `location`: a kind without daily tables."""
     uri = f"{settings.hdfs_uri}{location}"
     hive.execute(*_partition_made(settings, kind, day, uri))
     _point(hive, _partition_of(settings, kind, day), uri)
 
 
-def days(hive: Hive, settings: Settings, kind: Kind) -> list[str]:
+def days(hive: Statements, settings: Settings, kind: Kind) -> list[str]:
     """KST days `yyMMdd` that the table over all days shows, oldest first; [] before the first."""
-    if not hive.query(f"SHOW DATABASES LIKE '{settings.database}'"):
-        return []
-    if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{kind}'"):
+    if not _is_there(hive, settings, kind):
         return []
     rows = hive.query(f"SHOW PARTITIONS {settings.database}.{kind}")
     return sorted(datetime.strptime(name, "dt=%Y-%m-%d").strftime("%y%m%d") for (name,) in rows)
 
 
-def locations(hive: Hive, settings: Settings, kind: Kind, wanted: Iterable[str]) -> dict[str, str]:
+def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable[str]) -> dict[str, str]:
     """HDFS folder (no scheme, no host) of those of the wanted KST days `yyMMdd` that Hive shows.
 
-    Each day costs a question to the metastore.
+    Each day costs two statements, however many days Hive has.
     """
-    shown = sorted(set(days(hive, settings, kind)).intersection(wanted))
-    whole = f"{settings.database}.{kind}"
-    return {day: urlsplit(_location(hive, f"{whole} PARTITION (dt='{partition(day)}')")).path for day in shown}
+    if not _is_there(hive, settings, kind):
+        return {}
+    shown = [day for day in sorted(set(wanted)) if _has_partition(hive, settings, kind, day)]
+    return {day: urlsplit(_location(hive, _partition_of(settings, kind, day))).path for day in shown}
 
 
-def is_shown(hive: Hive, settings: Settings, kind: Kind, day: str, location: str) -> bool:
+def is_shown(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
     """Whether daily table and partition of a KST day are both there and point at `location`."""
     daily = daily_table(kind, day)
     if locations(hive, settings, kind, [day]).get(day) != location:
@@ -88,12 +88,25 @@ def is_shown(hive: Hive, settings: Settings, kind: Kind, day: str, location: str
     return urlsplit(_location(hive, f"{settings.database}.{daily}")).path == location
 
 
-def pointers(hive: Hive, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
+def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
     """Where daily table and partition of a KST day `yyMMdd` point; [] while one of them is not there."""
-    daily, whole = daily_table(kind, day), f"{settings.database}.{kind} PARTITION (dt='{partition(day)}')"
-    if day not in days(hive, settings, kind) or not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
+    daily, whole = daily_table(kind, day), _partition_of(settings, kind, day)
+    if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
+        return []
+    if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return []
     return [_pointer(_describe(hive, target)) for target in (f"{settings.database}.{daily}", whole)]
+
+
+def _is_there(hive: Statements, settings: Settings, kind: Kind) -> bool:
+    """Whether the table over all days of a kind has been made."""
+    if not hive.query(f"SHOW DATABASES LIKE '{settings.database}'"):
+        return False
+    return bool(hive.query(f"SHOW TABLES IN {settings.database} LIKE '{kind}'"))
+
+
+def _has_partition(hive: Statements, settings: Settings, kind: Kind, day: str) -> bool:
+    return bool(hive.query(f"SHOW PARTITIONS {_partition_of(settings, kind, day)}"))
 
 
 def _pointer(described: Mapping[str, str]) -> Pointer:
@@ -117,16 +130,16 @@ def _partition_of(settings: Settings, kind: Kind, day: str) -> str:
     return f"{settings.database}.{kind} PARTITION (dt='{partition(day)}')"
 
 
-def _point(hive: Hive, target: str, uri: str) -> None:
+def _point(hive: Statements, target: str, uri: str) -> None:
     if _location(hive, target) != uri:
         hive.execute(f"ALTER TABLE {target} SET LOCATION '{uri}'")
 
 
-def _location(hive: Hive, target: str) -> str:
+def _location(hive: Statements, target: str) -> str:
     return _describe(hive, target)["Location:"]
 
 
-def _describe(hive: Hive, target: str) -> dict[str, str]:
+def _describe(hive: Statements, target: str) -> dict[str, str]:
     """What DESCRIBE FORMATTED says, by name: of a parameter (third column) as of a field (second)."""
     rows = hive.query(f"DESCRIBE FORMATTED {target}")
     named = [(name or "", value or "", more or "") for name, value, more in rows]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,13 +17,14 @@ from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable, QueryFa
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.lake.parquet import decode
 from upbit_elt.lake.webhdfs import Entry, Lake
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 
 SCHEMAS = {"candle": SCHEMA, "forecast": FORECAST_SCHEMA}
 PARTITION = re.compile(r"ALTER TABLE \w+\.(\w+) ADD IF NOT EXISTS PARTITION \(dt='(\S+)'\) LOCATION '(\S+)'")
 MOVE = re.compile(r"ALTER TABLE \w+\.(\w+) PARTITION \(dt='(\S+)'\) SET LOCATION '(\S+)'")
 DESCRIBE = re.compile(r"DESCRIBE FORMATTED \w+\.(\w+)(?: PARTITION \(dt='(\S+)'\))?")
 DAILY = re.compile(r"CREATE EXTERNAL TABLE IF NOT EXISTS \w+\.(\w+_\d{6}) .*LOCATION '(\S+)'", re.DOTALL)
+PARTITIONS = re.compile(r"SHOW PARTITIONS (\w+)\.(\w+)(?: PARTITION \(dt='(\S+)'\))?$")
 WRITTEN = datetime(2026, 11, 24, tzinfo=UTC)
 BOUND = re.compile(r"\bdt (>=|<=|=) %\((\w+)\)s")
 
@@ -114,6 +116,11 @@ class FileHive(Hive):
         self.refusal = ""
         self.hand_out: Callable[[tuple[Any, ...]], tuple[Any, ...]] = lambda row: row
 
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        self._answer()
+        yield self
+
     def execute(self, *statements: str) -> None:
         self._answer()
         for sql in statements:
@@ -131,7 +138,8 @@ class FileHive(Hive):
         if sql.startswith("SHOW TABLES"):
             return [(kind,) for kind in SCHEMAS if f"'{kind}'" in sql and self._days(kind)]
         if sql.startswith("SHOW PARTITIONS"):
-            return [(f"dt={day}",) for day in self._days(sql.rsplit(".", 1)[1])]
+            _, kind, day = PARTITIONS.match(sql).groups()  # type: ignore[union-attr]
+            return [(f"dt={found}",) for found in self._days(kind) if day in (None, found)]
         described = DESCRIBE.match(sql)
         if described:
             return [("Location:           ", self.places[described[1], described[2] or ""], None)]

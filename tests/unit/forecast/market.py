@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from upbit_elt.candle import Candle, to_table, wire, wire_kst
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.lake.webhdfs import Entry, Lake
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.hive import Hive, Statements
 
 END = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 TICK = 1.0
@@ -110,6 +111,10 @@ class MemoryHive(Hive):
     def __init__(self) -> None:
         self.locations: dict[str, str] = {}
 
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        yield self
+
     def execute(self, *statements: str) -> None:
         for sql in statements:
             add = re.search(r"ALTER TABLE (\S+) ADD IF NOT EXISTS (PARTITION \(.*?\)) LOCATION '(.*?)'", sql)
@@ -127,7 +132,10 @@ class MemoryHive(Hive):
         if sql.startswith("DESCRIBE FORMATTED"):
             return [("Location:", self.locations[subject], None)]
         if sql.startswith("SHOW PARTITIONS"):
-            parts = (re.fullmatch(re.escape(subject) + r" PARTITION \((dt)='(.*)'\)", name) for name in self.locations)
+            table, _, only = subject.partition(" PARTITION ")
+            wanted = re.escape(only) if only else r"\(dt='.*'\)"
+            names = (name for name in self.locations if re.fullmatch(f"{re.escape(table)} PARTITION {wanted}", name))
+            parts = (re.search(r"\((dt)='(.*)'\)", name) for name in names)
             return [(f"{part[1]}={part[2]}",) for part in parts if part]
         return [(subject,)] if self.locations else []
 
