@@ -131,7 +131,7 @@ def candles(bench: Bench, made: Windows) -> None:
     print("hour  files  query cold  warm | rolled up in  shown in | query cold  warm  rows |  file MB  footer KB")
     for number, (table, coverage) in enumerate(made, 1):
         with bench.held("candle", DAY) as held:
-            publish.publish_window(bench.lake, DAY, table, coverage, held)
+            publish.publish_window(bench.lake, DAY, table, coverage, held, most=WINDOWS + 1)
             if number == 1:
                 bench.show("candle", DAY)
             generation = ledger.current(bench.lake, "candle", DAY)
@@ -141,7 +141,7 @@ def candles(bench: Bench, made: Windows) -> None:
                 continue
             before = bench.seconds("candle", DAY)
             began = time.perf_counter()
-            publish.roll_up(bench.lake, DAY, coverage.run, held)
+            publish.rewrite(bench.lake, DAY, coverage.run, held, complete=False)
         _line(bench, "candle", f"{number / 30:4.1f}  {files:5}", before, time.perf_counter() - began)
     before = bench.seconds("candle", DAY)
     began = time.perf_counter()

@@ -125,11 +125,10 @@ class MemoryHdfs:
 
     # What the operations do, one at a time.
 
-    def list_status(self, path: str) -> list[tuple[str, dict[str, Any]]]:
+    def list_status(self, path: str) -> list[dict[str, Any]]:
         node = self._node(path)
-        if not node.is_dir:
-            raise HdfsError(f"{path!r} is not a directory.")  # hdfs.Client's own words
-        return [(name, node.children[name].status(name)) for name in sorted(node.children)]
+        children = node.children if node.is_dir else {"": node}
+        return [children[name].status(name) for name in sorted(children)]
 
     def file_status(self, path: str) -> dict[str, Any]:
         return self._node(path).status("")
@@ -219,6 +218,17 @@ class MemoryHdfs:
         self._node(path).permission = permission
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The answer to LISTSTATUS."""
+
+    rows: list[dict[str, Any]]
+
+    def json(self) -> dict[str, Any]:
+        """As WebHDFS words it."""
+        return {"FileStatuses": {"FileStatus": self.rows}}
+
+
 class MemoryClient:
     """What `hdfs.Client` is to a process: the methods that `Lake` calls, with its exceptions."""
 
@@ -228,9 +238,8 @@ class MemoryClient:
         self.watch = watch
         self._server, self._clock = server, clock
 
-    def list(self, path: str, status: bool = False) -> list[Any]:
-        found = self._call("LISTSTATUS", path, lambda: self._server.list_status(path))
-        return found if status else [name for name, _ in found]
+    def _list_status(self, path: str) -> Listing:
+        return Listing(self._call("LISTSTATUS", path, lambda: self._server.list_status(path)))
 
     def status(self, path: str, strict: bool = True) -> dict[str, Any] | None:
         try:

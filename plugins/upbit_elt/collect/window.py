@@ -24,7 +24,7 @@ from upbit_elt.lake import layout, ledger, whole
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.publish import Published, publish_generation, publish_window, roll_up
+from upbit_elt.lake.publish import Published, publish_generation, publish_window
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -255,7 +255,6 @@ class Collector:
             # A day that is over and of which nothing new is known has its holes written down already.
             if part and (part.known() or end == coverage.end):
                 files.append(publish_window(self._lake, day, mine, part, mine_now))
-                roll_up(self._lake, day, coverage.run, mine_now)
         return files
 
     def _mend(self, day: str, mends: _Mends, coverage: Coverage, held: Lease) -> Published:

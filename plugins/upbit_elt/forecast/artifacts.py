@@ -59,7 +59,11 @@ def save_model(lake: Lake, trained: TrainedModel, verdict: Verdict = FIRST) -> s
 def champion_version(lake: Lake) -> str | None:
     """Version that the pointer names, None before the first model: a cheap way to see a change."""
     path = champion_path(lake.root)
-    return str(_parse(lake.read(path), path)["version"]) if lake.exists(path) else None
+    try:
+        data = lake.read(path)
+    except LakeCorrupt:  # there is no such file
+        return None
+    return str(_parse(data, path)["version"])
 
 
 def load_champion(lake: Lake) -> Champion:

@@ -83,8 +83,10 @@ def is_due(lake: Lake, day: str) -> bool:
 
 def _holds(lake: Lake, generation: Generation, day: str, origin: str) -> bool:
     """Whether an origin (as in file names) is there, in a file of its own or in one of many."""
+    moment = layout.parse_stamp(origin)
     files = ledger.files(lake, generation, day)
-    return any(origin in _of_file(lake, file) for file in files)
+    # Of a file that a roll-up made, the span in its name says whether its footer has to be read.
+    return any(origin in _of_file(lake, file) for file in files if file.start <= moment < file.end)
 
 
 def _of_file(lake: Lake, file: DataFile) -> Iterable[str]:

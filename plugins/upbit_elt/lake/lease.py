@@ -1,13 +1,17 @@
-"""One writer at a time: a lease file in HDFS, made by a rename that lets one writer win, with an expiry.
+"""One writer at a time: a lease file in HDFS, whose CREATE lets one writer win, with an expiry.
 
 The expiry goes by the clocks of two machines, which may differ, or may be set. So a lease is over too once it has been
 seen unchanged for as long as it lasts; its holder renews it in half of that time, by a clock that nobody sets.
+
+The file is seen before its bytes are in it, and a writer that dies just then leaves it so for ever: a lease that cannot
+be read lasts that long from when the NameNode made it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import posixpath
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +38,8 @@ class Lease:
         self._lake, self._path, self._clock = lake, path, clock
         self._token = uuid4().hex
         self._renewed = clock.since_boot()
-        self._seen: tuple[dict[str, str], float] = ({}, self._renewed)  # another's lease, and since when it is so
+        self._lost = False
+        self._seen: tuple[bytes, float] = (b"", self._renewed)  # another's lease, and since when it is so
 
     def acquire(self, wait: timedelta) -> None:
         """Take the lease, waiting for its holder. Raises LeaseHeld when `wait` is over."""
@@ -53,51 +58,57 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseHeld unless it is still ours: to be called right before something is made visible."""
-        if self._holder().get("token") != self._token:
+        if not self._is_ours():
+            self._lost = True
             raise LeaseHeld(f"{self._path} was taken over by another writer; run it again.")
 
     def release(self) -> None:
         """Give it back (only when it is still ours)."""
-        if self._holder().get("token") == self._token:
+        # Nobody takes over a lease that has as long to go as this.
+        fresh = self._clock.since_boot() - self._renewed < DURATION.total_seconds() / 2
+        if (fresh and not self._lost) or self._is_ours():
             self._lake.delete(self._path)
 
     def _try(self) -> bool:
+        return self._created() or (self._dead_removed() and self._created())
+
+    def _created(self) -> bool:
         self._renewed = self._clock.since_boot()
-        hidden = self._lake.stage(self._path, self._document())
         try:
-            self._lake.rename(hidden, self._path)  # of several, one succeeds; it appears with its content
+            self._lake.create(self._path, self._document())  # of several, one succeeds
         except LakeConflict:
-            self._lake.delete(hidden)
-            self._remove_dead()
             return False
         return True
 
-    def _remove_dead(self) -> None:
-        holder, now = self._holder(), self._clock.since_boot()
-        if holder != self._seen[0]:
-            self._seen = (holder, now)
-        unchanged = now - self._seen[1] >= DURATION.total_seconds()
-        if not holder or not (unchanged or _is_over(holder, self._clock.now())):
-            return
+    def _dead_removed(self) -> bool:
+        data = _read(self._lake, self._path)
+        if data is None:
+            return True
+        if not self._is_unchanged(data) and not _is_over(self._lake, self._path, data, self._clock.now()):
+            return False
         aside = f"{self._path}.{uuid4().hex}"
         try:
             self._lake.rename(self._path, aside)  # of several, one succeeds
         except LakeCorrupt:
-            return
-        if self._holder(aside).get("token") != holder["token"]:  # another took the dead one and has it by now
+            return True
+        if _read(self._lake, aside) != data:  # another took the dead one and has it by now
             try:
                 self._lake.rename(aside, self._path)
-                return
+                return False
             except LakeConflict:  # a third has it; the other sees so at its next check
                 pass
         self._lake.delete(aside)
+        return True
 
-    def _holder(self, path: str = "") -> dict[str, str]:
-        try:
-            data = self._lake.read(path or self._path)
-        except LakeCorrupt:
-            return {}
-        return dict(json.loads(data))
+    def _is_unchanged(self, data: bytes) -> bool:
+        """Whether another's lease has been so for as long as one lasts."""
+        now = self._clock.since_boot()
+        if data != self._seen[0]:
+            self._seen = (data, now)
+        return now - self._seen[1] >= DURATION.total_seconds()
+
+    def _is_ours(self) -> bool:
+        return (_parsed(_read(self._lake, self._path)) or {}).get("token") == self._token
 
     def _document(self) -> bytes:
         return json.dumps(
@@ -111,8 +122,27 @@ class Lease:
         ).encode()
 
 
-def _is_over(holder: dict[str, str], now: datetime) -> bool:
+def _read(lake: Lake, path: str) -> bytes | None:
+    try:
+        return lake.read(path)
+    except LakeCorrupt:  # there is none
+        return None
+
+
+def _parsed(data: bytes | None) -> dict[str, str] | None:
+    """Who holds a lease; None when its bytes are not all there (yet)."""
+    try:
+        return dict(json.loads(data or b""))
+    except ValueError:
+        return None
+
+
+def _is_over(lake: Lake, path: str, data: bytes, now: datetime) -> bool:
     """Expired, or its process on this very host is gone."""
+    holder = _parsed(data)
+    if holder is None:
+        folder, name = posixpath.split(path)
+        return any(entry.name == name and entry.modified + DURATION <= now for entry in lake.list(folder))
     if datetime.fromisoformat(holder["until"]) <= now:
         return True
     if holder["host"] != socket.gethostname():
@@ -132,13 +162,13 @@ def _started(pid: int) -> float:
 def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
     """Whether a living writer has the lease of a folder now."""
     path = f"{folder}/_lease"
-    try:
-        holder = json.loads(lake.read(path)) if lake.exists(path) else {}
-    except LakeCorrupt:  # given back between the two questions
+    data = _read(lake, path)
+    if data is None:
         return False
-    if not holder or datetime.fromisoformat(holder["until"]) > clock.now() + DURATION + CLOCKS_DIFFER:
+    holder = _parsed(data)
+    if holder and datetime.fromisoformat(holder["until"]) > clock.now() + DURATION + CLOCKS_DIFFER:
         return False
-    return not _is_over(holder, clock.now())
+    return not _is_over(lake, path, data, clock.now())
 
 
 @contextmanager

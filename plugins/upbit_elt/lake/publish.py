@@ -21,18 +21,23 @@ from upbit_elt.lake.read import outside
 from upbit_elt.lake.shape import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
-__all__ = ["Published", "publish_generation", "publish_window", "rewrite", "roll_up"]
+__all__ = ["Published", "publish_generation", "publish_window", "rewrite"]
 
 # Each file beside the big one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
 # roll-up of a full day costs 3 s. So half an hour's files keep the query under half a second.
 MOST_FILES = 15
 
 
-def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease) -> Published:
+def publish_window(
+    lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease, *, most: int = MOST_FILES
+) -> Published:
     """Publish the file of one window of a KST day.
 
     A day that has a complete generation, or files that account for a part of the window (history that was there first,
     a hole of it that was healed), gets a new generation that includes the window: no minute is there twice.
+
+    Once an open day has `most` files, they are made one in a new generation: a market's query takes longer with every
+    file. Readers in the middle of one keep the folder that they began with.
     """
     generation = ledger.current(lake, "candle", day)
     if generation and generation.complete:
@@ -40,20 +45,23 @@ def publish_window(lake: Lake, day: str, table: pa.Table, coverage: Coverage, le
     folder = generation.path if generation else layout.live_folder(lake.root, "candle", day, 1)
     name = layout.window_name(coverage.start, coverage.end)
     path = f"{folder}/{name}"
-    if generation and _overlaps(lake, day, generation, name, coverage):
+    found = ledger.files(lake, generation, day) if generation else []
+    if _overlaps(lake, found, name, coverage):
         return publish_generation(lake, day, table, coverage, lease, complete=False)
     try:
         lake.publish(path, encode(table, coverage), lease.check)
     except LakeConflict:
         if coverage.known() and not decode(lake.read(path), path).equals(table):
             return publish_generation(lake, day, table, coverage, lease, complete=False)
+    if len({path, *(file.path for file in found)}) >= most:
+        rewrite(lake, day, coverage.run, lease, complete=False)
     return Published(day, folder, name, table.num_rows)
 
 
-def _overlaps(lake: Lake, day: str, generation: ledger.Generation, name: str, coverage: Coverage) -> bool:
-    """Whether another file of the generation accounts for a minute that the window does too."""
+def _overlaps(lake: Lake, found: Sequence[ledger.DataFile], name: str, coverage: Coverage) -> bool:
+    """Whether one of the files, but for that of the window itself, accounts for a minute that the window does too."""
     mine = by_market(coverage.known())
-    for file in ledger.files(lake, generation, day):
+    for file in found:
         if file.path.endswith(f"/{name}") or file.end <= coverage.start or file.start >= coverage.end:
             continue
         theirs = read_coverage(lake, file.path, file.size).known()
@@ -96,18 +104,6 @@ def publish_generation(
     return write_generation(
         lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=whole, notes=notes
     )
-
-
-def roll_up(lake: Lake, day: str, run: str, lease: Lease) -> list[Published]:
-    """Make one file of an open day's many once there are MOST_FILES of them; [] until then.
-
-    A market's query takes longer with every file. Readers in the middle of one keep the folder that they began with.
-    """
-    generation = ledger.current(lake, "candle", day)
-    found = ledger.files(lake, generation, day) if generation and not generation.complete else []
-    if len(found) < MOST_FILES:
-        return []
-    return [rewrite(lake, day, run, lease, complete=False)]
 
 
 def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> Published:

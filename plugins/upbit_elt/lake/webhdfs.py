@@ -62,12 +62,15 @@ class Lake:
         """Names in a folder, sorted; [] when there is no such folder."""
         with self._errors(folder):
             try:
-                rows = self._client.list(folder, status=True)
+                # The public list() asks a second time about a folder that holds one name.
+                rows = self._client._list_status(folder).json()["FileStatuses"]["FileStatus"]
             except HdfsError as error:
                 if error.exception == _MISSING:
                     return []
                 raise
-        return sorted(_entry(name, status) for name, status in rows)
+            if [row["pathSuffix"] for row in rows] == [""]:
+                raise HdfsError(f"{folder!r} is not a directory.")
+        return sorted(_entry(row["pathSuffix"], row) for row in rows)
 
     def exists(self, path: str) -> bool:
         """Whether a file or folder of this name is there."""

@@ -1,26 +1,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import cast
 
 import pytest
 
 from tests.support.clock import ManualClock, utc
+from tests.support.hdfs import MemoryHdfs
 from upbit_elt.collect.turns import REST, Turns, next_live_run
 from upbit_elt.lake.webhdfs import Lake
 
 
-class NoLease:
-    """A lake in which no live run is under way."""
-
-    root = ""
-
-    def exists(self, path: str) -> bool:
-        return False
-
-
 def turns(clock: ManualClock, *, patient: bool = False, live_minute: int | None = 10) -> Turns:
-    made = Turns(cast("Lake", NoLease()), clock, patient=patient)
+    made = Turns(Lake(MemoryHdfs(clock).client()), clock, patient=patient)
     made.saw_live(utc(3, live_minute) if live_minute is not None else None)
     return made
 
@@ -54,7 +45,8 @@ def test_the_next_live_run_is_at_an_even_minute() -> None:
 
 def test_whoever_is_told_to_stop_gets_no_turn() -> None:
     told: list[str] = []
-    made = Turns(cast("Lake", NoLease()), ManualClock(utc(3, 10)), patient=True, stopped=lambda: bool(told))
+    clock = ManualClock(utc(3, 10))
+    made = Turns(Lake(MemoryHdfs(clock).client()), clock, patient=True, stopped=lambda: bool(told))
     assert made.await_turn()
     told.append("Ctrl-C")
     assert not made.await_turn()
