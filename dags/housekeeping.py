@@ -1,4 +1,4 @@
-"""Once a day: what nobody needs any more goes, in the lake and in Airflow itself."""
+"""Once a day: every day of the lake is looked at, and what nobody needs any more goes, there and in Airflow itself."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ from upbit_elt.reporting import reported
     doc_md=__doc__,
 )
 def housekeeping() -> None:
+    @task(execution_timeout=timedelta(hours=1))
+    def check_days() -> list[str]:
+        """Hive shows every day, and what is open or not proven is noted; gives what had to be mended."""
+        from upbit_elt import airflow_glue
+        from upbit_elt.housekeeping import lake
+
+        return lake.check_days(airflow_glue.deployment(), datetime.now(UTC))
+
     @task(execution_timeout=timedelta(hours=1))
     def clean_lake() -> list[str]:
         """Old generations, what dead writers left, old rejected rows; gives the paths that are gone."""
@@ -57,6 +65,7 @@ def housekeeping() -> None:
         keep = timedelta(days=settings().keep_airflow_days)
         return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - keep)
 
+    check_days()
     clean_lake()
     clean_database()
     clean_logs()

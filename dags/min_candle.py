@@ -49,7 +49,8 @@ def min_candle() -> None:
         """
         from upbit_elt import airflow_glue, pipeline
 
-        changed = pipeline.show(airflow_glue.deployment(), (published["day"] for published in window["files"]))
+        folders = {published["day"]: published["folder"] for published in window["files"]}
+        changed = pipeline.show(airflow_glue.deployment(), folders, folders)
         airflow_glue.roll_variables(window)
         airflow_glue.fail_with({"candles": window["outage"]} if window["outage"] else {})
         return changed

@@ -40,7 +40,8 @@ def collect() -> None:
     """
     here = settings()
     window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    pipeline.show(here, [published.day for published in window.files])
+    folders = {published.day: published.folder for published in window.files}
+    pipeline.show(here, folders, folders)
     click.echo(str(window))
     if window.outage:
         raise click.ClickException(window.outage)

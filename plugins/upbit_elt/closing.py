@@ -17,16 +17,19 @@ from upbit_elt.candle import KST, day_end
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import ConfigError, LeaseHeld
 from upbit_elt.forecast import store
-from upbit_elt.lake import layout, ledger, publish, whole
+from upbit_elt.lake import layout, ledger, pending, publish, whole
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import Published
 from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import Lease, lease
+from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality import backlog
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.show import show_day
+from upbit_elt.warehouse.show import Day, show_one
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,6 @@ log = logging.getLogger(__name__)
 LAST_FORECAST = timedelta(minutes=10)
 # A day that somebody else writes is left to the next run.
 NO_WAIT = timedelta(0)
-KINDS: tuple[Kind, ...] = ("candle", "forecast")
 Step = Callable[[Lease], list[Published]]
 
 
@@ -74,11 +76,34 @@ class Closer:
             self._check(only, live)
         if live is None:
             return done
-        for kind in KINDS:
-            for day in [only] if only else reversed(ledger.days(self._lake, kind)):
+        waiting = pending.listing(self._lake)
+        if not only:
+            waiting = backlog.with_open_days(self._lake, waiting, live.end, self._clock.now())
+            self._mend([entry for entry in waiting if entry.task == "register"], done)
+        for kind in backlog.OPENED:
+            for day in [only] if only else _days(waiting, kind):
                 with kept_apart(self._lake, f"{kind} {day}", done.troubles):
                     self._day(kind, day, live, run_id, done, with_holes=with_holes)
         return done
+
+    def _day(self, kind: Kind, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> None:
+        over = _is_over(day, live) if kind == "candle" else live.end >= day_end(day) + LAST_FORECAST
+        if kind == "candle" and not over:
+            return
+        generation = ledger.current(self._lake, kind, day)
+        if generation and not generation.complete:
+            if kind == "candle":
+                step = self._candles(day, live, run_id, done, with_holes=with_holes)
+            else:
+                step = self._forecasts(day, generation, run_id, over=over)
+            if step:
+                self._leased(kind, day, done, step)
+            if f"{kind} {day}" in done.waiting or not over:
+                return
+        elif not over:
+            return
+        if backlog.newest_day(live.end) != day:  # that of the day in which the live runs are says how far it is known
+            pending.remove(self._lake, Pending("close", kind, day))
 
     def _check(self, day: str, live: Coverage | None) -> None:
         if live is None or day not in ledger.days(self._lake, "candle"):
@@ -87,19 +112,6 @@ class Closer:
             raise ConfigError(
                 f"--day {day}: the day is not over yet; the lake reaches until {live.end:%Y-%m-%dT%H:%MZ}"
             )
-
-    def _day(self, kind: Kind, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> None:
-        generations, marks = ledger.look(self._lake, kind, day)
-        if marks:
-            self._leased(kind, day, done, partial(self._mend, kind, day, marks, done))
-        if not generations or generations[-1].complete:
-            return
-        if kind == "candle":
-            step = self._candles(day, live, run_id, done, with_holes=with_holes)
-        else:
-            step = self._forecasts(day, live, run_id)
-        if step:
-            self._leased(kind, day, done, step)
 
     def _leased(self, kind: Kind, day: str, done: Closed, step: Step) -> None:
         try:
@@ -111,16 +123,12 @@ class Closer:
         for published in made:
             log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
         if made:
-            self._show(kind, day)
+            show_one(self._lake, self._hive, self._settings, Day(kind, day))
         done.made += made
 
-    def _show(self, kind: Kind, day: str) -> bool:
-        with self._hive.session() as session:
-            return show_day(self._lake, session, self._settings, kind, day)
-
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
-        """What closes a day of candles; None while it has to wait."""
-        if not _is_over(day, live) or not whole.collected(self._lake, day):
+        """What closes a day of candles that is over; None while it has to wait, or when only the history knows."""
+        if not whole.collected(self._lake, day):
             return None
         left = whole.missing(self._lake, day, live)
         patient = live.end < day_end(day) + timedelta(hours=self._settings.close_wait_hours)
@@ -138,22 +146,29 @@ class Closer:
 
         return step
 
-    def _forecasts(self, day: str, live: Coverage, run_id: str) -> Step | None:
+    def _forecasts(self, day: str, generation: Generation, run_id: str, *, over: bool) -> Step | None:
         """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
-        if live.end >= day_end(day) + LAST_FORECAST:
-            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=True)]
-        if store.is_due(self._lake, day):
-            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=False)]
+        if over or store.is_due(self._lake, generation, day):
+            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=over)]
         return None
 
-    def _mend(self, kind: Kind, day: str, marks: Sequence[str], done: Closed, held: Lease) -> list[Published]:
-        """Show what a writer left unshown that died before or after its rename; under the lease there is no other."""
-        if self._show(kind, day):
-            log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
-            done.mended.append(f"{kind} {day}")
+    def _mend(self, waiting: Sequence[Pending], done: Closed) -> None:
+        """Show what writers left unshown that died after their rename, and forget what they died before."""
+        for kind, day in sorted({(entry.kind, entry.day) for entry in waiting}):
+            with kept_apart(self._lake, f"{kind} {day}", done.troubles):
+                if show_one(self._lake, self._hive, self._settings, Day(kind, day)):
+                    log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
+                    done.mended.append(f"{kind} {day}")
+        for entry in pending.listing(self._lake) if waiting else ():
+            if entry in waiting and f"{entry.kind} {entry.day}" not in done.troubles:
+                self._leased(entry.kind, entry.day, done, partial(self._forget, entry))
+
+    def _forget(self, entry: Pending, held: Lease) -> list[Published]:
+        """Strike out a snapshot that is not there: under the lease no other writer is about to make it."""
+        there = [found.path for found in ledger.generations(self._lake, entry.kind, entry.day)]
         held.check()
-        for mark in marks:
-            self._lake.delete(mark)
+        if not any(path.endswith(f"/{entry.snapshot}") for path in there):
+            pending.remove(self._lake, entry)
         return []
 
 
@@ -161,6 +176,11 @@ def close(settings: Settings, run_id: str, *, only: str | None = None, with_hole
     """Close what is ready, in Hive too. Raises as Closer.run."""
     closer = Closer(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock())
     return closer.run(run_id, only=only, with_holes=with_holes)
+
+
+def _days(waiting: Sequence[Pending], kind: Kind) -> list[str]:
+    """Open days of a kind, newest first."""
+    return sorted((entry.day for entry in waiting if entry.task == "close" and entry.kind == kind), reverse=True)
 
 
 def _is_over(day: str, live: Coverage) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import requests
@@ -16,7 +16,8 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.show import show_day
+from upbit_elt.warehouse.show import Day
+from upbit_elt.warehouse.show import show as show_waiting
 from upbit_elt.warehouse.tables import days
 
 
@@ -30,22 +31,24 @@ def collect(settings: Settings, run_id: str) -> Collected:
         client.close()
 
 
-def show(settings: Settings, wanted: Iterable[str]) -> list[str]:
-    """Make Hive show the current generation of KST days; returns the days that had to be changed.
+def show(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:
+    """Make Hive show the current generation of KST days, and all else that waits for it (a run that died may have left
+    it so); returns the days of candles that had to be changed.
 
-    The lake's two newest days are looked at as well: a run that died may have left them unshown.
+    `folders` are those in which candles of the days were published, where that is known.
 
     Raises:
         WarehouseError: Hive did not do it; run it again.
     """
-    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted)
+    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted, folders)
 
 
-def show_in(hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str]) -> list[str]:
+def show_in(
+    hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None
+) -> list[str]:
     """As `show`, with a lake and a Hive that are there already."""
-    newest = ledger.days(lake, "candle")[-2:]
-    with hive.session() as session:
-        return [day for day in sorted({*wanted, *newest}) if show_day(lake, session, settings, "candle", day)]
+    touched = {Day("candle", day): (folders or {}).get(day) for day in wanted}
+    return [day for kind, day in show_waiting(lake, hive, settings, touched) if kind == "candle"]
 
 
 def has_candles(settings: Settings) -> bool:

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from upbit_elt import pipeline
 from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.client import UpbitClient
-from upbit_elt.lake import ledger
+from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
 from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.prove import Prover, wanted
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import days, ensure_partition, locations
+from upbit_elt.warehouse.show import Day
+from upbit_elt.warehouse.show import show as show_waiting
 
-# Days whose place in Hive is looked at by every run; of older ones, only that they are there.
-RECENT = 8
+# What a judgement may change.
+TOUCHED: tuple[Kind, ...] = ("candle", "reconciliation")
 
 
 def prove(
@@ -36,39 +35,42 @@ def prove(
         LeaseHeld: another run is proving.
         LakeError, WarehouseError: run it again.
     """
-    clock, lake = SystemClock(), Lake.from_settings(settings)
+    clock = SystemClock()
     client = UpbitClient.from_settings(settings, clock)
     try:
-        prover = Prover(client, lake, settings, clock, tick=tick)
-        days = wanted(lake, clock.now()) if chosen is None else chosen
-        judged = prover.run(run_id, days, until, retry=True, wait=wait)
+        prover = Prover(client, Lake.from_settings(settings), settings, clock, tick=tick)
+        return prove_in(Hive.from_settings(settings), prover, settings, run_id, until, chosen, wait=wait)
     finally:
         client.close()
-    show(settings, judged)
+
+
+def prove_in(
+    hive: Hive,
+    prover: Prover,
+    settings: Settings,
+    run_id: str,
+    until: datetime,
+    chosen: Iterable[str] | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+) -> list[Judged]:
+    """As `prove`, with a Hive and a prover that are there already."""
+    days = wanted(prover.lake, prover.clock.now()) if chosen is None else list(chosen)
+    judged = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
+    show_in(hive, prover.lake, settings, judged)
     return judged
 
 
-def show(settings: Settings, judged: Iterable[Judged]) -> list[str]:
-    """Make Hive show repaired days and all results; returns the days whose results had to be moved.
+def show(settings: Settings, judged: Iterable[Judged]) -> list[Day]:
+    """Make Hive show repaired days and all results; returns the days (of any kind) that had to be changed.
 
     What a run that died left unshown is shown by the next.
     """
     return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, judged)
 
 
-def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]) -> list[str]:
+def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]) -> list[Day]:
     """As `show`, with a lake and a Hive that are there already."""
-    mine = [one.day for one in judged if not one.trouble]
-    pipeline.show_in(hive, lake, settings, mine)
-    there = ledger.days(lake, "reconciliation")
-    moved = []
-    with hive.session() as session:
-        shown = set(days(session, settings, "reconciliation"))
-        looked_at = {*mine, *there[-RECENT:], *(day for day in there if day not in shown)}
-        places = locations(session, settings, "reconciliation", looked_at)
-        for day in sorted(looked_at):
-            found = proofs.newest(lake, day)
-            if found and places.get(day) != found.folder:
-                ensure_partition(session, settings, "reconciliation", day, found.folder)
-                moved.append(day)
-    return moved
+    days = [one.day for one in judged if not one.trouble]
+    touched: dict[Day, str | None] = {Day(kind, day): None for kind in TOUCHED for day in days}
+    return show_waiting(lake, hive, settings, touched)

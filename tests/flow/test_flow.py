@@ -63,7 +63,7 @@ def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: St
     wait_for(ended, 300)
     tasks = api.get(f"{run}/taskInstances", timeout=30).json()["task_instances"]
     states = {task["task_id"]: task["state"] for task in tasks}
-    assert states == dict.fromkeys(("clean_lake", "clean_database", "clean_logs"), "success")
+    assert states == dict.fromkeys(("check_days", "clean_lake", "clean_database", "clean_logs"), "success")
     folder = Path(stack.variables["UPBIT_RUN_DATA_DIR"]) / "airflow" / "logs" / "dag_id=housekeeping"
     logs = "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
     assert "airflow db clean" in logs

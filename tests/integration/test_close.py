@@ -21,7 +21,7 @@ from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.closing import Closed, Closer
 from upbit_elt.holes import HoleReason
-from upbit_elt.lake import layout, ledger, publish
+from upbit_elt.lake import layout, ledger, pending, publish
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.generation import read_files
 from upbit_elt.lake.lease import lease
@@ -65,7 +65,7 @@ def assert_right(world: World, end: datetime) -> None:
     assert world.in_hive(START, end) == world.truth(START, end)
     ((count,),) = world.hive.query(f"SELECT count(*) FROM {world.settings.database}.candle_{DAY}")
     assert count == len(world.truth(START, min(end, END)))
-    assert ledger.unshown(world.lake, "candle", DAY) == []
+    assert [entry for entry in pending.listing(world.lake) if entry.task == "register"] == []
 
 
 @pytest.mark.daemons
@@ -270,7 +270,7 @@ def test_a_roll_up_that_is_not_shown_is_shown_by_the_next_live_run(world: World)
     world.collect(utc(14, 54, 5))
     assert rolled.folder.endswith(shown(world))
     assert world.in_hive(first.start, END) == world.truth(first.start, utc(14, 54))
-    assert ledger.unshown(world.lake, "candle", DAY) == []
+    assert [entry for entry in pending.listing(world.lake) if entry.task == "register"] == []
 
 
 class LyingLake(Lake):

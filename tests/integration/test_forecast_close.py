@@ -18,7 +18,7 @@ from upbit_elt.candle import wire
 from upbit_elt.closing import Closer
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
 from upbit_elt.forecast.store import MOST_FILES, store
-from upbit_elt.lake import ledger
+from upbit_elt.lake import pending
 from upbit_elt.warehouse.tables import locations
 
 DAY = "261124"
@@ -98,5 +98,5 @@ def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_chang
     with pytest.raises(errors.LakeConflict, match="too late"):
         keep(forecast(utc(14, 56)))
     assert keep(forecast(utc(15, 10)))
-    assert ledger.unshown(world.lake, "forecast", DAY) == []
+    assert [entry for entry in pending.listing(world.lake) if entry.task == "register"] == []
     assert run() == []

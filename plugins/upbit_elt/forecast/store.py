@@ -13,7 +13,7 @@ from upbit_elt.candle import kst_day, parse_wire
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.generation import Published, Source, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.ledger import DataFile, Generation
@@ -21,7 +21,7 @@ from upbit_elt.lake.parquet import encode, read_notes
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.show import show_day
+from upbit_elt.warehouse.show import Day, show, show_day
 
 ORIGINS = "origins"
 # Twice as many as of candles: a day of forecasts is five times as large.
@@ -49,11 +49,15 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
                 late = f"forecasts of {origin:%H:%M} UTC come too late"
                 raise LakeConflict(f"{generation.path}: the day is complete, {late}")
             folder = generation.path if generation else layout.live_folder(lake.root, "forecast", day, 1)
-            held.check()
-            lake.publish(f"{folder}/{name}", encode(table))
+            if not generation:
+                pending.add(lake, pending.registering("forecast", folder))
+            lake.publish(f"{folder}/{name}", encode(table), held.check)
     # Also for an origin that was there: the run that wrote it may have died before this line.
-    with hive.session() as session:
-        show_day(lake, session, settings, "forecast", day)
+    if generation:
+        with hive.session() as session:
+            show_day(lake, session, settings, "forecast", day, folder=generation.path)
+    else:
+        show(lake, hive, settings, {Day("forecast", day): None})
     return name if written else None
 
 
@@ -75,10 +79,9 @@ def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> P
     return write_generation(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
 
 
-def is_due(lake: Lake, day: str) -> bool:
-    """Whether an open day has MOST_FILES and more, which `rewrite` should make one."""
-    generation = ledger.current(lake, "forecast", day)
-    return generation is not None and len(ledger.files(lake, generation, day)) >= MOST_FILES
+def is_due(lake: Lake, generation: Generation, day: str) -> bool:
+    """Whether the generation of an open day has MOST_FILES and more, which `rewrite` should make one."""
+    return len(ledger.files(lake, generation, day)) >= MOST_FILES
 
 
 def _holds(lake: Lake, generation: Generation, day: str, origin: str) -> bool:

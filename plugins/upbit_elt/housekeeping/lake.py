@@ -1,4 +1,6 @@
-"""The lake, seen together with Hive: what no table has pointed at for long, and what writers left behind."""
+"""The lake, seen together with Hive: what no run knows of, what no table has pointed at for long, and what writers
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,10 @@ from typing import get_args
 from upbit_elt.lake import ledger, leftovers
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.backlog import derive
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.show import show_all
 from upbit_elt.warehouse.tables import pointers
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,22 @@ def unneeded(settings: Settings, now: datetime) -> list[str]:
         *leftovers.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
         *leftovers.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
     ]
+
+
+def check_days(settings: Settings, now: datetime) -> list[str]:
+    """Look at every day of the lake: that Hive shows it, and that what is open or not proven at `now` (UTC) is noted.
+
+    The other runs look only at what changed; this finds what they cannot know of. Returns what had to be mended.
+
+    Raises:
+        LakeError, WarehouseError: not all was looked at; a rerun goes on.
+    """
+    lake = Lake.from_settings(settings)
+    noted = [entry.name for entry in derive(lake, now)]
+    shown = [f"{kind} {day}" for kind, day in show_all(lake, Hive.from_settings(settings), settings)]
+    for name in (*noted, *shown):
+        log.warning("no other run knew of this: %s", name)
+    return [*noted, *shown]
 
 
 def clean_lake(settings: Settings, now: datetime) -> list[str]:

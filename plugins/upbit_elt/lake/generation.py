@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from upbit_elt.errors import LakeCorrupt
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import Lease
@@ -72,8 +72,8 @@ def write_generation(
 ) -> Published:
     """Write `tables` (oldest first) as one file `name`, compare it with them, and make it the day's newest generation.
 
-    Until Hive shows it, a marker in the day's folder says that it has to: whoever comes next mends what a writer that
-    died left undone.
+    Until Hive shows it, a pending marker says that it has to: whoever comes next mends what a writer that died left
+    undone.
 
     Raises:
         LakeCorrupt: what was written does not hold what it should; nothing became visible.
@@ -84,7 +84,7 @@ def write_generation(
     hidden = f"{parent}/_{leaf}.{uuid4().hex}"
     lake.publish(f"{hidden}/{name}", _merged(shape, tables, coverage, notes))
     rows = _verify(lake, f"{hidden}/{name}", shape, tables, coverage)
-    lake.publish(layout.unshown_mark(folder), b"")
+    pending.add(lake, pending.registering(shape.kind, folder))
     lease.check()
     lake.rename(hidden, folder)
     return Published(day, folder, name, rows)

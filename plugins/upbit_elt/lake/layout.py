@@ -2,9 +2,11 @@
 
 <root>/candle/yyMMdd/live-<g>/<start>_<end>.parquet   while the KST day is open; UTC minutes, half-open
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
-<root>/candle/yyMMdd/_unshown-<generation>            that generation is there, but Hive may not show it yet
+<root>/candle/_pending/<task>.<kind>.yyMMdd...         what is still to be done about a day (see lake/pending.py)
+<root>/candle/yyMMdd/_unshown-<generation>            written by earlier releases: Hive may not show that generation yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/candle/_errors/<dag>.json                      the last error of a DAG that fails
+<root>/candle/_backfill/wanted.json                   up to where the wanted history is there
 <root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
@@ -53,10 +55,9 @@ def complete_folder(root: str, kind: Kind, day: str, generation: int) -> str:
     return f"{day_folder(root, kind, day)}/day-{generation}"
 
 
-def unshown_mark(generation: str) -> str:
-    """The file that says of a generation (a leaf folder) that Hive may not show it yet."""
-    parent, leaf = generation.rsplit("/", 1)
-    return f"{parent}/{UNSHOWN}{leaf}"
+def pending_folder(root: str) -> str:
+    """Where it is noted what is still to be done about days."""
+    return f"{root}/candle/_pending"
 
 
 def errors_folder(root: str) -> str:
@@ -72,6 +73,11 @@ def backfill_root(root: str) -> str:
 def backfill_folder(root: str, day: str) -> str:
     """Where the candles of a KST day wait until all markets of it are there."""
     return f"{backfill_root(root)}/{day}"
+
+
+def wanted_path(root: str) -> str:
+    """Up to where the history that every deployment wants is accounted for."""
+    return f"{backfill_root(root)}/wanted.json"
 
 
 def requests_folder(root: str) -> str:

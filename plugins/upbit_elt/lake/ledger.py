@@ -30,6 +30,15 @@ class DataFile(NamedTuple):
     end: datetime
 
 
+class Newest(NamedTuple):
+    """A file that a live run had a part in: what live runs know by it, its KST day, its generation and its path."""
+
+    coverage: Coverage
+    day: str
+    generation: Generation
+    path: str
+
+
 def days(lake: Lake, kind: Kind) -> list[str]:
     """KST days `yyMMdd` that have a folder, oldest first."""
     entries = lake.list(layout.kind_folder(lake.root, kind))
@@ -42,7 +51,9 @@ def generations(lake: Lake, kind: Kind, day: str) -> list[Generation]:
 
 
 def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Generation], list[str]]:
-    """Generations of a day (oldest first) and the marks of those that Hive may not show yet, in one question."""
+    """Generations of a day (oldest first), and paths of the marks by which earlier releases said that Hive may not
+    show one of them yet.
+    """
     folder = layout.day_folder(lake.root, kind, day)
     found, marks = [], []
     for entry in lake.list(folder):
@@ -58,11 +69,6 @@ def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
     """The generation of a day that readers should see, None before the day's first file."""
     found = generations(lake, kind, day)
     return found[-1] if found else None
-
-
-def unshown(lake: Lake, kind: Kind, day: str) -> list[str]:
-    """Marks of generations of a day that a writer has made and Hive may not show yet: paths of files."""
-    return look(lake, kind, day)[1]
 
 
 def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:
@@ -85,15 +91,38 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 
 def newest(lake: Lake) -> Coverage | None:
-    """What live runs know by the newest candle file that one had a part in, None before the first.
+    """What live runs know by the newest candle file that one had a part in, None before the first; see find_newest."""
+    found = find_newest(lake)
+    return found.coverage if found else None
+
+
+def find_newest(lake: Lake, known: Newest | None = None) -> Newest | None:
+    """The newest candle file that a live run had a part in, and what live runs know by it; None before the first.
 
     Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
-    adopted or backfilled have none, and say nothing about live runs.
+    adopted or backfilled have none, and say nothing about live runs. `known` is what was found before: its footer is
+    not read again.
     """
     for day in reversed(days(lake, "candle")):
         generation = current(lake, "candle", day)
-        found = files(lake, generation, day) if generation else []
-        coverage = read_coverage(lake, found[-1].path, found[-1].size) if found else None
-        if coverage and coverage.watermark:
-            return coverage.live()
+        found = _newest_of(lake, generation, day, known) if generation else None
+        if found:
+            return found
     return None
+
+
+def following(lake: Lake, known: Newest) -> Newest | None:
+    """The newest file in the folder of one that is known, None when that has no newer one; for a reader that looks
+    often: a new file is found by two questions, while another generation or day is not."""
+    found = _newest_of(lake, known.generation, known.day, known)
+    return found if found and found.path != known.path else None
+
+
+def _newest_of(lake: Lake, generation: Generation, day: str, known: Newest | None) -> Newest | None:
+    found = files(lake, generation, day)
+    if not found:
+        return None
+    if known and known.path == found[-1].path:
+        return known
+    coverage = read_coverage(lake, found[-1].path, found[-1].size)
+    return Newest(coverage.live(), day, generation, found[-1].path) if coverage.watermark else None

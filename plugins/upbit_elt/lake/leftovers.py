@@ -27,13 +27,14 @@ def superseded(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[G
 
 def abandoned(lake: Lake, before: datetime) -> list[str]:
     """Paths that writers who died before `before` (UTC) left behind: staged files, half-made generations, leases
-    moved aside. A lease in force (`_lease`) and waiting history (`_backfill/yyMMdd/*.parquet`) are never among them.
+    moved aside, marks of earlier releases. A lease in force (`_lease`) and waiting history
+    (`_backfill/yyMMdd/*.parquet`) are never among them.
     """
     return [
         f"{folder}/{entry.name}"
         for folder in _working_folders(lake)
         for entry in lake.list(folder)
-        if layout.HIDDEN.match(entry.name) and entry.modified < before
+        if (layout.HIDDEN.match(entry.name) or entry.name.startswith(layout.UNSHOWN)) and entry.modified < before
     ]
 
 

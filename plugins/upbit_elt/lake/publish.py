@@ -12,7 +12,7 @@ import pyarrow as pa
 from upbit_elt.candle import SCHEMA, day_end, day_start
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.intervals import overlaps, union
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.generation import SOURCES, Published, lineage, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
@@ -43,6 +43,8 @@ def publish_window(
     if generation and generation.complete:
         return publish_generation(lake, day, table, coverage, lease, complete=True)
     folder = generation.path if generation else layout.live_folder(lake.root, "candle", day, 1)
+    if not generation:
+        pending.add(lake, pending.registering("candle", folder))
     name = layout.window_name(coverage.start, coverage.end)
     path = f"{folder}/{name}"
     found = ledger.files(lake, generation, day) if generation else []

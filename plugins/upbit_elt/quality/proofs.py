@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from upbit_elt.candle import day_start, parse_wire, wire
 from upbit_elt.errors import LakeCorrupt
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode
 from upbit_elt.lake.webhdfs import Lake
@@ -190,6 +190,7 @@ def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verd
     folder = layout.complete_folder(lake.root, "reconciliation", day, max(numbers, default=0) + 1)
     hidden = f"{layout.day_folder(lake.root, 'reconciliation', day)}/_{uuid4().hex}"
     lake.publish(f"{hidden}/{name}", encode(to_table(rows)))
+    pending.add(lake, pending.registering("reconciliation", folder))
     lease.check()
     lake.rename(hidden, folder)
     return DayProof(day, generation, verdict, folder, f"{folder}/{name}")

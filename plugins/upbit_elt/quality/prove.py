@@ -36,10 +36,11 @@ from upbit_elt.lake.lease import Lease, is_held, lease
 from upbit_elt.lake.publish import publish_generation
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs, rechecks
+from upbit_elt.quality import backlog, proofs, rechecks
 from upbit_elt.quality.day import NOT_YET, Day, batches
 from upbit_elt.quality.hours import HOUR
 from upbit_elt.quality.judged import Judged
+from upbit_elt.quality.rechecks import RECHECK_DAYS
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,6 @@ BATCH = MAX_COUNT * HOUR
 # Requests a chunk: 5 s at the exchange's limit.
 CHUNK = 50
 CHUNK_TIME = timedelta(seconds=10)
-RECHECK_DAYS = timedelta(days=30)
 # So many answers a worker, one after the other, that say that the exchange is out are believed.
 OUT = 2
 _LOOK = 1.0  # seconds between two looks at a live run's lease
@@ -59,16 +59,21 @@ def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
     """Closed KST days without a whole judgement of their candles at `now` (UTC), newest first.
 
     A day of which something is left open, or stays different, is wanted again when its recheck is due; findings for
-    RECHECK_DAYS. With `retry` all are, at once.
+    RECHECK_DAYS. Only days are looked at that are noted as not proven and are due. With `retry` all are, at once.
     """
-    found, planned = [], rechecks.read(lake)
-    for day in reversed(ledger.days(lake, "candle")):
+    planned = rechecks.read(lake)
+    noted = backlog.unproven(lake, now)
+    found = []
+    for day in sorted(ledger.days(lake, "candle") if retry else noted, reverse=True):
+        if not retry and rechecks.waits(planned.get(day), backlog.newest(noted[day]), now):
+            continue
         state, judged = proofs.state_of(lake, day)
-        if state == "open" or (judged and judged.verdict == "proven"):
+        if state == "open":
             continue
-        if not retry and judged and judged.verdict == "findings" and now - day_end(day) > RECHECK_DAYS:
-            continue
-        if retry or rechecks.is_due(planned.get(day), judged, now):
+        given_up = judged and judged.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
+        if (judged and judged.verdict == "proven") or (given_up and not retry):
+            backlog.settle(lake, noted.get(day, ()))
+        elif retry or rechecks.is_due(planned.get(day), judged, now):
             found.append(day)
     return found
 
@@ -96,7 +101,7 @@ class Prover:
         chunk: int = CHUNK,
         tick: Callable[[], None] = lambda: None,
     ) -> None:
-        self._client, self._lake, self._settings, self._clock = client, lake, settings, clock
+        self._client, self.lake, self._settings, self.clock = client, lake, settings, clock
         self._chunk, self._tick = chunk, tick
 
     def run(
@@ -112,14 +117,14 @@ class Prover:
             LakeError: the lake could not be read or written. Run it again.
         """
         done: list[Judged] = []
-        folder = layout.kind_folder(self._lake.root, "reconciliation")
-        with lease(self._lake, folder, self._clock, wait=wait) as held:
+        folder = layout.kind_folder(self.lake.root, "reconciliation")
+        with lease(self.lake, folder, self.clock, wait=wait) as held:
             run = _Run(self, run_id, until, held)
             for batch in batches(days, BATCH):
                 if not run.may_go_on():
                     break
                 judged = run.batch(batch, retry=retry)
-                rechecks.plan(self._lake, judged, self._clock.now())
+                rechecks.plan(self.lake, judged, self.clock.now())
                 done += judged
         return done
 
@@ -128,8 +133,8 @@ class _Run:
     """One run's work: asks, repairs, publishes."""
 
     def __init__(self, prover: Prover, run_id: str, until: datetime, held: Lease) -> None:
-        self._client, self._lake = prover._client, prover._lake
-        self._clock, self._workers, self._chunk = prover._clock, prover._settings.workers, prover._chunk
+        self._client, self._lake = prover._client, prover.lake
+        self._clock, self._workers, self._chunk = prover.clock, prover._settings.workers, prover._chunk
         self._tell, self._run_id, self._until, self._held = prover._tick, run_id, until, held
         self._out: Failure | None = None
 

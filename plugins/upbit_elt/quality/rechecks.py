@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # A run every 10 minutes finds it due at its next start, then at every second, fourth, ... one.
 FIRST, LONGEST = timedelta(minutes=9), timedelta(hours=6)
+# Findings are looked at again for so long after their day.
+RECHECK_DAYS = timedelta(days=30)
 ANY = "*"
 
 
@@ -46,6 +48,11 @@ def is_due(planned: Recheck | None, judged: DayProof | None, now: datetime) -> b
     if planned is None or planned.due <= now:
         return True
     return planned.snapshot not in (ANY, judged.generation if judged else "")
+
+
+def waits(planned: Recheck | None, snapshot: str, now: datetime) -> bool:
+    """Whether a day is surely not due at `now` (UTC), its newest snapshot of candles being this one."""
+    return planned is not None and planned.due > now and planned.snapshot in (ANY, "", snapshot)
 
 
 def read(lake: Lake) -> dict[str, Recheck]:

@@ -1,39 +1,138 @@
-"""Make Hive show what the lake holds: the current generation of a day, whoever made it and whatever died meanwhile."""
+"""Make Hive show what the lake holds: the current generation of a day, whoever made it and whatever died meanwhile.
+
+Which days wait for it is known from the pending markers alone; a run looks at those, and at the days that it touched.
+"""
 
 from __future__ import annotations
 
-from upbit_elt.lake import layout, ledger
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, get_args
+
+from upbit_elt.errors import LakeCorrupt, QueryFailed
+from upbit_elt.lake import ledger, pending
 from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse.hive import Statements
+from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import ensure_day, is_shown
 
+log = logging.getLogger(__name__)
 
-def show_day(lake: Lake, hive: Statements, settings: Settings, kind: Kind, day: str) -> bool:
+# Days that a session takes in the look at all of them.
+BATCH = 100
+
+
+class Day(NamedTuple):
+    """A KST day `yyMMdd` of a kind."""
+
+    kind: Kind
+    day: str
+
+
+def show(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str | None] | None = None) -> list[Day]:
+    """Make Hive show every snapshot that waits for it, and check the days `touched`; returns those that were changed.
+
+    `touched` names the folder of each day in which something was published, None where that is not known. A day that
+    cannot be shown does not keep the others from it.
+
+    Raises:
+        WarehouseError, LakeError: not all was shown; run it again.
+    """
+    folders = touched or {}
+    waiting: dict[Day, list[Pending]] = defaultdict(list)
+    for entry in pending.listing(lake):
+        if entry.task == "register":
+            waiting[Day(entry.kind, entry.day)].append(entry)
+    return _shown(lake, hive, settings, sorted({*waiting, *folders}), waiting, folders)
+
+
+def show_one(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
+    """As `show`, of one day alone; True when that changed anything."""
+    waiting = [entry for entry in pending.listing(lake) if (entry.task, *day) == ("register", entry.kind, entry.day)]
+    with hive.session() as session:
+        return show_day(lake, session, settings, *day, waiting)
+
+
+def show_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
+    """As `show`, with every day of the lake: for what no marker names. Each day costs a listing and six statements."""
+    everything = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
+    changed = show(lake, hive, settings)
+    for first in range(0, len(everything), BATCH):
+        changed += _shown(lake, hive, settings, everything[first : first + BATCH], {}, {})
+    return changed
+
+
+def show_day(
+    lake: Lake,
+    hive: Statements,
+    settings: Settings,
+    kind: Kind,
+    day: str,
+    waiting: Sequence[Pending] = (),
+    folder: str | None = None,
+) -> bool:
     """Point both tables of a KST day at its current generation; True when that changed anything.
 
-    Of two that show at once the slower one looks again, so that none leaves Hive at an older generation.
+    `waiting` are the markers of the day, `folder` is what Hive should show as far as the caller knows. Of two that
+    show at once the slower one looks again, so that none leaves Hive at an older generation.
 
     Raises:
         WarehouseError, LakeError: run it again.
     """
+    if folder and not waiting and is_shown(hive, settings, kind, day, folder):
+        return False
     shown, changed = "", False
-    while (generation := ledger.current(lake, kind, day)) and generation.path != shown:
-        shown = generation.path
+    found, marks = ledger.look(lake, kind, day)
+    while found and found[-1].path != shown:
+        shown = found[-1].path
         if not is_shown(hive, settings, kind, day, shown):
             ensure_day(hive, settings, kind, day, shown)
             changed = True
-    _unmark(lake, kind, day, shown)
+            found, marks = ledger.look(lake, kind, day)
+    _strike_out(lake, found, waiting, marks)
     return changed
 
 
-def _unmark(lake: Lake, kind: Kind, day: str, shown: str) -> None:
-    marks = set(ledger.unshown(lake, kind, day))
-    if not marks:
-        return
-    for generation in ledger.generations(lake, kind, day):
-        if layout.unshown_mark(generation.path) in marks:
-            lake.delete(layout.unshown_mark(generation.path))
-        if generation.path == shown:
-            return
+def _shown(
+    lake: Lake,
+    hive: Hive,
+    settings: Settings,
+    days: Sequence[Day],
+    waiting: Mapping[Day, Sequence[Pending]],
+    folders: Mapping[Day, str | None],
+) -> list[Day]:
+    if not days:
+        return []
+    changed: list[Day] = []
+    failed: list[Exception] = []
+    with hive.session() as session:
+        for day in days:
+            try:
+                if show_day(lake, session, settings, *day, waiting.get(day, ()), folders.get(day)):
+                    changed.append(day)
+            except (QueryFailed, LakeCorrupt) as error:
+                log.warning("%s of %s is not shown in Hive: %s", *day, error)
+                failed.append(error)
+    if failed:
+        raise failed[0]
+    return changed
+
+
+def _strike_out(lake: Lake, found: Sequence[Generation], waiting: Iterable[Pending], marks: Iterable[str]) -> None:
+    """Remove the markers of the generations `found`: Hive shows the last of them.
+
+    Markers of others belong to a writer at work. A closed day of candles has to be reconciled next.
+    """
+    leaves = [generation.path.rsplit("/", 1)[1] for generation in found]
+    for entry in waiting:
+        if entry.kind == "candle" and found[-1:] and found[-1].complete and entry.snapshot == leaves[-1]:
+            pending.follow_up(lake, entry, entry._replace(task="reconcile"))
+        elif entry.snapshot in leaves:
+            pending.remove(lake, entry)
+    for mark in marks:
+        if mark.endswith(tuple(f"-{leaf}" for leaf in leaves)):
+            lake.delete(mark)

@@ -1,5 +1,7 @@
 """The tables of a day: `candle_yyMMdd`, and the day's partition of `candle` over the same folder.
 
+Of reconciliations there is the partition alone.
+
 Both always point at the same leaf folder, the day's current generation; every call checks that and mends it. Each
 call is several statements: whoever makes more than one gives them a session.
 """
@@ -17,6 +19,8 @@ from upbit_elt.lake.layout import Kind, kind_folder
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Statements
 
+# Kinds whose days have a table of their own besides their partition.
+DAILY: tuple[Kind, ...] = ("candle", "forecast")
 DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
 
 
@@ -46,16 +50,11 @@ def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, locat
     Moving is one metastore operation each; a run that died between the two is mended by the next.
     """
     uri = f"{settings.hdfs_uri}{location}"
-    daily = daily_table(kind, day)
-    hive.execute(*_partition_made(settings, kind, day, uri), _create(settings, kind, daily, uri, partitioned=False))
-    for target in (f"{settings.database}.{daily}", _partition_of(settings, kind, day)):
-        _point(hive, target, uri)
-
-
-def ensure_partition(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> None:
-    """Make the table over all days and the day's partition, and point it at `location`: a kind without daily tables."""
-    uri = f"{settings.hdfs_uri}{location}"
     hive.execute(*_partition_made(settings, kind, day, uri))
+    if kind in DAILY:
+        daily = daily_table(kind, day)
+        hive.execute(_create(settings, kind, daily, uri, partitioned=False))
+        _point(hive, f"{settings.database}.{daily}", uri)
     _point(hive, _partition_of(settings, kind, day), uri)
 
 
@@ -80,9 +79,11 @@ def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable
 
 def is_shown(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
     """Whether daily table and partition of a KST day are both there and point at `location`."""
-    daily = daily_table(kind, day)
     if locations(hive, settings, kind, [day]).get(day) != location:
         return False
+    if kind not in DAILY:
+        return True
+    daily = daily_table(kind, day)
     if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return False
     return urlsplit(_location(hive, f"{settings.database}.{daily}")).path == location
@@ -93,6 +94,8 @@ def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list
     daily, whole = daily_table(kind, day), _partition_of(settings, kind, day)
     if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
         return []
+    if kind not in DAILY:
+        return [_pointer(_describe(hive, whole))]
     if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return []
     return [_pointer(_describe(hive, target)) for target in (f"{settings.database}.{daily}", whole)]
