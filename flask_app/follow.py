@@ -17,12 +17,13 @@ import pyarrow.compute as pc
 from flask_app.bulk import load_candles
 from flask_app.rows import COLUMNS, partition_of, table_of
 from flask_app.window import LENGTH, Window
-from upbit_elt.candle import MINUTE, days_between, kst_day, wire
+from upbit_elt.candle import days_between, wire
 from upbit_elt.clock import Clock
 from upbit_elt.errors import WarehouseUnavailable
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.generation import same_rows
+from upbit_elt.lake.ledger import Newest
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
@@ -43,6 +44,7 @@ class Follower:
         self._lock = Lock()
         self._window: Window | None = None
         self._looked: datetime | None = None
+        self._newest: Newest | None = None
 
     def window(self) -> Window | None:
         """The window for readers: a few seconds old at most, or what there is while another thread updates it.
@@ -76,15 +78,20 @@ class Follower:
             self._lock.release()
 
     def _updated(self, window: Window | None) -> Window | None:
-        coverage = ledger.newest(self._lake)
-        if coverage is None or (window is not None and window.coverage == coverage):
+        known = self._newest
+        newest = (known and ledger.following(self._lake, known)) or ledger.find_newest(self._lake, known)
+        if newest is None or (window is not None and window.coverage == newest.coverage):
+            self._newest = newest
             return window
-        recent = days_between(coverage.end - LENGTH, coverage.end)
+        recent = days_between(newest.coverage.end - LENGTH, newest.coverage.end)
         with self._hive.session() as session:
             folders = locations(session, self._settings, "candle", recent)
-            if not self._is_shown(kst_day(coverage.end - MINUTE), folders):
+            if not _is_shown(newest, folders):  # perhaps only the folder that was known is not the newest any more
+                newest = ledger.find_newest(self._lake)
+            if newest is None or not _is_shown(newest, folders):
                 # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
                 return window
+            self._newest, coverage = newest, newest.coverage
             since = self._changed_since(window, coverage, folders) if window else None
             if window and since:
                 return Window(coverage, folders, self._extended(session, window.candles, since, coverage.end))
@@ -100,10 +107,6 @@ class Follower:
         kept = candles.filter((start >= wire(end - LENGTH)) & (start < wire(since)))
         return pa.concat_tables([kept, table_of(rows)]).combine_chunks()
 
-    def _is_shown(self, day: str, folders: Mapping[str, str]) -> bool:
-        generation = ledger.current(self._lake, "candle", day)
-        return generation is not None and folders.get(day) == generation.path
-
     def _changed_since(self, window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
         """From which minute on candles may have changed since `window`; None when all of it may have."""
         for day in days_between(coverage.end - LENGTH, window.end):
@@ -118,3 +121,7 @@ class Follower:
 
     def _same_rows(self, day: str, old: str | None, new: str | None) -> bool:
         return old == new or (old is not None and new is not None and same_rows(self._lake, "candle", day, old, new))
+
+
+def _is_shown(newest: Newest, folders: Mapping[str, str]) -> bool:
+    return folders.get(newest.day) == newest.generation.path

@@ -15,7 +15,7 @@ from tests.support.simulation import World, forecast_of
 from upbit_elt.candle import SCHEMA, days_between, from_table, to_table, wire
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.intervals import gaps
-from upbit_elt.lake import ledger
+from upbit_elt.lake import ledger, pending
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import DURATION
@@ -119,12 +119,12 @@ def _unaccounted(world: World, coverages: Iterable[Coverage], newest: Coverage) 
 def _unregistered(world: World) -> Iterator[str]:
     """Tables and partition of a day point at its newest snapshot, and nothing says that they may not."""
     lake, hive, database = world.process().lake, world.hive, world.settings.database
+    yield from (f"{entry.name} is stuck" for entry in pending.listing(lake) if entry.task == "register")
     for kind in get_args(Kind):
         for day in ledger.days(lake, kind):
             current = ledger.current(lake, kind, day)
             if current is None:
                 continue
-            yield from (f"{mark} is stuck" for mark in ledger.unshown(lake, kind, day))
             places = {f"{database}.{kind}": partition(day)}
             places |= {} if kind == "reconciliation" else {f"{database}.{daily_table(kind, day)}": ""}
             for name, dt in places.items():

@@ -51,7 +51,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Tools:
-    """What the work is done with. `show` is called for each KST day gone through, `tell` with how far the work is."""
+    """What the work is done with. `show` is called for each KST day published, `tell` with how far the work is."""
 
     client: UpbitClient
     lake: Lake
@@ -281,9 +281,9 @@ class Worker:
             return
         if day.news:
             self._publish(day)
+            self._tools.show(day.day)
         else:
             day.discard()  # a run died right after publishing
-        self._tools.show(day.day)
 
     def _publish(self, day: Day) -> None:
         try:

@@ -7,20 +7,24 @@ once. Only minutes before a market's watermark are asked: those after it belong 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import NamedTuple
 
 from upbit_elt.candle import day_end, day_start, days_between, kst_day
 from upbit_elt.collect.chunks import Scope, Tools, Worker
 from upbit_elt.collect.requests import PASSES, Request, RequestBook, next_pass
 from upbit_elt.collect.turns import Turns
-from upbit_elt.errors import LeaseHeld
+from upbit_elt.errors import LakeCorrupt, LeaseHeld
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import Published
+from upbit_elt.lake.webhdfs import Lake
 
 # A run in a DAG ends before the next live run; whoever waits for it need not wait longer.
 WAIT = timedelta(minutes=3)
@@ -41,6 +45,36 @@ class Progress:
     troubles: Mapping[str, str] = field(default_factory=dict)
 
 
+class Wanted(NamedTuple):
+    """The history that every deployment wants: KST days, newest first, of `markets` (a digest of their names).
+
+    Once it is there, that is noted: live runs account for all that comes later, so nothing has to be looked at until
+    the day, the setting or the markets change. The note says less than the lake, which is looked at each day anew.
+    """
+
+    days: tuple[str, ...]
+    markets: str
+
+    @classmethod
+    def of(cls, days: Iterable[str], markets: Iterable[str]) -> Wanted:
+        """The days of these markets."""
+        return cls(tuple(days), hashlib.sha256(" ".join(sorted(markets)).encode()).hexdigest())
+
+    def is_there(self, lake: Lake) -> bool:
+        """Whether it is noted that just this is there."""
+        try:
+            return lake.read(layout.wanted_path(lake.root)) == self._document()
+        except LakeCorrupt:  # nothing is noted
+            return False
+
+    def note(self, lake: Lake) -> None:
+        """Note that all of it is there."""
+        lake.replace(layout.wanted_path(lake.root), self._document())
+
+    def _document(self) -> bytes:
+        return json.dumps({"version": 1, "days": self.days, "markets": self.markets}).encode()
+
+
 class History:
     """Fills the days before the live runs."""
 
@@ -58,16 +92,21 @@ class History:
         Raises:
             LakeError, WarehouseError: HDFS or Hive do not answer; what was staged stays. Run it again.
         """
+        wanted, troubles = None, dict[str, str]()
+        with kept_apart(self._tools.lake, "the wanted days", troubles):
+            wanted = self._wanted()
+        open_requests = self.book.open()
+        if not wanted and not open_requests:
+            return Progress(troubles=troubles)
         with ExitStack() as stack:
             try:
                 held = stack.enter_context(lease(self._tools.lake, self._root, self._tools.clock, timedelta(0)))
             except LeaseHeld:
-                return Progress(requests=tuple(self.book.open()), busy=True)
+                return Progress(requests=tuple(open_requests), busy=True)
             worker = Worker(self._tools, run_id, turns, held)
-            troubles: dict[str, str] = {}
             left: list[str] = []
             with kept_apart(self._tools.lake, "the wanted days", troubles):
-                left = self._wanted(worker)
+                left = self._fill(worker, wanted) if wanted else []
             for request in self.book.open():
                 if turns.await_turn():
                     with kept_apart(self._tools.lake, request.id, troubles):
@@ -102,11 +141,20 @@ class History:
         now, back = self._tools.clock.now(), self._tools.settings.history_days
         return [kst_day(now - timedelta(days=days)) for days in range(back + 1)]
 
-    def _wanted(self, worker: Worker) -> list[str]:
-        days = self.wanted_days()
-        if ledger.newest(self._tools.lake) is None:
-            return []
-        todo, left = worker.go_through(Scope(tuple(days), day_start(days[-1]), day_end(days[0])))
+    def _wanted(self) -> Wanted | None:
+        """What is wanted now; None before the first live run, and when all of it was there once."""
+        live = ledger.newest(self._tools.lake)
+        if live is None:
+            return None
+        wanted = Wanted.of(self.wanted_days(), live.watermark)
+        return None if wanted.is_there(self._tools.lake) else wanted
+
+    def _fill(self, worker: Worker, wanted: Wanted) -> list[str]:
+        """Go through the wanted days; those that are left."""
+        days = wanted.days
+        todo, left = worker.go_through(Scope(days, day_start(days[-1]), day_end(days[0])))
+        if not todo and not left and not worker.troubles:
+            wanted.note(self._tools.lake)
         return [*left, *todo]
 
     def _work(self, worker: Worker, request: Request) -> Request | None:

@@ -108,7 +108,8 @@ class Day:
 
     def discard(self) -> None:
         """Remove what waits: the day shows it."""
-        self._lake.delete(self._folder)
+        if self._staged:
+            self._lake.delete(self._folder)
         self._staged, self._spans, self._candles = [], [], []
 
     def _shown_for(self, span: Span) -> list[Span]:
