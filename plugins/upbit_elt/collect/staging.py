@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
@@ -10,18 +11,21 @@ from uuid import uuid4
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import Ask
+from upbit_elt.errors import LakeCorrupt
 from upbit_elt.exchange.client import MAX_COUNT
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps, joined_by_page, page_count
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.lease import lease
-from upbit_elt.lake.parquet import decode, encode, read_coverage
+from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage
 from upbit_elt.lake.publish import Published, publish_generation
 from upbit_elt.lake.read import latest
+from upbit_elt.lake.salvage import put_aside
 from upbit_elt.lake.webhdfs import Lake
 
 PAGE = MAX_COUNT * MINUTE
+log = logging.getLogger(__name__)
 _READERS = 8
 
 
@@ -36,9 +40,10 @@ class Day:
         files = ledger.files(lake, generation, day) if generation else []
         self.complete = generation is not None and generation.complete
         staged = [entry for entry in lake.list(self._folder) if not entry.name.startswith("_")]
-        self._staged = [(f"{self._folder}/{entry.name}", entry.size) for entry in staged]
-        self.shown = _spans(_coverages(lake, [(file.path, file.size) for file in files]))
-        self.waiting = _spans(_coverages(lake, self._staged))
+        self.shown = _spans(_coverages(lake, [(file.path, file.size) for file in files]).values())
+        waiting = _coverages(lake, [(f"{self._folder}/{entry.name}", entry.size) for entry in staged])
+        self.waiting = _spans(waiting.values())
+        self._staged = list(waiting)
         self._spans: list[Span] = []
         self._candles: list[Candle] = []
 
@@ -85,7 +90,7 @@ class Day:
         path = f"{self._folder}/{uuid4().hex}.parquet"
         data = encode(to_table(self._candles), _coverage(self._spans, run_id))
         self._lake.publish(path, data)
-        self._staged.append((path, len(data)))
+        self._staged.append(path)
         self._spans, self._candles = [], []
 
     def publish(self, run_id: str, clock: Clock, *, complete: bool) -> Published:
@@ -93,10 +98,18 @@ class Day:
 
         Raises:
             LeaseHeld: another writer has the day.
+            LakeCorrupt: an answer that waits cannot be read; it is put aside, so that the next run asks for it again.
             LakeError: see publish_generation; what is staged stays.
         """
-        tables = [decode(self._lake.read(path), path) for path, _ in self._staged]
-        coverages = [read_coverage(self._lake, path, size) for path, size in self._staged]
+        tables, coverages = [], []
+        for path in self._staged:
+            try:
+                data = self._lake.read(path)
+                tables.append(decode(data, path))
+                coverages.append(coverage_of(data, path))
+            except LakeCorrupt:
+                put_aside(self._lake, self.day, path)
+                raise
         if self._spans:
             tables.append(to_table(self._candles))
             coverages.append(_coverage(self._spans, run_id))
@@ -131,12 +144,22 @@ def _coverage(spans: list[Span], run_id: str) -> Coverage:
     return Coverage(min(s.start for s in spans), max(s.end for s in spans), run_id, tuple(sorted(spans)))
 
 
-def _coverages(lake: Lake, files: list[tuple[str, int]]) -> Iterator[Coverage]:
+def _coverages(lake: Lake, files: list[tuple[str, int]]) -> dict[str, Coverage]:
+    """Coverage of each file that can be read; what the others account for is asked for again."""
+
+    def read(file: tuple[str, int]) -> Coverage | None:
+        try:
+            return read_coverage(lake, *file)
+        except LakeCorrupt as error:
+            log.warning("unreadable, what it accounts for is asked for again: %s", error)
+            return None
+
     if len(files) < 2:
-        yield from (read_coverage(lake, *file) for file in files)
-        return
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
-        yield from pool.map(lambda file: read_coverage(lake, *file), files)
+        found = [read(file) for file in files]
+    else:
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
+            found = list(pool.map(read, files))
+    return {path: coverage for (path, _), coverage in zip(files, found, strict=True) if coverage}
 
 
 def _spans(coverages: Iterable[Coverage]) -> dict[str, list[Span]]:

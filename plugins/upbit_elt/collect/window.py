@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -15,8 +15,8 @@ from upbit_elt.collect import doubts as doubted
 from upbit_elt.collect.fetch import Answer, Budget, fetch
 from upbit_elt.collect.leftover import left_over, requests_for, starts_of, still_left, within_reach
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
-from upbit_elt.collect.requests import RequestBook
-from upbit_elt.errors import BadAnswer, Banned, ExchangeError, ServerTrouble
+from upbit_elt.collect.requests import RequestBook, make_request
+from upbit_elt.errors import BadAnswer, Banned, ExchangeError, LakeCorrupt, LeaseHeld, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.holes import HoleReason
@@ -24,7 +24,7 @@ from upbit_elt.lake import layout, ledger, whole
 from upbit_elt.lake.aside import set_aside
 from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.publish import Published, publish_generation, publish_window
+from upbit_elt.lake.publish import Published, publish_generation, publish_window, rewrite
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -87,15 +87,18 @@ class Collector:
         started = Deadline(self._clock, ASK_FOR)
         with lease(self._lake, layout.kind_folder(self._lake.root, "candle"), self._clock, WAIT) as held:
             deadline = Deadline(self._clock, max(started.left, SHORTEST))
-            known = ledger.newest(self._lake)
+            newest = ledger.find_newest(self._lake)
+            known = newest.coverage if newest else None
+            lost = newest.unreadable if newest else ()
             markets, listed = self._markets(known)
             tickers, end = self._settled_tickers(needed=not listed)
             first = end - self._settings.first_minutes * MINUTE
             first = min(first, known.end) if known else first
-            state = _State.of(known, end, RequestBook(self._lake))
+            state = _State.of(known, end, RequestBook(self._lake), frozenset(item.file.path for item in lost))
             plan = make_plan(markets, tickers, state.watermark, end, first, doubted.quiet_since(state.doubts))
             budget = Budget(deadline, last=_silent(plan, known), newest=True)
             done = self._round(plan, markets, end, state, budget, run_id, held)
+            self._ask_for_lost([*self._rescue(lost, done.files, run_id), *done.files], run_id)
         return _summary(done, len(markets))
 
     def _round(
@@ -124,7 +127,7 @@ class Collector:
         set_aside(self._lake, refused, run_id)
         before = [candle for answer in answers for candle in answer.before]
         before += [candle for answer in heals for candle in answer.candles]
-        files, repaired = self._publish(answers, before, healed, coverage, held)
+        files, repaired = self._publish(answers, before, healed, coverage, state.unreadable, held)
         return _Round(
             coverage=coverage,
             requested=len(asks),
@@ -229,6 +232,7 @@ class Collector:
         before: Sequence[Candle],
         healed: Sequence[Span],
         coverage: Coverage,
+        unreadable: Collection[str],
         held: Lease,
     ) -> tuple[tuple[Published, ...], int]:
         if coverage.start == coverage.end:
@@ -238,11 +242,17 @@ class Collector:
         files = []
         first = min([coverage.start, *(c.start for c in repairs), *(span.start for span in healed)])
         for day in days_between(first, coverage.end):
-            files += self._publish_day(day, candles, _Mends(repairs, healed).of(day), coverage, held)
+            files += self._publish_day(day, candles, _Mends(repairs, healed).of(day), coverage, unreadable, held)
         return tuple(files), len(repairs)
 
     def _publish_day(
-        self, day: str, candles: list[Candle], mends: _Mends, coverage: Coverage, held: Lease
+        self,
+        day: str,
+        candles: list[Candle],
+        mends: _Mends,
+        coverage: Coverage,
+        unreadable: Collection[str],
+        held: Lease,
     ) -> list[Published]:
         files = []
         mine = to_table(candle for candle in candles if kst_day(candle.start) == day)
@@ -254,7 +264,7 @@ class Collector:
             part = coverage.clipped(start, end) if start < end else None
             # A day that is over and of which nothing new is known has its holes written down already.
             if part and (part.known() or end == coverage.end):
-                files.append(publish_window(self._lake, day, mine, part, mine_now))
+                files.append(publish_window(self._lake, day, mine, part, mine_now, unreadable=unreadable))
         return files
 
     def _mend(self, day: str, mends: _Mends, coverage: Coverage, held: Lease) -> Published:
@@ -269,13 +279,41 @@ class Collector:
         )  # fmt: skip
         return publish_generation(self._lake, day, to_table(mends.candles), known, held, complete=complete)
 
+    def _rescue(self, lost: Sequence[ledger.Unreadable], files: Sequence[Published], run_id: str) -> list[Published]:
+        """Make anew the days with unreadable files that the run did not write, of what can be read of them."""
+        made = []
+        for day in sorted({item.day for item in lost} - {published.day for published in files}):
+            try:
+                with lease(
+                    self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock, DAY_WAIT
+                ) as held:
+                    made.append(rewrite(self._lake, day, run_id, held, complete=False))
+            except (LeaseHeld, LakeCorrupt) as error:
+                log.warning("%s stays with its unreadable file until the next run: %s", day, error)
+        return made
+
+    def _ask_for_lost(self, files: Sequence[Published], run_id: str) -> None:
+        """Ask the backfill for what unreadable files held and no other file holds."""
+        book = RequestBook(self._lake)
+        for published in (item for item in files if item.lost):
+            start, now = day_start(published.day), self._clock.now()
+            wanted = make_request(start, min(day_end(published.day), now), (), now, run_id)
+            names = ", ".join(published.lost)
+            log.error(
+                "unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, book.add(wanted)
+            )
+
     def _repairs(self, before: Sequence[Candle]) -> list[Candle]:
-        """Candles of minutes before the window that the lake does not hold, or holds otherwise."""
+        """Candles of minutes before the window that the lake does not hold, or holds otherwise, or cannot read."""
         repairs: list[Candle] = []
         for day in sorted({kst_day(candle.start) for candle in before}):
             mine = {candle for candle in before if kst_day(candle.start) == day}
             first, last = min(c.start for c in mine), max(c.start for c in mine)
-            tables, _ = read_sources(self._lake, day, first, last + MINUTE)
+            try:
+                tables, _ = read_sources(self._lake, day, first, last + MINUTE)
+            except LakeCorrupt as error:
+                log.warning("%s: earlier minutes cannot be compared, they are written again: %s", day, error)
+                tables = []
             repairs += mine.difference(from_table(latest(tables)))
         return repairs
 
@@ -286,13 +324,14 @@ class _State(NamedTuple):
     watermark: dict[str, datetime]
     doubts: tuple[Doubt, ...]
     end: datetime
+    unreadable: frozenset[str]
 
     @classmethod
-    def of(cls, known: Coverage | None, end: datetime, book: RequestBook) -> _State:
-        """The state after a file; `end` where there is none yet."""
+    def of(cls, known: Coverage | None, end: datetime, book: RequestBook, unreadable: frozenset[str]) -> _State:
+        """The state after a file; `end` where there is none yet. `unreadable` are paths of newer files."""
         if known is None:
-            return cls({}, (), end)
-        return cls(dict(known.watermark), still_left(known.doubts or (), book), known.end)
+            return cls({}, (), end, unreadable)
+        return cls(dict(known.watermark), still_left(known.doubts or (), book), known.end, unreadable)
 
 
 class _Mends(NamedTuple):

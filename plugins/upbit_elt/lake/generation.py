@@ -39,23 +39,30 @@ class Source(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became visible: the KST day, the generation's folder, the file's name and its rows."""
+    """What became visible: the KST day, the generation's folder, the file's name and its rows.
+
+    `lost` are the names of unreadable files whose place it takes: what no other file holds of them has to be asked for.
+    """
 
     day: str
     folder: str
     file_name: str
     rows: int
+    lost: tuple[str, ...] = ()
 
 
 def read_files(lake: Lake, shape: Shape, day: str) -> list[Source]:
     """All files of a day's current generation, oldest first. Raises LakeCorrupt when one cannot be read."""
     generation = ledger.current(lake, shape.kind, day)
-    found = []
-    for file in ledger.files(lake, generation, day) if generation else []:
-        data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
-        coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
-        found.append(Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path)))
-    return found
+    found = ledger.files(lake, generation, day) if generation else []
+    return [read_source(lake, shape, file) for file in found]
+
+
+def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
+    """One file of a generation. Raises LakeCorrupt when it cannot be read."""
+    data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
+    coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
+    return Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path))
 
 
 def write_generation(

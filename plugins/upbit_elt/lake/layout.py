@@ -23,6 +23,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Literal
 
+from upbit_elt.candle import day_end, day_start
+
 Kind = Literal["candle", "forecast", "reconciliation"]
 # Folders at the top of a dataset.
 TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
@@ -130,3 +132,10 @@ def parse_window(name: str) -> tuple[datetime, datetime] | None:
     """Span of a window's file name, None for any other name."""
     match = WINDOW.match(name)
     return (parse_stamp(match[1]), parse_stamp(match[2])) if match else None
+
+
+def span_of(path: str) -> tuple[datetime, datetime] | None:
+    """What (UTC) a file may account for: the window of its name, else the KST day of its folder; None if neither."""
+    *folders, name = path.split("/")
+    day = next((folder for folder in reversed(folders) if DAY.match(folder)), None)
+    return parse_window(name) or ((day_start(day), day_end(day)) if day else None)

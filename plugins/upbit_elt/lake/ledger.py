@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from upbit_elt.candle import day_end, day_start
+from upbit_elt.errors import LakeCorrupt, LakeUnavailable
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.parquet import read_coverage, read_notes
 from upbit_elt.lake.webhdfs import Entry, Lake
+
+log = logging.getLogger(__name__)
 
 
 class Generation(NamedTuple):
@@ -30,13 +34,25 @@ class DataFile(NamedTuple):
     end: datetime
 
 
+class Unreadable(NamedTuple):
+    """A file of a KST day that cannot be read as what its name says, and why."""
+
+    day: str
+    file: DataFile
+    why: str
+
+
 class Newest(NamedTuple):
-    """A file that a live run had a part in: what live runs know by it, its KST day, its generation and its path."""
+    """A file that a live run had a part in: what live runs know by it, its KST day, its generation and its path.
+
+    `unreadable` are newer ones that cannot be read.
+    """
 
     coverage: Coverage
     day: str
     generation: Generation
     path: str
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 def days(lake: Lake, kind: Kind) -> list[str]:
@@ -72,9 +88,15 @@ def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
 
 
 def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:
-    """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none."""
+    """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none (that can
+    be read).
+    """
     found = files(lake, generation, day)
-    return read_notes(lake, found[0].path, found[0].size) if found else {}
+    try:
+        return read_notes(lake, found[0].path, found[0].size) if found else {}
+    except LakeCorrupt as error:
+        log.warning("what %s was made of is not known: %s", generation.path, error)
+        return {}
 
 
 def files(lake: Lake, generation: Generation, day: str) -> list[DataFile]:
@@ -97,32 +119,80 @@ def newest(lake: Lake) -> Coverage | None:
 
 
 def find_newest(lake: Lake, known: Newest | None = None) -> Newest | None:
-    """The newest candle file that a live run had a part in, and what live runs know by it; None before the first.
+    """The newest candle file that a live run had a part in and that can be read, None before the first.
 
     Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
     adopted or backfilled have none, and say nothing about live runs. `known` is what was found before: its footer is
-    not read again.
+    not read again. One unreadable file costs its own minutes: the one before it counts, of the same generation, of an
+    earlier one, of the day before.
+
+    Raises:
+        LakeTooNew: a newer release wrote it.
+        LakeUnavailable: HDFS does not give that file, nor the one before it.
     """
+    search = _Search(lake, known)
     for day in reversed(days(lake, "candle")):
-        generation = current(lake, "candle", day)
-        found = _newest_of(lake, generation, day, known) if generation else None
+        found = search.day(day)
         if found:
             return found
+    search.end()
     return None
 
 
 def following(lake: Lake, known: Newest) -> Newest | None:
     """The newest file in the folder of one that is known, None when that has no newer one; for a reader that looks
     often: a new file is found by two questions, while another generation or day is not."""
-    found = _newest_of(lake, known.generation, known.day, known)
+    found = _Search(lake, known).generation(known.generation, known.day)
     return found if found and found.path != known.path else None
 
 
-def _newest_of(lake: Lake, generation: Generation, day: str, known: Newest | None) -> Newest | None:
-    found = files(lake, generation, day)
-    if not found:
+class _Search:
+    """The way back from the newest file to one that can be read."""
+
+    def __init__(self, lake: Lake, known: Newest | None) -> None:
+        self._lake, self._known = lake, known
+        self._unreadable: list[Unreadable] = []
+        self._away: LakeUnavailable | None = None
+
+    def day(self, day: str) -> Newest | None:
+        """That of a day: of its current generation, of an earlier one only when files of that cannot be read."""
+        for generation in reversed(generations(self._lake, "candle", day)):
+            found = self.generation(generation, day)
+            if found or not any(lost.day == day for lost in self._unreadable):
+                return found
         return None
-    if known and known.path == found[-1].path:
-        return known
-    coverage = read_coverage(lake, found[-1].path, found[-1].size)
-    return Newest(coverage.live(), day, generation, found[-1].path) if coverage.watermark else None
+
+    def generation(self, generation: Generation, day: str) -> Newest | None:
+        """That of a generation."""
+        for file in reversed(files(self._lake, generation, day)):
+            if self._known and self._known.path == file.path:
+                return self._known._replace(unreadable=tuple(self._unreadable))
+            coverage = self._read(day, file)
+            if coverage is not None:
+                lost = tuple(self._unreadable)
+                return Newest(coverage.live(), day, generation, file.path, lost) if coverage.watermark else None
+        return None
+
+    def end(self) -> None:
+        """There is no older file; raise what HDFS said, if it was that."""
+        if self._away:
+            raise self._away
+
+    def _read(self, day: str, file: DataFile) -> Coverage | None:
+        try:
+            coverage = read_coverage(self._lake, file.path, file.size)
+        except LakeCorrupt as error:
+            self._lose(day, file, error)
+            return None
+        except LakeUnavailable as error:
+            # If the file before can be read, it is this file, not HDFS.
+            self.end()
+            self._away = error
+            self._lose(day, file, error)
+            return None
+        self._away = None
+        return coverage
+
+    def _lose(self, day: str, file: DataFile, error: LakeCorrupt | LakeUnavailable) -> None:
+        log.warning("unreadable, the file before it counts: %s", error)
+        self._unreadable.append(Unreadable(day, file, str(error)))

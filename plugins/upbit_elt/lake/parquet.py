@@ -14,15 +14,20 @@ import pyarrow.parquet as pq
 
 from upbit_elt.candle import SCHEMA
 from upbit_elt.errors import LakeCorrupt, LakeTooNew
+from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import FOOTER_KEY, Coverage
 from upbit_elt.lake.webhdfs import Lake
 
 NOTES_KEY = b"upbit_elt.notes"
+# CRC-32 of the two texts; pages have theirs, a Parquet footer has none. Files of releases before lack it.
+CHECK_KEY = b"upbit_elt.check"
 # Footers of live files are a few KB, those of merged days some hundred.
 _TAIL = 256 * 1024
 # The coverage of a merged day is half a megabyte of JSON, a fifth of it when compressed.
 _PACK_BEYOND = 16 * 1024
 ROW_GROUP = 100_000
+# What Arrow raises on bytes that are not what they should be.
+_DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
 
 
 def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
@@ -40,7 +45,9 @@ def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
 def parquet_writer(sink: io.BytesIO, schema: pa.Schema, footer: Mapping[bytes, bytes]) -> pq.ParquetWriter:
     """Writes Parquet (zstd) with `footer` (see `metadata`) at its end."""
     # `store_schema` would write a second copy of the schema, larger than the rows of a quiet window.
-    writer = pq.ParquetWriter(sink, schema.remove_metadata(), compression="zstd", store_schema=False)
+    writer = pq.ParquetWriter(
+        sink, schema.remove_metadata(), compression="zstd", store_schema=False, write_page_checksum=True
+    )
     writer.add_key_value_metadata(footer)
     return writer
 
@@ -48,15 +55,16 @@ def parquet_writer(sink: io.BytesIO, schema: pa.Schema, footer: Mapping[bytes, b
 def metadata(coverage: Coverage | None, notes: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
     """What the footer says: the coverage, and notes of the one who wrote the file (plain JSON values)."""
     found = {} if coverage is None else {FOOTER_KEY: _packed(coverage.to_json())}
-    return found | ({NOTES_KEY: _packed(json.dumps(notes, sort_keys=True).encode())} if notes else {})
+    found |= {NOTES_KEY: _packed(json.dumps(notes, sort_keys=True).encode())} if notes else {}
+    return found | {CHECK_KEY: _check(found)}
 
 
 def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """Table of Parquet bytes, columns as in `schema`. Raises LakeCorrupt when they are not."""
+    """Table of Parquet bytes, columns as in `schema`. Raises LakeCorrupt when they are not, or are damaged."""
     try:
-        table = pq.read_table(io.BytesIO(data), columns=schema.names)
+        table = pq.read_table(io.BytesIO(data), columns=schema.names, page_checksum_verification=True)
         return table.select(schema.names).cast(schema)
-    except (pa.ArrowException, KeyError) as error:
+    except (*_DAMAGE, KeyError) as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of {schema.names}: {error}") from error
 
 
@@ -67,18 +75,18 @@ def coverage_of(data: bytes, path: str) -> Coverage:
         LakeTooNew: a newer release wrote it.
         LakeCorrupt: there is none, or it cannot be read.
     """
-    try:
-        found = (pq.read_metadata(io.BytesIO(data)).metadata or {}).get(FOOTER_KEY)
-    except pa.ArrowException as error:
-        raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
+    found = _footer(data, path).get(FOOTER_KEY)
     if found is None:
         raise LakeCorrupt(f"{path}: its footer says nothing about coverage; was it written by another program?")
     try:
-        return Coverage.from_json(_unpacked(found))
+        coverage = Coverage.from_json(_unpacked(found))
     except LakeTooNew as error:
         raise LakeTooNew(f"{path}: {error}") from error
     except (ValueError, zlib.error) as error:
         raise LakeCorrupt(f"{path}: its footer's coverage cannot be unpacked: {error}") from error
+    if (span := layout.span_of(path)) and not (span[0] <= coverage.start and coverage.end <= span[1]):
+        raise LakeCorrupt(f"{path}: it accounts for {coverage.start} to {coverage.end}; another file has its name")
+    return coverage
 
 
 def notes_of(data: bytes, path: str) -> dict[str, Any]:
@@ -87,11 +95,26 @@ def notes_of(data: bytes, path: str) -> dict[str, Any]:
     Raises:
         LakeCorrupt: it is no Parquet file, or the notes are no JSON.
     """
+    found = _footer(data, path).get(NOTES_KEY)
     try:
-        found = (pq.read_metadata(io.BytesIO(data)).metadata or {}).get(NOTES_KEY)
         return dict(json.loads(_unpacked(found))) if found else {}
-    except (pa.ArrowException, ValueError, zlib.error) as error:
+    except (ValueError, TypeError, zlib.error) as error:
         raise LakeCorrupt(f"{path}: its footer cannot be read: {error}") from error
+
+
+def _footer(data: bytes, path: str) -> dict[bytes, bytes]:
+    """Keys and values of a Parquet footer. Raises LakeCorrupt when it cannot be read, or is not as it was written."""
+    try:
+        found: dict[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    except _DAMAGE as error:
+        raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
+    if CHECK_KEY in found and found[CHECK_KEY] != _check(found):
+        raise LakeCorrupt(f"{path}: its footer is damaged")
+    return found
+
+
+def _check(found: Mapping[bytes, bytes]) -> bytes:
+    return b"%08x" % zlib.crc32(b"\n".join(found.get(key, b"") for key in (FOOTER_KEY, NOTES_KEY)))
 
 
 def _packed(text: bytes) -> bytes:
@@ -117,7 +140,7 @@ def read_count(lake: Lake, path: str, size: int) -> int:
     """Rows of a file in the lake, reading only the file's end; `size` in bytes. Raises LakeCorrupt."""
     try:
         return int(pq.read_metadata(io.BytesIO(_tail(lake, path, size))).num_rows)
-    except pa.ArrowException as error:
+    except _DAMAGE as error:
         raise LakeCorrupt(f"{path}: not a Parquet file: {error}") from error
 
 

@@ -5,16 +5,16 @@ The caller holds the day's lease.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
 
 from upbit_elt.candle import SCHEMA, day_end, day_start
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.intervals import overlaps, union
-from upbit_elt.lake import layout, ledger, pending
+from upbit_elt.lake import layout, ledger, pending, salvage
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
-from upbit_elt.lake.generation import SOURCES, Published, lineage, read_files, rewrite_notes, write_generation
+from upbit_elt.lake.generation import SOURCES, Published, lineage, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode, read_coverage
 from upbit_elt.lake.read import outside
@@ -29,44 +29,67 @@ MOST_FILES = 15
 
 
 def publish_window(
-    lake: Lake, day: str, table: pa.Table, coverage: Coverage, lease: Lease, *, most: int = MOST_FILES
+    lake: Lake,
+    day: str,
+    table: pa.Table,
+    coverage: Coverage,
+    lease: Lease,
+    *,
+    most: int = MOST_FILES,
+    unreadable: Collection[str] = (),
 ) -> Published:
     """Publish the file of one window of a KST day.
 
     A day that has a complete generation, or files that account for a part of the window (history that was there first,
-    a hole of it that was healed), gets a new generation that includes the window: no minute is there twice.
+    a hole of it that was healed), or an unreadable file (`unreadable`: paths that are known to be so), gets a new
+    generation that includes the window: no minute is there twice.
 
     Once an open day has `most` files, they are made one in a new generation: a market's query takes longer with every
     file. Readers in the middle of one keep the folder that they began with.
     """
     generation = ledger.current(lake, "candle", day)
     if generation and generation.complete:
-        return publish_generation(lake, day, table, coverage, lease, complete=True)
+        return publish_generation(lake, day, table, coverage, lease, complete=True, unreadable=unreadable)
     folder = generation.path if generation else layout.live_folder(lake.root, "candle", day, 1)
     if not generation:
         pending.add(lake, pending.registering("candle", folder))
     name = layout.window_name(coverage.start, coverage.end)
     path = f"{folder}/{name}"
     found = ledger.files(lake, generation, day) if generation else []
-    if _overlaps(lake, found, name, coverage):
-        return publish_generation(lake, day, table, coverage, lease, complete=False)
+    damaged = any(file.path in unreadable for file in found)
+    if damaged or _overlaps(lake, found, name, coverage):
+        return publish_generation(lake, day, table, coverage, lease, complete=False, unreadable=unreadable)
     try:
         lake.publish(path, encode(table, coverage), lease.check)
     except LakeConflict:
-        if coverage.known() and not decode(lake.read(path), path).equals(table):
+        if coverage.known() and not _holds(lake, path, table):
             return publish_generation(lake, day, table, coverage, lease, complete=False)
     if len({path, *(file.path for file in found)}) >= most:
-        rewrite(lake, day, coverage.run, lease, complete=False)
+        made = rewrite(lake, day, coverage.run, lease, complete=False)
+        return Published(day, folder, name, table.num_rows, made.lost)
     return Published(day, folder, name, table.num_rows)
 
 
+def _holds(lake: Lake, path: str, table: pa.Table) -> bool:
+    try:
+        return bool(decode(lake.read(path), path).equals(table))
+    except LakeCorrupt:
+        return False
+
+
 def _overlaps(lake: Lake, found: Sequence[ledger.DataFile], name: str, coverage: Coverage) -> bool:
-    """Whether one of the files, but for that of the window itself, accounts for a minute that the window does too."""
+    """Whether one of the files, but for that of the window itself, accounts for a minute that the window does too.
+
+    Or may do so: it cannot be read.
+    """
     mine = by_market(coverage.known())
     for file in found:
         if file.path.endswith(f"/{name}") or file.end <= coverage.start or file.start >= coverage.end:
             continue
-        theirs = read_coverage(lake, file.path, file.size).known()
+        try:
+            theirs = read_coverage(lake, file.path, file.size).known()
+        except LakeCorrupt:
+            return True
         if any(overlaps(span, own) for span in theirs for own in mine[span.market]):
             return True
     return False
@@ -81,6 +104,7 @@ def publish_generation(
     *,
     complete: bool,
     replaces: Sequence[Span] = (),
+    unreadable: Collection[str] = (),
 ) -> Published:
     """Publish a new generation of a day: all that the current one holds, with `table` added to it.
 
@@ -93,19 +117,24 @@ def publish_generation(
     """
     current = ledger.current(lake, "candle", day)
     complete = complete or (current is not None and current.complete)
-    sources = read_files(lake, CANDLE, day)
-    parts = [source.coverage for source in sources if source.coverage] + [coverage]
+    found = salvage.read_day(lake, day, unreadable)
+    sources = found.sources
+    parts = [source.coverage for source in sources if source.coverage]
+    parts += [*salvage.lost_coverage(lake, found, coverage.run, {span.market for span in coverage.spans}), coverage]
     whole = merge(parts, coverage.run).clipped(day_start(day), day_end(day))
     _compare(parts, whole)
     name = "candle.parquet" if complete else layout.window_name(whole.start, whole.end)
     tables = [outside(source.table, replaces) for source in sources]
-    if table.num_rows or replaces:
+    if table.num_rows or replaces or found.lost:
         notes = {SOURCES: [*lineage(sources), (layout.window_name(coverage.start, coverage.end), coverage.run)]}
     else:
         notes = rewrite_notes(lake, CANDLE, day, sources, coverage.run)
-    return write_generation(
+    made = write_generation(
         lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=whole, notes=notes
     )
+    for file in found.lost:
+        salvage.put_aside(lake, day, file.path)
+    return made._replace(lost=tuple(file.path.rsplit("/", 1)[1] for file in found.lost))
 
 
 def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> Published:

@@ -20,6 +20,8 @@ from upbit_elt.settings import Settings
 
 _MISSING = "FileNotFoundException"
 _EXISTS = ("FileAlreadyExistsException", "AlreadyBeingCreatedException")
+# What HDFS says of a file of which it has no copy of a block (left).
+_LOST = ("No active nodes contain this block", "Could not obtain block", "BlockMissingException")
 # What the client stumbles over when an answer is JSON of another form than WebHDFS's, or no JSON.
 _OTHER_FORM = (requests.JSONDecodeError, LookupError, TypeError, AttributeError)
 _LONGEST_WORDS = 300
@@ -89,7 +91,8 @@ class Lake:
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         """Bytes of a file, or of at most `length` bytes of it from `offset` on, cut off at the file's end.
 
-        A body that is cut short on the way is LakeUnavailable. Raises LakeCorrupt when there is no such file.
+        A body that is cut short on the way is LakeUnavailable. Raises LakeCorrupt when there is no such file, or when
+        HDFS has lost a part of it.
         """
         with self._errors(path), self._client.read(path, offset=offset, length=length) as body:
             data = bytes(body.read())
@@ -175,6 +178,8 @@ class Lake:
             text = str(error)
             if error.exception == _MISSING:
                 raise LakeCorrupt(f"{path}: no such file in HDFS") from error
+            if any(words in text for words in _LOST) or error.exception in _LOST:
+                raise LakeCorrupt(f"{path}: HDFS has lost a block of it") from error
             if error.exception in _EXISTS or "already exists" in text:
                 raise LakeConflict(f"{path}: already there") from error
             words = text.splitlines()[0] if text else "it gives no reason"

@@ -31,6 +31,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_end, day_start, days_between
+from upbit_elt.errors import LakeCorrupt
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
@@ -146,11 +147,14 @@ def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: dateti
     grid = Grid(start, markets, state, reason, reasons)
     rows = {market: row for row, market in enumerate(markets)}
     counts: Counter[str] = Counter()
-    for keys, coverage in read_keys(lake, day, start, end):
+    for keys, coverage in read_keys(lake, day, start, end, markets):
         counts.update({row["values"]: row["counts"] for row in pc.value_counts(keys.column(KEY[0])).to_pylist()})
         for span in coverage.spans:
             _apply(grid, reasons, rows, span)
         _mark_candles(grid, rows, keys)
+    for left in (doubt for doubt in known.doubts or () if doubt.state == "left"):
+        span = Span(left.market, left.start, left.end, "hole", HoleReason.LEFT_TO_BACKFILL)
+        _apply(grid, reasons, rows, span)
     _mark_proven(grid, rows, counts, proofs.read(lake, proofs.valid(lake, day)), day)
     _name_holes(grid, reasons, known, firsts, never)
     return grid
@@ -194,23 +198,42 @@ class Firsts:
         files = ledger.files(self._lake, generation, day) if generation and day else []
         fresh: dict[str, datetime] = {}
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-            coverages = list(pool.map(lambda file: read_coverage(self._lake, file.path, file.size), files))
-        for span in (span for coverage in coverages for span in coverage.known()):
+            coverages = list(pool.map(self._coverage, files))
+        for span in (span for coverage in coverages if coverage for span in coverage.known()):
             fresh[span.market] = min(span.start, fresh.get(span.market, span.start))
         self._found = fresh | self._found
-        if day and lost_folder(self._lake, day):
+        if day and (None in coverages or lost_folder(self._lake, day)):
             self._lost = self._lost or day_start(day)
         return day is not None
 
+    def _coverage(self, file: ledger.DataFile) -> Coverage | None:
+        try:
+            return read_coverage(self._lake, file.path, file.size)
+        except LakeCorrupt:
+            return None
 
-def read_keys(lake: Lake, day: str, start: datetime, end: datetime) -> Iterator[tuple[pa.Table, Coverage]]:
-    """Keys and coverage of the files of a KST day's current generation that touch [start, end), oldest first."""
+
+def read_keys(
+    lake: Lake, day: str, start: datetime, end: datetime, markets: Sequence[str]
+) -> Iterator[tuple[pa.Table, Coverage]]:
+    """Keys and coverage of the files of a KST day's current generation that touch [start, end), oldest first.
+
+    One that cannot be read has no keys, and holes of all `markets`.
+    """
     generation = ledger.current(lake, "candle", day)
     files = ledger.files(lake, generation, day) if generation else []
-    paths = [file.path for file in files if file.start < end and file.end > start]
+    touched = [file for file in files if file.start < end and file.end > start]
+
+    def read(file: ledger.DataFile) -> tuple[pa.Table, Coverage]:
+        try:
+            data = lake.read(file.path)
+            return decode(data, file.path, _KEYS), coverage_of(data, file.path)
+        except LakeCorrupt as error:
+            spans = (Span(name, file.start, file.end, "hole", HoleReason.FILE_LOST, str(error)) for name in markets)
+            return _KEYS.empty_table(), Coverage(file.start, file.end, "", tuple(spans))
+
     with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
-        for path, data in zip(paths, pool.map(lake.read, paths), strict=True):
-            yield decode(data, path, _KEYS), coverage_of(data, path)
+        yield from pool.map(read, touched)
 
 
 class _Reasons(list[tuple[HoleReason, str]]):

@@ -1,0 +1,98 @@
+"""What can be saved of a KST day of which a file cannot be read: a lost block, damaged bytes, another file's content.
+
+The other files are as they were. Of the damaged one, earlier generations of the day (they stay a while after they were
+made one) may hold what it was made of; what they do not hold becomes a hole with the reason FILE_LOST.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+from upbit_elt.errors import LakeCorrupt, LakeError
+from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import overlaps
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.generation import Source, read_source
+from upbit_elt.lake.parquet import read_coverage
+from upbit_elt.lake.shape import CANDLE
+from upbit_elt.lake.webhdfs import Lake
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """What a day's files hold, oldest first, those that were salvaged before the others; and the unreadable ones."""
+
+    sources: list[Source]
+    lost: list[ledger.DataFile]
+
+
+def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
+    """All that can be read of a KST day's current generation; `unreadable` are paths that need not be tried.
+
+    Raises:
+        LakeTooNew: a newer release wrote a file.
+        LakeUnavailable: HDFS does not answer.
+    """
+    generations = ledger.generations(lake, "candle", day)
+    found = Found([], [])
+    for file in ledger.files(lake, generations[-1], day) if generations else []:
+        try:
+            if file.path in unreadable:
+                raise LakeCorrupt(f"{file.path}: could not be read")
+            found.sources.append(read_source(lake, CANDLE, file))
+        except LakeCorrupt as error:
+            log.warning("unreadable, left out of the day: %s", error)
+            found.lost.append(file)
+    if found.lost:
+        found.sources[:0] = [source for older in generations[:-1] for source in _salvaged(lake, day, older, found.lost)]
+    return found
+
+
+def lost_coverage(lake: Lake, found: Found, run: str, others: Collection[str]) -> list[Coverage]:
+    """What the unreadable files accounted for, as holes.
+
+    Where not even a footer says which markets those were: those of the day's other files, and `others`.
+    """
+    markets = {span.market for source in found.sources if source.coverage for span in source.coverage.spans}
+    return [_as_holes(lake, file, run, sorted(markets | set(others))) for file in found.lost]
+
+
+def put_aside(lake: Lake, day: str, path: str) -> None:
+    """Keep an unreadable file beside the rejected rows of its KST day, for people; its folder goes before long."""
+    folder, name = layout.rejected_folder(lake.root, day), "-".join(path.split("/")[-2:])
+    try:
+        lake.make_folder(folder)
+        lake.rename(path, f"{folder}/unreadable-{name}")
+    except LakeError as error:
+        log.warning("%s stays where it is: %s", path, error)
+
+
+def _salvaged(
+    lake: Lake, day: str, generation: ledger.Generation, lost: Collection[ledger.DataFile]
+) -> Iterator[Source]:
+    for file in ledger.files(lake, generation, day):
+        if any(overlaps(file, other) for other in lost):
+            try:
+                yield read_source(lake, CANDLE, file)
+            except LakeCorrupt as error:
+                log.warning("nor can this be read: %s", error)
+
+
+def _as_holes(lake: Lake, file: ledger.DataFile, run: str, markets: Collection[str]) -> Coverage:
+    name = file.path.rsplit("/", 1)[1]
+    try:
+        known = read_coverage(lake, file.path, file.size)
+    except LakeError:
+        spans = tuple(_hole(market, file, name) for market in markets)
+        return Coverage(file.start, file.end, run, spans)
+    spans = tuple(span if span.state == "hole" else _hole(span.market, span, name) for span in known.spans)
+    return replace(known, run=run, spans=spans)
+
+
+def _hole(market: str, span: ledger.DataFile | Span, name: str) -> Span:
+    return Span(market, span.start, span.end, "hole", HoleReason.FILE_LOST, name)
