@@ -26,7 +26,7 @@ import click  # noqa: E402
 import psutil  # noqa: E402
 from flask import Response, request  # noqa: E402
 
-from tests.conftest import SHARED_JARS, free_ports  # noqa: E402
+from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
 from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from upbit_elt.candle import KST, day_end, kst_day  # noqa: E402
 from upbit_elt.collect.requests import RequestBook  # noqa: E402
@@ -86,7 +86,7 @@ def main(days: int, markets: int, listed: int, live: bool) -> None:
     with ExitStack() as running_now:
         folder = Path(running_now.enter_context(tempfile.TemporaryDirectory()))
         url = running_now.enter_context(running(app))
-        stack = load(data_dir=folder, jars_dir=SHARED_JARS, **free_ports())
+        stack = load(data_dir=folder, jars_dir=SHARED_JARS, **stack_ports())
         settings = environment.settings_for(stack, dataset="replica", base_url=url)
         table = services.daemons(stack, settings)
         for service in table:

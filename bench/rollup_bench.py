@@ -27,7 +27,7 @@ import click  # noqa: E402
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
-from tests.conftest import SHARED_JARS, free_ports  # noqa: E402
+from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
 from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from upbit_elt.candle import Candle, day_end, day_start, to_table, wire  # noqa: E402
 from upbit_elt.clock import SystemClock  # noqa: E402
@@ -56,7 +56,7 @@ Windows = list[tuple[pa.Table, Coverage]]
 def daemons(folder: Path) -> Iterator[Settings]:
     """Settings that point to daemons which can do their work."""
     jars.fetch(SHARED_JARS)
-    stack = load(data_dir=folder, jars_dir=SHARED_JARS, **free_ports())
+    stack = load(data_dir=folder, jars_dir=SHARED_JARS, **stack_ports())
     settings = environment.settings_for(stack, dataset="bench", flask_token="bench")  # noqa: S106
     with ExitStack() as running:
         table = services.daemons(stack, settings)

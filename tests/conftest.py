@@ -8,15 +8,14 @@ on the daemons (UPBIT_TEST_EDGE=daemons).
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.edges import DaemonEdge, Edge, MemoryEdge
 from tests.support.machine import Machine
+from tests.support.ports import free_ports
 from tests.support.stack import Stack
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, jars
@@ -36,19 +35,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("edge")
 
 
-def free_ports() -> dict[str, int]:
-    """A free loopback port for every port of the stack, all different."""
-    with ExitStack() as held:
-        sockets = {name: held.enter_context(socket.socket()) for name in port_names()}
-        for one in sockets.values():
-            one.bind(("127.0.0.1", 0))
-        return {name: one.getsockname()[1] for name, one in sockets.items()}
+def stack_ports() -> dict[str, int]:
+    """A free loopback port for every port of the stack."""
+    names = port_names()
+    return dict(zip(names, free_ports(len(names)), strict=True))
 
 
 @pytest.fixture(scope="session")
 def ports() -> Callable[[], dict[str, int]]:
     """Gives free ports, by setting name."""
-    return free_ports
+    return stack_ports
 
 
 @pytest.fixture(scope="session")
@@ -61,7 +57,7 @@ def shared_jars() -> Path:
 @pytest.fixture(scope="session")
 def daemon_stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> StackSettings:
     """Folders and ports of the daemons of this run."""
-    return load(data_dir=tmp_path_factory.mktemp("daemons"), jars_dir=shared_jars, **free_ports())
+    return load(data_dir=tmp_path_factory.mktemp("daemons"), jars_dir=shared_jars, **stack_ports())
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +93,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterat
     """Everything, started by `./run --exchange replica`; stopped at the end of the run."""
     folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("stack")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
     little = {"UPBIT_ELT_HISTORY_DAYS": "1"}  # a week of 289 markets takes the machine an hour
-    running = Stack(folders | little | {variable(name): str(port) for name, port in free_ports().items()})
+    running = Stack(folders | little | {variable(name): str(port) for name, port in stack_ports().items()})
     try:
         running.start()
         yield running

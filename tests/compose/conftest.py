@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from tests.support.compose import PORTS, REPO, Deployment, engine_trouble
+from tests.support.ports import free_ports
 
 FIGURES = REPO / ".artifacts" / "compose.txt"
 Note = Callable[[str, object], None]
@@ -57,11 +56,9 @@ def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
         name = f"upbit-test-{os.environ.get('UPBIT_TEST_RUN', os.getpid())}-{len(made)}"
         deployment = Deployment(name, tmp_path_factory.mktemp("compose") / ".env")
         deployment.choose("--exchange", "replica")
-        with ExitStack() as held, deployment.env_file.open("a") as file:
-            for port in PORTS:
-                free = held.enter_context(socket.socket())
-                free.bind(("127.0.0.1", 0))
-                file.write(f"{port}={free.getsockname()[1]}\n")
+        with deployment.env_file.open("a") as file:
+            for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True):
+                file.write(f"{name}={port}\n")
             file.write("REPLICA_MARKETS=60\nUPBIT_ELT_HISTORY_DAYS=0\n")
         made.append(deployment)
         return deployment
