@@ -20,6 +20,7 @@ from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.closing import Closed, Closer
+from upbit_elt.collect.requests import RequestBook
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, pending, publish
 from upbit_elt.lake.coverage import Coverage, Span
@@ -148,8 +149,10 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
     assert shown(world) == "day-1"
 
     world.wire.spoil = lambda path, query: None
-    healed = world.collect(utc(21, 4, 5))
-    assert healed.files[0].folder.endswith("/day-2"), "a late candle makes a new generation of the closed day"
+    world.collect(utc(21, 4, 5))
+    (request,) = RequestBook(world.lake).open()
+    world.work_off(request)
+    assert shown(world) == "day-2", "a late candle makes a new generation of the closed day"
     assert_right(world, utc(21, 4))
 
 

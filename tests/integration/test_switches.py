@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -19,8 +20,8 @@ from upbit_elt.closing import Closer
 from upbit_elt.lake import layout, publish
 from upbit_elt.lake.lease import lease
 from upbit_elt.settings import Settings
-from upbit_elt.warehouse import show, tables
-from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse import tables
+from upbit_elt.warehouse.hive import Hive, Statements
 
 DAY = "261124"
 START, END = utc(15, day=23), utc(15)
@@ -43,7 +44,7 @@ class Readers:
         self.least = self.most = 0
         self.readings: list[Reading] = []
         self.errors: list[Exception] = []
-        self._stop = threading.Event()
+        self._stop, self._news = threading.Event(), threading.Condition()
         keys = "SELECT market, candle_date_time_utc FROM"
         self._questions: list[tuple[str, Callable[[list[tuple[object, ...]]], int]]] = [
             (f"SELECT count(*) FROM {database}.candle WHERE dt='2026-11-24'", lambda rows: int(str(rows[0][0]))),
@@ -57,9 +58,13 @@ class Readers:
             try:
                 rows = self._hive.query(sql)
             except Exception as error:  # noqa: BLE001 - whatever a reader gets is a finding
-                self.errors.append(error)
+                with self._news:
+                    self.errors.append(error)
+                    self._news.notify_all()
                 return
-            self.readings.append(Reading(sql, count(rows), least, self.most))
+            with self._news:
+                self.readings.append(Reading(sql, count(rows), least, self.most))
+                self._news.notify_all()
 
     @contextmanager
     def asking(self) -> Iterator[None]:
@@ -72,6 +77,12 @@ class Readers:
             self._stop.set()
             for thread in threads:
                 thread.join()
+
+    def await_more(self, number: int) -> None:
+        """Wait until so many more questions have been answered, or one has failed."""
+        wanted = len(self.readings) + number
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.readings) >= wanted or self.errors, 300)
 
     def wrong(self) -> list[Reading]:
         return [reading for reading in self.readings if not reading.least <= reading.found <= reading.most]
@@ -98,7 +109,7 @@ def run_through(world: World, readers: Readers) -> None:
     def new_generation(*, complete: bool) -> None:
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
             publish.rewrite(world.lake, DAY, "test", held, complete=complete)
-        pipeline.show(world.settings, [DAY])
+        world.show(DAY)
 
     readers.least = readers.most = published(utc(14, 40))
     with readers.asking():
@@ -126,23 +137,40 @@ def test_every_count_of_every_reader_is_right_during_every_switch(world: World) 
     assert world.in_hive(START, END) == world.truth(START, END)
 
 
-def test_the_readers_see_a_switch_that_is_done_wrongly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+class TooHigh:
+    """A session that points at the folder above the one it is told."""
+
+    def __init__(self, inner: Statements) -> None:
+        self._inner = inner
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        return self._inner.query(sql, parameters)
+
+    def execute(self, *statements: str) -> None:
+        self._inner.execute(*(re.sub(r"(SET LOCATION '[^']+)/[^/']+'", r"\1'", sql) for sql in statements))
+
+
+class TooHighHive(Hive):
+    """Its sessions are TooHigh."""
+
+    def __init__(self, inner: Hive) -> None:
+        self._inner = inner
+
+    @contextmanager
+    def session(self) -> Iterator[Statements]:
+        with self._inner.session() as inner:
+            yield TooHigh(inner)
+
+
+def test_the_readers_see_a_switch_that_is_done_wrongly(world: World) -> None:
     """Planted: the new generation appears beside the old one's files in the folder that Hive reads."""
     world.collect()
     world.fill_history(utc(14, 41) + timedelta(hours=1))
-    right = tables.ensure_day
-
-    def too_high(hive: Hive, settings: Settings, kind: layout.Kind, day: str, location: str) -> None:
-        right(hive, settings, kind, day, location.rsplit("/", 1)[0])
-
-    monkeypatch.setattr(show, "ensure_day", too_high)
     readers = Readers(world.hive, world.settings.database)
     readers.least = readers.most = len(world.truth(START, utc(14, 40)))
     with readers.asking():
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
             publish.rewrite(world.lake, DAY, "test", held, complete=False)
-        pipeline.show(world.settings, [DAY])
-        before = len(readers.readings)
-        while len(readers.readings) < before + 6 and not readers.errors:
-            threading.Event().wait(0.05)
+        pipeline.show_in(TooHighHive(world.hive), world.lake, world.settings, [DAY])
+        readers.await_more(6)
     assert readers.wrong()
