@@ -44,9 +44,13 @@ def check_days(settings: Settings, now: datetime) -> list[str]:
     Raises:
         LakeError, WarehouseError: not all was looked at; a rerun goes on.
     """
-    lake = Lake.from_settings(settings)
+    return check_days_in(Lake.from_settings(settings), Hive.from_settings(settings), settings, now)
+
+
+def check_days_in(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> list[str]:
+    """As `check_days`, with a lake and a Hive that are there already."""
     noted = [entry.name for entry in derive(lake, now)]
-    shown = [f"{kind} {day}" for kind, day in show_all(lake, Hive.from_settings(settings), settings)]
+    shown = [f"{kind} {day}" for kind, day in show_all(lake, hive, settings)]
     for name in (*noted, *shown):
         log.warning("no other run knew of this: %s", name)
     return [*noted, *shown]
