@@ -43,6 +43,7 @@ BAD_ROWS: dict[str, Spoil] = {
     "other market": lambda row: [row | {"market": row["market"] + "X"}],
     "other unit": _with(unit=3),
     "tick of another minute": lambda row: [row | {"timestamp": row["timestamp"] + 3_600_000}],
+    "tick in nanoseconds": lambda row: [row | {"timestamp": row["timestamp"] * 1_000_000}],
     "missing field": lambda row: [{name: row[name] for name in row if name != "low_price"}],
     "twice": lambda row: [row, row],
     "twice, contradicting": lambda row: [row, row | {"high_price": row["high_price"] * 2}],
