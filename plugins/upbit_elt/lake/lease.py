@@ -27,7 +27,8 @@ from upbit_elt.lake.webhdfs import Lake
 DURATION = timedelta(seconds=90)
 _POLL = 0.5
 SAME_START = 1.0  # seconds between two readings of a process's start
-# An end farther ahead than a lease lasts was written by a clock that was set since, or differs from ours.
+# An end farther ahead than a lease lasts was written by a clock that was set since. Its holder, if it lives, writes
+# another one in half of that time, and finds out before it makes anything visible if it was too late.
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
@@ -138,15 +139,16 @@ def _parsed(data: bytes | None) -> dict[str, str] | None:
 
 
 def _is_over(lake: Lake, path: str, data: bytes, now: datetime) -> bool:
-    """Expired, or its process on this very host is gone."""
+    """Expired, or its process on this very host is gone, or of another host whose clock, or ours, was set meanwhile."""
     holder = _parsed(data)
     if holder is None:
         folder, name = posixpath.split(path)
         return any(entry.name == name and entry.modified + DURATION <= now for entry in lake.list(folder))
-    if datetime.fromisoformat(holder["until"]) <= now:
+    until = datetime.fromisoformat(holder["until"])
+    if until <= now:
         return True
     if holder["host"] != socket.gethostname():
-        return False
+        return until > now + DURATION + CLOCKS_DIFFER
     try:
         started = _started(int(holder["pid"]))
     except psutil.NoSuchProcess:
@@ -164,9 +166,6 @@ def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
     path = f"{folder}/_lease"
     data = _read(lake, path)
     if data is None:
-        return False
-    holder = _parsed(data)
-    if holder and datetime.fromisoformat(holder["until"]) > clock.now() + DURATION + CLOCKS_DIFFER:
         return False
     return not _is_over(lake, path, data, clock.now())
 
