@@ -6,7 +6,7 @@ It speaks the endpoints that the product asks (`market/all`, `ticker/all`, `cand
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -17,6 +17,7 @@ from upbit_elt.candle import FIELDS, MINUTE, Candle, floor_minute, wire, wire_ks
 from upbit_elt.clock import Clock
 
 Row = dict[str, Any]
+Spoil = Callable[[str, dict[str, str]], Reply | None]
 BEGIN = datetime(2026, 11, 20, tzinfo=UTC)
 LONGEST_PAUSE = timedelta(days=2)
 
@@ -64,13 +65,18 @@ class SmallExchange:
     def __init__(self, clock: Clock, markets: dict[str, int], listed: dict[str, datetime] | None = None) -> None:
         self.clock, self.markets, self.listed = clock, markets, listed or {}
         self.lies: dict[tuple[str, datetime], Candle | None] = {}
+        self.spoil: Spoil | None = None
 
     def truth(self, start: datetime, end: datetime) -> list[Candle]:
         """All candles of [start, end), sorted by market and time."""
         return [found for market in sorted(self.markets) for found in self._between(market, start, end)]
 
     def answer(self, path: str, query: dict[str, str]) -> Reply:
-        """The answer to a GET of `path` below the origin."""
+        """The answer to a GET of `path` below the origin; `spoil` may give another in its place."""
+        return (self.spoil and self.spoil(path, query)) or self.truthful(path, query)
+
+    def truthful(self, path: str, query: dict[str, str]) -> Reply:
+        """What an exchange in health answers, but for its lies."""
         now = self.clock.now()
         if path == "/v1/market/all":
             return self._said([{"market": m, "korean_name": m, "english_name": m} for m in self._now_listed(now)])
