@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ DAYS = ["261124", "261123", "261122"]
 def built(tmp_path_factory: pytest.TempPathFactory) -> MemoryWorld:
     """Three days that are over and open still, each with forecasts; the fourth has begun."""
     made = MemoryWorld(tmp_path_factory.mktemp("state"), utc(14, 50, 5, day=22), markets=3, history_days=0)
+    made.collect()
+    made.fill()
+    for _ in range(6):  # often enough that nothing is left to the backfill, which would close a day that is over
+        made.collect(made.clock.now().replace(minute=50, second=5) + timedelta(hours=8))
     for day in (22, 23, 24):
-        made.collect(utc(14, 50, 5, day=day))
-        made.fill()
         put_forecast(made, utc(14, 30, day=day))
     made.collect(NOW)
     made.client.close()
