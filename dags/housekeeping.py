@@ -38,7 +38,10 @@ def housekeeping() -> None:
         from upbit_elt import airflow_glue
         from upbit_elt.housekeeping import lake
 
-        return lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC))
+        troubles: dict[str, str] = {}
+        removed = lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC), troubles)
+        airflow_glue.fail_with(troubles)
+        return removed
 
     @task(execution_timeout=timedelta(hours=1))
     def clean_database() -> None:

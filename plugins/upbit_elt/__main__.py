@@ -15,7 +15,7 @@ from upbit_elt.cli import accounts, proofs
 from upbit_elt.cli.clean import clean
 from upbit_elt.cli.close import close
 from upbit_elt.cli.history import adopt, backfill
-from upbit_elt.cli.times import Moment, kst
+from upbit_elt.cli.times import MarketCode, Moment, kst
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
@@ -50,7 +50,7 @@ def collect() -> None:
 @main.command()
 @click.option("--from", "start", type=Moment(), help="First minute; default: the KST day's first.")
 @click.option("--to", "end", type=Moment(), help="End, exclusive; default: as far as the lake is covered.")
-@click.option("--market", "markets", multiple=True, help="Only these markets.")
+@click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these markets.")
 def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> None:
     """Hold Hive against the exchange, value by value. Exit 1 when anything differs."""
     here = settings()

@@ -35,6 +35,8 @@ class HoleReason(StrEnum):
     NOT_LISTED = "not_listed_yet"
     DELISTED = "delisted"
     VENUE_OUTAGE = "venue_outage"  # the request failed while no market traded
+    # nobody wants it
+    NOT_COLLECTED = "not_collected"  # live runs do not collect the market, and this was not asked for
 
     @property
     def exchange_out(self) -> bool:
@@ -53,7 +55,7 @@ class HoleReason(StrEnum):
 
     @property
     def explained(self) -> bool:
-        """Whether nothing is missing, as the exchange has nothing to give there."""
+        """Whether nothing is missing, as the exchange has nothing to give there, or nobody wants it."""
         return self in _EXPLAINED
 
     @property
@@ -74,7 +76,13 @@ _EXCHANGE_OUT = frozenset(
 )
 _FINAL = frozenset({HoleReason.DELISTED, HoleReason.QUARANTINED_ROW, HoleReason.LATE_ROW})
 _EXPLAINED = frozenset(
-    {HoleReason.BEFORE_COLLECTION, HoleReason.NOT_LISTED, HoleReason.DELISTED, HoleReason.VENUE_OUTAGE}
+    {
+        HoleReason.BEFORE_COLLECTION,
+        HoleReason.NOT_LISTED,
+        HoleReason.DELISTED,
+        HoleReason.VENUE_OUTAGE,
+        HoleReason.NOT_COLLECTED,
+    }
 )
 _LABELS = {
     HoleReason.NONE: "",
@@ -87,4 +95,5 @@ _LABELS = {
     HoleReason.NOT_LISTED: "not listed yet",
     HoleReason.DELISTED: "delisted",
     HoleReason.VENUE_OUTAGE: "venue outage",
+    HoleReason.NOT_COLLECTED: "not collected",
 }

@@ -53,7 +53,7 @@ class Deployment:
 
     def clean(self, hours: float = 0) -> list[str]:
         """What goes when the clock says that it is some hours later."""
-        removed = clean_lake(self.settings, datetime.now(UTC) + timedelta(hours=hours))
+        removed = clean_lake(self.settings, datetime.now(UTC) + timedelta(hours=hours), {})
         return [path.removeprefix(f"{self.settings.lake_root}/") for path in removed]
 
     def rows(self) -> list[list[tuple[Any, ...]]]:
@@ -177,7 +177,7 @@ def test_readers_and_writers_go_on_while_it_cleans(daemons: Settings, tmp_path: 
 
         with ThreadPoolExecutor(1) as pool:
             reader = pool.submit(read)
-            removed = clean_lake(world.settings, datetime.now(UTC) + timedelta(hours=25))
+            removed = clean_lake(world.settings, datetime.now(UTC) + timedelta(hours=25), {})
             over.set()
             assert reader.result() >= 1
         assert removed == [f"{world.settings.lake_root}/candle/{DAY}/live-1"]

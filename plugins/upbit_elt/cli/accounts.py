@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from upbit_elt.candle import day_start, kst_day, wire
-from upbit_elt.cli.times import Moment, kst
+from upbit_elt.cli.times import MarketCode, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.explain import Chain, Evidence
+from upbit_elt.quality.explain import Chain, Evidence, near
 from upbit_elt.quality.explain import explain as evidence_of
 from upbit_elt.quality.gaps import Account, Hole, Ledger, ledger_of
 from upbit_elt.settings import settings
@@ -29,7 +29,7 @@ SHOWN = 3  # markets that a line of holes names
 @click.command()
 @click.option("--from", "start", type=Moment(), help="First minute; default: the KST day's first.")
 @click.option("--to", "end", type=Moment(), help="End, exclusive; default: as far as the lake is covered.")
-@click.option("--market", "markets", multiple=True, help="Only these markets.")
+@click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these markets.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; times are UTC.")
 def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...], as_json: bool) -> None:
     """How every minute is accounted for, from the lake alone. Exit 1 when something may be missing.
@@ -41,8 +41,6 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
     known = ledger.newest(lake)
     if known is None:
         raise NotCollected("the lake is empty; start collecting first")
-    if unknown := sorted(set(markets) - known.watermark.keys()):
-        raise click.BadParameter(f"{', '.join(unknown)}: not collected here", param_hint="--market")
     begin, stop = start or day_start(kst_day(known.end)), min(end or known.end, known.end)
     if begin >= stop:
         raise click.BadParameter(
@@ -50,6 +48,12 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
             param_hint="--from/--to",
         )
     found = ledger_of(lake, known, begin, stop, markets)
+    if unknown := [one.market for one in found.accounts if one.market not in known.watermark and not one.known]:
+        raise click.BadParameter(
+            f"{', '.join(unknown)}: not collected here, and no history of it was brought in between {kst(begin)} and "
+            f"{kst(stop)}{near(unknown[0], known.watermark)}",
+            param_hint="--market",
+        )
     if as_json:
         click.echo(json.dumps(_document(found, begin, stop)))
     else:
@@ -58,11 +62,11 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
 
 
 @click.command()
-@click.argument("market")
+@click.argument("market", type=MarketCode())
 @click.argument("minute", type=Moment())
 def explain(market: str, minute: datetime) -> None:
     """The evidence of one minute: what is stored, which run, file and generation, watermark, reconciliation."""
-    for line in _lines(evidence_of(Lake.from_settings(settings()), market.upper(), minute, datetime.now(UTC))):
+    for line in _lines(evidence_of(Lake.from_settings(settings()), market, minute, datetime.now(UTC))):
         click.echo(line)
 
 
@@ -146,12 +150,13 @@ def _lines(chain: Chain) -> list[str]:
     lines += [line for found in chain.evidence for line in _evidence(found)]
     for found in chain.waiting:
         lines += ["waiting for its day to be complete:", *_evidence(found)]
-    if chain.first is None or chain.minute < chain.first:
+    if not chain.evidence:
         lines.append("no file accounts for it in this market")
-    lines.append(
-        f"{chain.market}: collected from {kst(chain.first) if chain.first else 'never'}, watermark "
-        f"{kst(chain.watermark)}; the lake reaches until {kst(chain.covered_until)}"
-    )
+    if chain.watermark:
+        own = f"collected from {kst(chain.first) if chain.first else 'never'}, watermark {kst(chain.watermark)}"
+    else:
+        own = "not collected by live runs; there is what was asked for"
+    lines.append(f"{chain.market}: {own}; the lake reaches until {kst(chain.covered_until)}")
     return [*lines, *_reconciliation(chain)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import click
@@ -14,7 +15,11 @@ from upbit_elt.settings import settings
 @click.option("--dry-run", is_flag=True, help="Only name what would go.")
 def clean(dry_run: bool) -> None:
     """Remove what nobody needs any more from the lake (what the DAG housekeeping does there)."""
-    paths = (unneeded if dry_run else clean_lake)(settings(), datetime.now(UTC))
+    troubles: dict[str, str] = {}
+    paths = (unneeded if dry_run else clean_lake)(settings(), datetime.now(UTC), troubles)
     for path in paths:
         click.echo(path)
     click.echo(f"{len(paths)} paths {'would go' if dry_run else 'removed'}")
+    for name, trouble in troubles.items():
+        click.echo(f"{name} stays: {trouble}")
+    sys.exit(1 if troubles else 0)

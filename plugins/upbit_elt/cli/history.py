@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from upbit_elt import backfill as steps
-from upbit_elt.cli.times import Moment
+from upbit_elt.cli.times import MarketCode, Minutes, Moment
 from upbit_elt.collect.chunks import Tally
 from upbit_elt.collect.requests import Request, make_request
 from upbit_elt.settings import Settings, settings
@@ -26,8 +26,8 @@ from upbit_elt.settings import Settings, settings
 @click.command()
 @click.option("--from", "start", type=Moment(), help="First minute (a date: 00:00 KST).")
 @click.option("--to", "end", type=Moment(), help="End, exclusive (a date: 00:00 KST); default: now.")
-@click.option("--market", "markets", multiple=True, help="Only these markets; default: all that are collected.")
-@click.option("--minutes", default=30, show_default=True, help="Without --from: how long to work at most.")
+@click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these; default: all collected.")
+@click.option("--minutes", default=30, show_default=True, type=Minutes(), help="Without --from: how long to work.")
 @click.option("--list", "listing", is_flag=True, help="Show what was asked for, and how far it is.")
 @click.option("--cancel", "cancelled", metavar="ID", help="Take a request off the book; what it brought in stays.")
 def backfill(

@@ -12,7 +12,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from upbit_elt import proving
 from upbit_elt.candle import days_between
-from upbit_elt.cli.times import Day, Moment, kst
+from upbit_elt.cli.times import Day, Minutes, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
@@ -28,7 +28,7 @@ DAYS = 10  # that are named
 @click.option("--day", "days", type=Day(), multiple=True, help="A KST day, yyMMdd; may be repeated.")
 @click.option("--from", "start", type=Moment(), help="First minute of a span of days.")
 @click.option("--to", "end", type=Moment(), help="End of the span, exclusive; default: now.")
-@click.option("--minutes", default=30, show_default=True, type=click.IntRange(1), help="How long to work at most.")
+@click.option("--minutes", default=30, show_default=True, type=Minutes(), help="How long to work at most.")
 def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, minutes: int) -> None:
     """Compare closed days hour by hour with the exchange, repair what differs, and compare again.
 

@@ -29,7 +29,9 @@ from pydantic import ValidationError
 from upbit_elt.candle import FIELDS, KST, MINUTE, SCHEMA, Candle, day_end, day_start, days_between, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import SETTLE
+from upbit_elt.collect.requests import FIRST_EVER
 from upbit_elt.errors import BadFile, ConfigError
+from upbit_elt.exchange.gate import LATEST_TICK
 from upbit_elt.exchange.models import MinuteCandle
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps
@@ -47,17 +49,24 @@ _FORMS = {10: ("%y%m%d%H%M",), 12: ("%y%m%d%H%M%S", "%Y%m%d%H%M"), 14: ("%Y%m%d%
 OPEN = "open when it was saved, or not provably closed"
 UNDATED = "the file's name does not say when it was saved"
 CONFLICT = "two closed rows of one minute differ"
+TIMELESS = "candle_date_time_utc is no time at which there was a candle"
+_LATEST_TICK = (MINUTE + LATEST_TICK) // timedelta(milliseconds=1)
+TICK = "timestamp is not in the candle's minute"
+# KST days have two digits for the year.
+LATEST = datetime(2069, 1, 1, tzinfo=UTC)
 KNOWN, DUPLICATE = "in the lake already", "in more than one file"
 Key = tuple[str, str]
 
 
 class Source(NamedTuple):
-    """An old file: when its reading began (UTC; None: not known), and the span of its candles."""
+    """An old file: when its reading began (UTC; None: not known), the span of its candles, and its rows of no possible
+    time."""
 
     path: Path
     began: datetime | None
     first: datetime
     last: datetime
+    timeless: int = 0
 
     def days(self) -> Iterator[str]:
         """KST days that its candles lie in, oldest first."""
@@ -84,7 +93,7 @@ def survey(folder: Path) -> list[Source]:
         ConfigError: there is no Parquet file.
         BadFile: a file is no Parquet of candles.
     """
-    paths = sorted(folder.rglob("*.parquet")) if folder.is_dir() else [folder]
+    paths = sorted(path for path in folder.rglob("*.parquet") if not path.is_dir()) if folder.is_dir() else [folder]
     if not paths:
         raise ConfigError(f"{folder} holds no *.parquet file")
     sources = [_source(path) for path in paths]
@@ -102,6 +111,9 @@ def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
     by_day: dict[str, list[Source]] = {}
     for source in sources:
         found.files += 1
+        if source.timeless:
+            found.rows += source.timeless
+            found.rejected[TIMELESS] += source.timeless
         for day in source.days():
             by_day.setdefault(day, []).append(source)
     for day in sorted(by_day):
@@ -134,8 +146,8 @@ class _Sieve:
             checked = MinuteCandle.model_validate(row, strict=False)
         except ValidationError as error:
             return _words(error)
-        if checked.unit != 1:
-            return f"unit {checked.unit}: no 1-minute candle"
+        if checked.unit != 1 or not 0 <= checked.timestamp - _ms(checked.start) < _LATEST_TICK:
+            return f"unit {checked.unit}: no 1-minute candle" if checked.unit != 1 else TICK
         if source.began is None or checked.start + MINUTE + SETTLE > source.began:
             self._found.open[UNDATED if source.began is None else OPEN] += 1
             return ""
@@ -198,14 +210,27 @@ def _source(path: Path) -> Source | None:
     table = _read(path)
     if not table.num_rows:
         return None
-    try:
-        starts = pc.strptime(table.column("candle_date_time_utc"), format="%Y-%m-%dT%H:%M:%S", unit="s")
-        first, last = pc.min_max(starts).as_py().values()
-        newest = datetime.fromtimestamp(pc.max(table.column("timestamp")).as_py() / 1000, UTC)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-        raise BadFile(f"{path}: its times are not Upbit's (2024-04-04T08:12:00): {error}") from error
-    first, last = first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
-    return Source(path, began(path.name, newest), first, last)
+    starts = _starts(table).drop_null()
+    ticks = table.column("timestamp").cast(pa.int64())
+    possible = ticks.filter(pc.and_(pc.greater_equal(ticks, _ms(FIRST_EVER)), pc.less(ticks, _ms(LATEST))))
+    if not len(starts) or not len(possible):
+        raise BadFile(f"{path}: its times are not Upbit's (2024-04-04T08:12:00)")
+    first, last = (moment.replace(tzinfo=UTC) for moment in pc.min_max(starts).as_py().values())
+    newest = datetime.fromtimestamp(pc.max(possible).as_py() / 1000, UTC)
+    return Source(path, began(path.name, newest), first, last, table.num_rows - len(starts))
+
+
+def _starts(table: pa.Table) -> pa.ChunkedArray:
+    """When each candle begins (UTC, s), null where the text is no time at which there can be one."""
+    text = table.column("candle_date_time_utc")
+    starts = pc.strptime(text, format="%Y-%m-%dT%H:%M:%S", unit="s", error_is_null=True)
+    seconds = starts.cast(pa.int64())
+    possible = pc.and_(pc.greater_equal(seconds, _ms(FIRST_EVER) // 1000), pc.less(seconds, _ms(LATEST) // 1000))
+    return pc.if_else(possible, starts, pa.scalar(None, starts.type))
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 def began(name: str, newest: datetime) -> datetime | None:
@@ -230,11 +255,11 @@ def _is_time(text: str, form: str) -> bool:
 
 def _rows(path: Path, day: str) -> Iterator[dict[str, object]]:
     """Rows of a file that lie in the KST day."""
-    start, end = day_start(day), day_end(day)
-    for row in _read(path).to_pylist():
-        moment = datetime.fromisoformat(row["candle_date_time_utc"]).replace(tzinfo=UTC)
-        if start <= moment < end:
-            yield row
+    table = _read(path)
+    starts = _starts(table).cast(pa.int64())
+    first, last = (_ms(moment) // 1000 for moment in (day_start(day), day_end(day)))
+    inside = pc.and_(pc.greater_equal(starts, first), pc.less(starts, last))
+    yield from table.filter(inside).to_pylist()
 
 
 def _read(path: Path) -> pa.Table:
@@ -246,8 +271,6 @@ def _read(path: Path) -> pa.Table:
             table = file.read(columns=list(FIELDS)).select(list(FIELDS)).cast(SCHEMA)
     except (OSError, pa.ArrowException) as error:
         raise BadFile(f"{path}: not a Parquet file of candles: {error}") from error
-    if table.column("candle_date_time_utc").null_count:
-        raise BadFile(f"{path}: a row has no candle_date_time_utc")
     return table
 
 

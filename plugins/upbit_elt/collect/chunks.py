@@ -131,6 +131,8 @@ class Worker:
         """
         self._unreachable.clear()
         self._open_minutes.clear()
+        for day in scope.days:
+            self.troubles.pop(day, None)
         todo, left = deque(scope.days), list[str]()
         while todo and self._turns.await_turn():
             self._look_around(scope)

@@ -5,11 +5,12 @@ left behind.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from datetime import datetime, timedelta
 from typing import get_args
 
 from upbit_elt.lake import ledger, leftovers
+from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.backlog import derive
@@ -21,17 +22,25 @@ from upbit_elt.warehouse.tables import pointers
 log = logging.getLogger(__name__)
 
 
-def unneeded(settings: Settings, now: datetime) -> list[str]:
-    """Paths in HDFS that can go at `now` (UTC) by the settings `keep_*`.
+def unneeded(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
+    """Paths in HDFS that can go at `now` (UTC) by the settings `keep_*`. Days of which it cannot be told go into
+    `troubles`, with the reason; nothing of them goes.
 
     Raises:
-        LakeError, WarehouseError: it cannot be told; nothing is guessed.
+        LakeError, WarehouseError: HDFS or Hive do not answer.
     """
-    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
+    return unneeded_in(Lake.from_settings(settings), Hive.from_settings(settings), settings, now, troubles)
+
+
+def unneeded_in(
+    lake: Lake, hive: Hive, settings: Settings, now: datetime, troubles: MutableMapping[str, str]
+) -> list[str]:
+    """As `unneeded`, of this lake and warehouse."""
     grace = timedelta(hours=settings.keep_generations_hours)
     return [
-        *_old_generations(lake, hive, settings, now - grace),
+        *_old_generations(lake, hive, settings, now - grace, troubles),
         *leftovers.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
+        *leftovers.cancelled(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
         *leftovers.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
     ]
 
@@ -56,27 +65,34 @@ def check_days_in(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> 
     return [*noted, *shown]
 
 
-def clean_lake(settings: Settings, now: datetime) -> list[str]:
-    """Remove what is unneeded at `now` (UTC) and return its paths. Raises as `unneeded`; a rerun goes on."""
+def clean_lake(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
+    """Remove what is unneeded at `now` (UTC) and return its paths; `troubles` gets what does not go, with the reason.
+
+    Raises as `unneeded`; a rerun goes on.
+    """
     lake = Lake.from_settings(settings)
     removed = []
-    for path in unneeded(settings, now):
-        lake.delete(path)
-        log.info("removed %s", path)
-        removed.append(path)
+    for path in unneeded(settings, now, troubles):
+        with kept_apart(lake, path, troubles):
+            lake.delete(path)
+            log.info("removed %s", path)
+            removed.append(path)
     return removed
 
 
-def _old_generations(lake: Lake, hive: Hive, settings: Settings, before: datetime) -> Iterator[str]:
-    """Generations whose successor both tables of the day have shown since `before` (UTC)."""
+def _old_generations(
+    lake: Lake, hive: Hive, settings: Settings, before: datetime, troubles: MutableMapping[str, str]
+) -> Iterator[str]:
+    """Generations whose successor the tables of the day have shown since `before` (UTC)."""
     # Most days have one; Hive need not be asked about those.
     several = [(k, day) for k in get_args(Kind) for day in ledger.days(lake, k) if _has_several(lake, k, day)]
     with hive.session() as session:
         for kind, day in several:
-            shown = pointers(session, settings, kind, day)
-            if all(pointer.since < before for pointer in shown):
-                found = leftovers.superseded(lake, kind, day, [pointer.location for pointer in shown])
-                yield from (generation.path for generation in found)
+            with kept_apart(lake, f"{kind} {day}", troubles):
+                shown = pointers(session, settings, kind, day)
+                if all(pointer.since < before for pointer in shown):
+                    found = leftovers.superseded(lake, kind, day, [pointer.location for pointer in shown])
+                    yield from (generation.path for generation in found)
 
 
 def _has_several(lake: Lake, kind: Kind, day: str) -> bool:

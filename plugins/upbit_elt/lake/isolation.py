@@ -6,19 +6,28 @@ import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 
-from upbit_elt.errors import ConfigError, LakeUnavailable, LeaseHeld, LoginRefused, UpbitEltError, WarehouseUnavailable
+from upbit_elt.errors import (
+    ConfigError,
+    LakeTooNew,
+    LakeUnavailable,
+    LeaseHeld,
+    LoginRefused,
+    UpbitEltError,
+    WarehouseUnavailable,
+)
 from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 # What is wrong for everything that is done, not for one thing; of a lease, that it was lost.
-OF_ALL = (WarehouseUnavailable, LoginRefused, ConfigError, LeaseHeld)
+OF_ALL = (WarehouseUnavailable, LoginRefused, ConfigError, LeaseHeld, LakeTooNew)
 
 
 @contextmanager
 def kept_apart(lake: Lake, name: str, troubles: MutableMapping[str, str]) -> Iterator[None]:
     """Keep what goes wrong in the block to the thing `name`: it is logged, and put into `troubles` with its words.
 
-    Raises what concerns all things: HDFS or Hive do not answer, a password or setting is wrong, a lease is not held.
+    Raises what concerns all things: HDFS or Hive do not answer, a password or setting is wrong, a lease is not held, a
+    newer release has written the lake.
     """
     try:
         yield

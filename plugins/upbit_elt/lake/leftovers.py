@@ -45,6 +45,14 @@ def rejected(lake: Lake, before: datetime) -> list[str]:
     return [f"{root}/{entry.name}" for entry in days if entry.modified < before]
 
 
+def cancelled(lake: Lake, before: datetime) -> list[str]:
+    """Marks of backfill requests that were cancelled before `before` (UTC): nobody works on them any more."""
+    folder = layout.requests_folder(lake.root)
+    entries = {entry.name: entry for entry in lake.list(folder)}
+    marks = (entry for name, entry in entries.items() if name.endswith(".cancelled") and entry.modified < before)
+    return [f"{folder}/{mark.name}" for mark in marks if mark.name.replace(".cancelled", ".json") not in entries]
+
+
 def _working_folders(lake: Lake) -> Iterator[str]:
     """Every folder in which files are written."""
     for kind in get_args(Kind):

@@ -67,7 +67,7 @@ class Day:
         digests = {market: summed.digest for market, summed in sums.items()}
         old = proofs.carried(proofs.read(lake, proofs.newest(lake, day)), digests, name)
         judged = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
-        return cls(day, name, sums, _expected(day, sums, coverages, collected), judged)
+        return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), judged)
 
     def todo(self) -> set[str]:
         """Markets with an hour that is not judged."""
@@ -214,15 +214,13 @@ class Day:
         return self.why.get(market, {}).get(hour, NOT_YET) if hour in self.expected[market] else NOT_COLLECTED
 
 
-def _expected(
-    day: str, sums: Mapping[str, Summed], coverages: Iterable[Coverage], collected: Iterable[str]
-) -> dict[str, frozenset[datetime]]:
+def _expected(day: str, coverages: Iterable[Coverage], collected: frozenset[str]) -> dict[str, frozenset[datetime]]:
     known = by_market(span for coverage in coverages for span in coverage.known())
     hours = frozenset(hours_of(day))
     partly = {
-        market: frozenset(hour for hour in hours if _inside(_hour(hour), known.get(market, ())) or hour in there)
-        for market in {*known, *sums} - {*collected}
-        for there in [sums.get(market, _NOTHING).hours.keys()]
+        market: frozenset(hour for hour in hours if _inside(_hour(hour), spans))
+        for market, spans in known.items()
+        if market not in collected
     }
     return dict.fromkeys(collected, hours) | {market: some for market, some in partly.items() if some}
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from upbit_elt.candle import KST, MINUTE, Candle, from_table, kst_day, wire
+from upbit_elt.candle import KST, MINUTE, Candle, day_end, day_start, from_table, kst_day, wire
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import proofs
-from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of
+from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of, read_keys
 from upbit_elt.quality.proofs import DayProof, Proof
 
 _WORDS = {PROVEN: "empty (proven)", ASKED: "empty (asked)", QUIET: "empty (quiet)", CANDLE: "candle"}
@@ -35,7 +36,8 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Chain:
-    """All that the lake knows of a market-minute. `state` is in words; `first` and `watermark` are the market's."""
+    """All that the lake knows of a market-minute. `state` is in words; `first` and `watermark` are the market's: None
+    of one that live runs do not collect."""
 
     market: str
     minute: datetime
@@ -43,7 +45,7 @@ class Chain:
     evidence: list[Evidence]
     waiting: list[Evidence]
     first: datetime | None
-    watermark: datetime
+    watermark: datetime | None
     covered_until: datetime
     day_state: str
     judgement: DayProof | None
@@ -54,7 +56,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
     """The evidence of a minute (UTC).
 
     Raises:
-        NotCollected: the lake is empty, does not know the market, or does not reach to the minute.
+        NotCollected: the lake is empty, does not know the market (on that day), or does not reach to the minute.
     """
     known = _known(lake, market, minute, now)
     day = kst_day(minute)
@@ -62,7 +64,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
     began = firsts.began()
     if began is None or minute < began:
         raise NotCollected(f"{_kst(minute)} is before collection began: the lake's first minute is {_kst(began)}")
-    grid = grid_of(lake, known, firsts, day, minute, minute + MINUTE)
+    grid = grid_of(lake, known, firsts, day, minute, minute + MINUTE, [market])
     row = grid.markets.index(market)
     hole = Hole(minute, minute + MINUTE, *grid.reasons[grid.reason[row, 0]])
     state = _WORDS.get(int(grid.state[row, 0]), f"hole: {hole.words}")
@@ -73,8 +75,8 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
         state=state,
         evidence=list(_evidence(lake, market, minute, day)),
         waiting=list(_waiting(lake, market, minute, day)),
-        first=firsts.of(market),
-        watermark=known.watermark[market],
+        first=firsts.of(market) if market in known.watermark else None,
+        watermark=known.watermark.get(market),
         covered_until=known.end,
         day_state=day_state,
         judgement=judgement,
@@ -86,15 +88,28 @@ def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage
     known = ledger.newest(lake)
     if known is None:
         raise NotCollected("the lake is empty; start collecting first")
-    if market not in known.watermark:
-        near = difflib.get_close_matches(market, known.watermark, n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise NotCollected(f"{market}: not collected here ({len(known.watermark)} markets are){hint}")
+    if market not in known.watermark and not _mentioned(lake, market, kst_day(minute)):
+        raise NotCollected(
+            f"{market}: not collected here ({len(known.watermark)} markets are), and none of its history of "
+            f"{kst_day(minute)} was brought in{near(market, known.watermark)}"
+        )
     if minute >= known.end:
         if minute > now:
             raise NotCollected(f"{_kst(minute)} is in the future; it is {_kst(now)} now")
         raise NotCollected(f"{_kst(minute)} is not collected yet: the lake reaches until {_kst(known.end)}")
     return known
+
+
+def near(market: str, known: Iterable[str]) -> str:
+    """`; did you mean ...?` with the names most like it, or nothing."""
+    names = difflib.get_close_matches(market, known, n=3)
+    return f"; did you mean {', '.join(names)}?" if names else ""
+
+
+def _mentioned(lake: Lake, market: str, day: str) -> bool:
+    """Whether a file of a KST day accounts for a minute of the market."""
+    coverages = (coverage for _, coverage in read_keys(lake, day, day_start(day), day_end(day), []))
+    return any(span.market == market for coverage in coverages for span in coverage.spans)
 
 
 def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Evidence]:
@@ -103,7 +118,7 @@ def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[E
         for file in reversed(ledger.files(lake, generation, day)):
             if file.start <= minute < file.end:
                 found = _of_file(lake, file.path, market, minute, current=generation == generations[-1])
-                if found.span or found.candles:
+                if found and (found.span or found.candles):
                     yield found
 
 
@@ -113,11 +128,19 @@ def _waiting(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Ev
     for entry in lake.list(folder):
         if not entry.name.startswith("_"):
             found = _of_file(lake, f"{folder}/{entry.name}", market, minute, current=False)
-            if found.span or found.candles:
+            if found and (found.span or found.candles):
                 yield found
 
 
-def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence:
+def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence | None:
+    """What a file says, None when it cannot be read."""
+    troubles: dict[str, str] = {}
+    with kept_apart(lake, path, troubles):
+        return _read(lake, path, market, minute, current=current)
+    return None
+
+
+def _read(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence:
     data = lake.read(path)
     coverage = coverage_of(data, path)
     spans = [span for span in coverage.spans if span.market == market and span.start <= minute < span.end]

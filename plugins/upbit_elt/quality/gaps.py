@@ -7,12 +7,14 @@ trade was older); or a *hole* with its reason. A hole is **explained** when the 
 - `not listed yet`: before the market's own first span, while others were collected. Every run asks each market that
   the exchange lists, from the end of the run before on: a market without a span was not listed (or not wanted)
 - `delisted`: the exchange refuses the market for good, or no longer lists it (no span after its watermark)
+- `not collected`: no live run takes the market, and its history was not asked for there
 - `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more and the exchange said of
   at least half of them that there was none
 
 What may be missing is **unexplained**: `failed request` (the next run asks again), `refused row` and `late row` (the
-row that came made no sense, or did not come yet), `file lost` (a complete day whose folder is empty), and `never
-asked` (between first span and watermark without a span: a file was lost, or history was not brought in).
+row that came made no sense, or did not come yet), `file lost` (a complete day whose folder is empty, or a file that
+cannot be read), and `never asked` (between first span and watermark without a span: a file was lost, or history was not
+brought in).
 """
 
 from __future__ import annotations
@@ -84,6 +86,11 @@ class Account:
     proven: int = 0
     holes: list[Hole] = field(default_factory=list)
 
+    @property
+    def known(self) -> bool:
+        """Whether the lake accounts for any of its minutes."""
+        return bool(self.candles or self.quiet or self.asked or self.proven)
+
     def missing(self, *, explained: bool) -> int:
         """Minutes of its holes of this kind."""
         return sum(hole.minutes for hole in self.holes if hole.explained is explained)
@@ -114,7 +121,8 @@ class Ledger(NamedTuple):
 
 
 def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Ledger:
-    """How the minutes of [start, end) (UTC) are accounted for, market by market; all markets without `markets`.
+    """How the minutes of [start, end) (UTC) are accounted for, market by market; without `markets` all that live runs
+    collect or collected.
 
     `known` is the lake's newest coverage (ledger.newest); minutes from its end on are not collected yet and not asked
     for here. A day at a time is in memory.
@@ -127,7 +135,8 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
         for one in found.values():
             one.holes.append(Hole(start, began, HoleReason.BEFORE_COLLECTION))
     for day in days_between(max(start, began), end):
-        grid = grid_of(lake, known, firsts, day, max(start, began, day_start(day)), min(end, day_end(day)))
+        first, last = max(start, began, day_start(day)), min(end, day_end(day))
+        grid = grid_of(lake, known, firsts, day, first, last, chosen)
         silent += outages(grid)
         for row, market in enumerate(grid.markets):
             if market in found:
@@ -135,9 +144,18 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
     return Ledger(list(found.values()), silent)
 
 
-def grid_of(lake: Lake, known: Coverage, firsts: Firsts, day: str, start: datetime, end: datetime) -> Grid:
-    """The states of the minutes of [start, end) (UTC), a span within the KST day."""
-    markets = sorted(known.watermark)
+def grid_of(
+    lake: Lake,
+    known: Coverage,
+    firsts: Firsts,
+    day: str,
+    start: datetime,
+    end: datetime,
+    more: Iterable[str] = (),
+) -> Grid:
+    """The states of the minutes of [start, end) (UTC), a span within the KST day, of the markets that live runs collect
+    and of `more`."""
+    markets = sorted({*known.watermark, *more})
     width = int((end - start) / MINUTE)
     state = np.zeros((len(markets), width), np.uint8)
     reason = np.zeros((len(markets), width), np.int32)
@@ -299,7 +317,10 @@ def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts, 
         for number in np.unique(reason[hit]).tolist():
             reason[hit & (reason == number)] = reasons.number(HoleReason.VENUE_OUTAGE, reasons[number][1])
         if (state == UNASKED).any():
-            _name_unasked(grid, row, reasons, never, known.watermark[market], firsts.of(market))
+            if market in known.watermark:
+                _name_unasked(grid, row, reasons, never, known.watermark[market], firsts.of(market))
+            else:
+                reason[state == UNASKED] = reasons.number(HoleReason.NOT_COLLECTED)
 
 
 def _name_unasked(

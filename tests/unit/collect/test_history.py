@@ -17,10 +17,14 @@ from upbit_elt.closing import Closed, Closer
 from upbit_elt.collect.chunks import Tools
 from upbit_elt.collect.history import History
 from upbit_elt.collect.turns import Turns
+from upbit_elt.errors import NotCollected
+from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, whole
 from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.explain import explain
+from upbit_elt.quality.gaps import ledger_of
 from upbit_elt.replica import truth
 
 NOW = utc(3, 30, 5)  # 12:30 KST of the 24th
@@ -141,30 +145,36 @@ def damaged(world: MemoryWorld, day: str) -> bytes:
     return before
 
 
-def test_a_day_that_cannot_be_read_stops_no_other_day_and_no_other_request(tmp_path: Path) -> None:
+def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, NOW, markets=2, history_days=3)
     world.collect()
-    for day in (20, 21):
-        world.work_off(world.request(utc(3, day=day), utc(4, day=day)))
     one = world.request(utc(15, day=19), utc(15, day=21))
     world.clock.sleep(60)
     two = world.request(utc(15, day=18), utc(15, day=19))
-    whole_days = [damaged(world, day) for day in ("261121",)]
-    first = world.fill()
+
+    def refused(call: Call) -> Fault:
+        return Fault.REFUSED if call.name == "CREATE" and "/candle/261121/" in call.target else Fault.NONE
+
+    lake = Lake(world.hdfs.client(refused), world.lake.root)
+    history = History(Tools(world.client, lake, world.settings, world.clock))
+
+    def turns() -> Turns:
+        return Turns(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
+
+    first = history.run("history", turns())
     assert first.left == ("261121",)
     assert list(first.troubles) == ["261121"]
-    assert "LakeCorrupt" in first.troubles["261121"]
+    assert "/candle/261121/" in first.troubles["261121"]
     assert [published.day for published in first.published] == ["261124", "261123", "261122", "261120", "261119"]
     (still,) = first.requests
     assert (still.id, still.left, still.done) == (one.id, ("261121",), None)
-    assert "did not get on: 261121: LakeCorrupt" in str(still)
-    done = next(request for request in world.history().book.all() if request.id == two.id)
+    assert "did not get on: 261121: LakeUnavailable" in str(still)
+    done = next(request for request in history.book.all() if request.id == two.id)
     assert done.done
 
     for _ in range(4):
-        assert world.fill().requests[0].left == ("261121",), "it is not given up"
-    assert world.work_off(still) is not None, "the command ends as well"
-    world.hdfs.put(world.file("261121"), whole_days[0])
+        assert history.run("history", turns()).requests[0].left == ("261121",), "it is not given up"
+    assert history.work("history", still, turns()) is not None, "the command ends as well"
     last = world.fill()
     assert (last.left, last.requests, last.troubles) == ((), (), {})
     assert world.in_lake("261121") == world.truth(utc(15, day=20), utc(15, day=21))
@@ -197,7 +207,7 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
     elsewhere.acquire(timedelta(0))
 
     def renewed(call: Call) -> Fault:
-        if call.name == "GETFILESTATUS" and folder in call.target:
+        if f"{folder}/_lease" in call.target:
             elsewhere.renew()
         return Fault.NONE
 
@@ -212,3 +222,56 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
     assert done is not None
     assert done.done
     assert {c.market for c in world.in_lake(YESTERDAY)} == {world.collected[0]}
+
+
+def test_what_is_known_of_a_market_that_is_not_collected_is_told(world: MemoryWorld) -> None:
+    world.work_off(world.request(utc(1), utc(3), OTHER))
+    known = live(world)
+    (one,) = ledger_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
+    traded = len(truth(world.source, OTHER, utc(1), utc(3)))
+    assert (one.candles, one.asked, one.known) == (traded, 120 - traded, True)
+    assert {(hole.reason, hole.start, hole.end) for hole in one.holes} >= {
+        (HoleReason.NOT_COLLECTED, utc(3), utc(3, 30)),
+    }
+    assert one.missing(explained=False) == 0
+    assert OTHER not in {found.market for found in ledger_of(world.lake, known, utc(0), utc(3, 30)).accounts}
+    (none,) = ledger_of(world.lake, known, utc(0), utc(3, 30), ["BTC-NOPE"]).accounts
+    assert not none.known
+
+    chain = explain(world.lake, OTHER, utc(2), world.clock.now())
+    assert (chain.watermark, len(chain.evidence)) == (None, 1)
+    assert chain.state in ("candle", "empty (asked)")
+    assert explain(world.lake, OTHER, utc(3, 20), world.clock.now()).state == "hole: not collected"
+    with pytest.raises(NotCollected, match=r"BTC-XRR: not collected here .* none of its history of 261124"):
+        explain(world.lake, "BTC-XRR", utc(2), world.clock.now())
+
+
+def test_it_is_held_against_the_exchange_where_it_is_known(tmp_path: Path) -> None:
+    world = MemoryWorld(tmp_path, utc(15, 10, 5), markets=2, listed=("KRW", "BTC"), history_days=0, first_minutes=20)
+    world.collect()
+    world.work_off(world.request(utc(2), utc(5, 30), OTHER))
+    world.close_day(TODAY)
+    before = world.in_lake(TODAY)
+    (judged,) = world.prove([TODAY])
+    row = next(row for row in judged.rows if row.market == OTHER)
+    assert (judged.verdict, row.hours, row.state) == ("proven", 3, "proven")
+    assert row.proven_hours(TODAY) == [utc(2), utc(3), utc(4)]
+    after = [c for c in world.in_lake(TODAY) if c.market == OTHER]
+    assert after == [c for c in before if c.market == OTHER], "no more of it is brought in than was asked for"
+
+
+def test_a_file_that_cannot_be_read_is_a_hole_of_its_day_and_the_rest_is_told(tmp_path: Path) -> None:
+    world = MemoryWorld(tmp_path, NOW, markets=2, history_days=1)
+    world.collect()
+    world.fill()
+    path = world.file(YESTERDAY)
+    damaged(world, YESTERDAY)
+    found = ledger_of(world.lake, live(world), utc(15, day=22), utc(3, 30))
+    for one in found.accounts:
+        (hole,) = one.holes
+        assert (hole.reason, hole.start, hole.end) == (HoleReason.FILE_LOST, utc(15, day=22), utc(15, day=23))
+        assert path in hole.detail
+        assert one.known
+    chain = explain(world.lake, world.collected[0], utc(16, day=22), world.clock.now())
+    assert chain.state.startswith("hole: file lost")
+    assert path in chain.state
