@@ -56,7 +56,7 @@ def stub() -> Iterator[Stub]:
     one = Stub()
     with ThreadingHTTPServer(("127.0.0.1", 0), _handler(one)) as server:
         one.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield one
         server.shutdown()
