@@ -72,8 +72,9 @@ def names_are_listed_in_order(edge: Edge) -> None:
     there = {entry.name: (entry.is_dir, entry.size) for entry in edge.lake.list(edge.folder)}
     assert (there["_c.json"], there["folder"]) == ((False, 7), (True, 0))
     assert edge.lake.list(f"{edge.folder}/none") == []
-    assert edge.said(lambda: edge.client.list(f"{edge.folder}/none")) == "FileNotFoundException"
-    assert edge.said(lambda: edge.client.list(f"{edge.folder}/b")) is None, "no exception of HDFS, one of hdfs.Client"
+    assert edge.said(lambda: edge.client._list_status(f"{edge.folder}/none")) == "FileNotFoundException"
+    (row,) = edge.client._list_status(f"{edge.folder}/b").json()["FileStatuses"]["FileStatus"]
+    assert (row["pathSuffix"], row["type"]) == ("", "FILE"), "a file's listing is the file itself"
 
 
 def a_name_is_created_once(edge: Edge) -> None:

@@ -71,7 +71,7 @@ def test_a_lost_block_has_a_length_and_no_bytes(hdfs: MemoryHdfs) -> None:
     lake.publish(PATH, b"x")
     hdfs.lose(PATH)
     assert lake.size(PATH) == 1
-    with pytest.raises(LakeUnavailable, match="No active nodes"):
+    with pytest.raises(LakeCorrupt, match="lost a block"):
         lake.read(PATH)
 
 
