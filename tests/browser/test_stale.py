@@ -38,6 +38,8 @@ def test_stale_prices_are_called_so_with_since_and_why(served: tuple[World, str]
     failed_run(world, 10, ("KRW-ETH",))
     now = world.clock.now()
     report(world.lake, DagError("min_candle", "roll", "run", now, now + timedelta(minutes=5), "Unreachable: no answer"))
+    # While one request loads what is new, others are answered from what was there before.
+    assert world.client.get("/api/v1/status").get_json()["stale_markets"] == 1
     browser.get(address)
     _wait(browser, said)
     assert said(browser) == [
