@@ -15,6 +15,7 @@ from functools import partial
 
 from upbit_elt.candle import KST, day_end
 from upbit_elt.clock import Clock, SystemClock
+from upbit_elt.collect.requests import ask_for_lost
 from upbit_elt.errors import ConfigError, LeaseHeld
 from upbit_elt.forecast import store
 from upbit_elt.lake import layout, ledger, pending, publish, whole
@@ -120,6 +121,7 @@ class Closer:
         except LeaseHeld as busy:
             done.waiting[f"{kind} {day}"] = str(busy)
             return
+        ask_for_lost(self._lake, made, now := self._clock.now(), f"close {now:%Y%m%dT%H%M%S}")
         for published in made:
             log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
         if made:

@@ -15,6 +15,7 @@ from upbit_elt.clock import Clock
 from upbit_elt.collect.emptiness import Emptiness
 from upbit_elt.collect.fetch import Answer, Failure, fetch
 from upbit_elt.collect.plan import Ask, closed_until
+from upbit_elt.collect.requests import ask_for_lost
 from upbit_elt.collect.staging import Day, requests_of
 from upbit_elt.collect.turns import Turns
 from upbit_elt.errors import ConfigError, LakeConflict, LeaseHeld
@@ -294,6 +295,7 @@ class Worker:
             self._held.check()  # of the backfill itself: nobody else is to blame then
             raise LakeConflict(str(busy)) from busy
         self.published.append(shown)
+        ask_for_lost(self._lake, [shown], self._tools.clock.now(), self._run_id)
         log.info("history of %s: %d candles in %s", day.day, shown.rows, shown.folder)
 
     def _is_whole(self, day: Day) -> bool:

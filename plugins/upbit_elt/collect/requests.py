@@ -22,11 +22,12 @@ from uuid import uuid4
 from pydantic import AwareDatetime, TypeAdapter
 from pydantic_core import from_json
 
-from upbit_elt.candle import KST, MINUTE, day_start, days_between
+from upbit_elt.candle import KST, MINUTE, day_end, day_start, days_between
 from upbit_elt.errors import ConfigError, LakeConflict, LakeCorrupt, LakeUnavailable, UnknownMarket
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Market
 from upbit_elt.lake import layout
+from upbit_elt.lake.generation import Published
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 log = logging.getLogger(__name__)
@@ -254,6 +255,14 @@ class RequestBook:
 
     def _path(self, request_id: str, ending: str = OPEN) -> str:
         return f"{self._folder}/{request_id}{ending}"
+
+
+def ask_for_lost(lake: Lake, made: Iterable[Published], now: datetime, run: str) -> None:
+    """Ask the backfill for the days of snapshots that took the place of unreadable files: for what those alone held."""
+    for published in (item for item in made if item.lost):
+        wanted = make_request(day_start(published.day), min(day_end(published.day), now), (), now, run)
+        asked, names = RequestBook(lake).add(wanted), ", ".join(published.lost)
+        log.error("unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, asked)
 
 
 class NewerRequest(ValueError):

@@ -15,7 +15,7 @@ from upbit_elt.collect import doubts as doubted
 from upbit_elt.collect.fetch import Answer, Budget, fetch
 from upbit_elt.collect.leftover import left_over, requests_for, starts_of, still_left, within_reach
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
-from upbit_elt.collect.requests import RequestBook, make_request
+from upbit_elt.collect.requests import RequestBook, ask_for_lost
 from upbit_elt.errors import BadAnswer, Banned, ExchangeError, LakeCorrupt, LeaseHeld, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
@@ -98,7 +98,8 @@ class Collector:
             plan = make_plan(markets, tickers, state.watermark, end, first, doubted.quiet_since(state.doubts))
             budget = Budget(deadline, last=_silent(plan, known), newest=True)
             done = self._round(plan, markets, end, state, budget, run_id, held)
-            self._ask_for_lost([*self._rescue(lost, done.files, run_id), *done.files], run_id)
+            rescued = self._rescue(lost, done.files, run_id)
+            ask_for_lost(self._lake, [*rescued, *done.files], self._clock.now(), run_id)
         return _summary(done, len(markets))
 
     def _round(
@@ -291,17 +292,6 @@ class Collector:
             except (LeaseHeld, LakeCorrupt) as error:
                 log.warning("%s stays with its unreadable file until the next run: %s", day, error)
         return made
-
-    def _ask_for_lost(self, files: Sequence[Published], run_id: str) -> None:
-        """Ask the backfill for what unreadable files held and no other file holds."""
-        book = RequestBook(self._lake)
-        for published in (item for item in files if item.lost):
-            start, now = day_start(published.day), self._clock.now()
-            wanted = make_request(start, min(day_end(published.day), now), (), now, run_id)
-            names = ", ".join(published.lost)
-            log.error(
-                "unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, book.add(wanted)
-            )
 
     def _repairs(self, before: Sequence[Candle]) -> list[Candle]:
         """Candles of minutes before the window that the lake does not hold, or holds otherwise, or cannot read."""
