@@ -14,7 +14,7 @@ from threading import Lock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flask_app.bulk import load_candles
+from flask_app.bulk import load_readable
 from flask_app.rows import COLUMNS, partition_of, table_of
 from flask_app.window import LENGTH, Window
 from upbit_elt.candle import days_between, wire
@@ -95,7 +95,7 @@ class Follower:
             since = self._changed_since(window, coverage, folders) if window else None
             if window and since:
                 return Window(coverage, folders, self._extended(session, window.candles, since, coverage.end))
-        return Window(coverage, folders, load_candles(self._lake, folders, coverage.end - LENGTH, coverage.end))
+        return Window(coverage, folders, load_readable(self._lake, folders, coverage.end - LENGTH, coverage.end))
 
     def _extended(self, session: Statements, candles: pa.Table, since: datetime, end: datetime) -> pa.Table:
         rows = session.query(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from upbit_elt.candle import MINUTE, days_between, floor_minute
+from upbit_elt.candle import MINUTE, day_end, day_start, days_between, floor_minute
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.panel import COLUMNS, Panel, PanelBuilder
+from upbit_elt.intervals import Interval
 from upbit_elt.lake.coverage import Coverage, merge
+from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of
 from upbit_elt.lake.read import paths_of_span
 from upbit_elt.lake.webhdfs import Lake
@@ -22,10 +26,8 @@ from upbit_elt.warehouse.tables import locations
 def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, minutes: int) -> Panel:
     """Panel of all markets over [end - minutes, end), UTC, of the days that Hive shows, with their holes.
 
-    Files are taken one at a time, so that memory holds the panel and one file.
-
-    Raises:
-        LakeCorrupt: a file cannot be read as candles.
+    Files are taken one at a time, so that memory holds the panel and one file. One that cannot be read is logged, and
+    its minutes are holes of all markets.
     """
     end = floor_minute(end)
     start = end - minutes * MINUTE
@@ -34,18 +36,25 @@ def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, min
     builder = PanelBuilder(end=end, minutes=minutes)
     for day in days_between(start, end):
         if day in folders:
-            parts = [_add(builder, lake, path) for path in paths_of_span(lake, folders[day], start, end)]
-            # What a later file knows of another's hole is none any more.
-            for hole in merge(parts, "").holes() if any(part.holes() for part in parts) else ():
-                builder.add_hole(hole.market, hole)
+            _add_day(builder, lake, day, paths_of_span(lake, folders[day], start, end))
     return builder.build()
 
 
-def _add(builder: PanelBuilder, lake: Lake, path: str) -> Coverage:
-    """Take over a file's candles; gives its coverage."""
-    data = lake.read(path)
-    builder.add(_decoded(data, path))
-    return coverage_of(data, path)
+def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) -> None:
+    """Take over the candles and holes of the files of a KST day."""
+    parts: list[Coverage] = []
+    troubles: dict[str, str] = {}
+    for path in paths:
+        with kept_apart(lake, path, troubles):
+            data = lake.read(path)
+            coverage = coverage_of(data, path)
+            builder.add(_decoded(data, path))
+            parts.append(coverage)
+    # What a later file knows of another's hole is none any more.
+    for hole in merge(parts, "").holes() if any(part.holes() for part in parts) else ():
+        builder.add_hole(hole.market, hole)
+    for path in troubles:
+        builder.add_gap(Interval(*(parse_window(path.rsplit("/", 1)[1]) or (day_start(day), day_end(day)))))
 
 
 def _decoded(data: bytes, path: str) -> pa.Table:

@@ -104,6 +104,7 @@ class PanelBuilder:
         self._minutes = minutes
         self._rows: dict[str, dict[str, Floats]] = {field: {} for field in KINDS}
         self._holes: dict[str, list[Bounded]] = defaultdict(list)
+        self._gaps: list[Bounded] = []
 
     def add(self, table: pa.Table) -> None:
         """Take over the rows inside of the window; a key seen before is overwritten."""
@@ -113,6 +114,10 @@ class PanelBuilder:
     def add_hole(self, market: str, span: Bounded) -> None:
         """Minutes of a market that are not known; a candle of such a minute counts all the same."""
         self._holes[market].append(span)
+
+    def add_gap(self, span: Bounded) -> None:
+        """Minutes that are not known of any market; a candle of such a minute counts all the same."""
+        self._gaps.append(span)
 
     def _add(self, batch: pa.RecordBatch) -> None:
         seconds = pc.cast(pc.cast(batch.column(1), pa.timestamp("s")), pa.int64()).to_numpy(zero_copy_only=False)
@@ -149,11 +154,12 @@ class PanelBuilder:
 
     def _missing(self, names: Sequence[str], traded: Bools) -> Bools:
         holes, self._holes = self._holes, defaultdict(list)
-        if not holes.keys() & set(names):
+        gaps, self._gaps = self._gaps, []
+        if not gaps and not holes.keys() & set(names):
             return np.broadcast_to(np.False_, traded.shape)  # takes no memory
         start, missing = self._end - self._minutes * MINUTE, np.zeros(traded.shape, dtype=np.bool_)
         for row, name in enumerate(names):
-            for span in holes.get(name, ()):
+            for span in (*holes.get(name, ()), *gaps):
                 first, last = ((moment - start) // MINUTE for moment in (span.start, span.end))
                 missing[row, max(first, 0) : max(last, 0)] = True
         return missing & ~traded

@@ -153,3 +153,17 @@ def _publish(world: World, start: datetime, end: datetime, rows: list[Candle], *
     data = encode(to_table(rows), Coverage(start, end, "test", (), marks))
     world.lake.publish(f"{folder}/{layout.window_name(start, end)}", data)
     return end
+
+
+def test_a_file_that_cannot_be_read_takes_only_its_own_minutes_from_the_page(world: World) -> None:
+    folder = layout.live_folder(world.lake.root, "candle", TODAY, 1)
+    start, end = NOON - 3 * LENGTH / 26, NOON - 2 * LENGTH / 26
+    for path in [path for path in world.lake.files if path.startswith(folder)]:
+        del world.lake.files[path]
+    world.publish(day_start(TODAY), start)
+    world.publish(end, NOON)
+    world.lake.files[f"{folder}/{layout.window_name(start, end)}"] = b"damaged"
+    keys = held(world)
+    assert {("KRW-BTC", wire(t)) for t in [*minutes(day_start(TODAY), start), *minutes(end, NOON)]} <= keys
+    assert not {("KRW-BTC", wire(t)) for t in minutes(start, end)} & keys
+    assert world.client.get("/extract/upbit.hyper").status_code >= 500, "an extract never lacks rows in silence"

@@ -121,8 +121,20 @@ def test_bulk_history_reads_the_files_that_hive_reads_and_the_window_needs(
     panel = load_panel(lake, hive, settings, end=END, minutes=60)
     assert panel.markets == ("KRW-BTC", "KRW-C00", "KRW-ETH")
     assert panel.traded.all()
-    with pytest.raises(LakeCorrupt, match="not a Parquet file"):
-        load_panel(lake, hive, settings, end=END, minutes=61)
+    assert not panel.missing.any()
+
+
+def test_a_file_that_cannot_be_read_costs_training_its_own_minutes_alone(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    table = bounce(60, 3)
+    put(lake, table, END - 60 * MINUTE, END)
+    lake.files[f"{FOLDER}/{window_name(END - 90 * MINUTE, END - 60 * MINUTE)}"] = b"damaged"
+    ensure_day(hive, settings, "candle", "261124", FOLDER)
+    panel = load_panel(lake, hive, settings, end=END, minutes=90)
+    assert panel.traded[30:].all()
+    assert panel.missing[:30].all()
+    assert not panel.missing[30:].any()
 
 
 def test_bulk_history_follows_the_location_in_hive_over_midnight(
