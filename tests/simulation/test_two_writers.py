@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import scenes
 from tests.support.interleaving import alone, run_both
-from tests.support.invariants import assert_right
+from tests.support.invariants import assert_right, assert_safe, seen
 from tests.support.simulation import Job, Process, World, determined
 
 THIN = int(os.environ.get("UPBIT_SIM_THIN", "24"))
@@ -54,9 +54,10 @@ def test_in_every_order_of_their_calls_both_come_out_right(pair: str) -> None:
         chosen = [*schedules(len(calls[0]), len(calls[1]))][::THIN]
         for switches, lapse in chosen:
             tried += 1
-            here = world.copy()
+            here, before = world.copy(), seen(world)
             try:
                 run_both(here, (first, second), switches, lapse)
+                assert_safe(here, before)
                 assert_right(here, still=tried % 8 == 0)
             except AssertionError as error:
                 broken.append(f"turns change at {switches}, {calls[0][switches[0]]}, {lapse:.0f} s later: {error}")

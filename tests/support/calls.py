@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.support.edge import Call, Fault, Killed
-from tests.support.invariants import assert_right
+from tests.support.invariants import assert_right, assert_safe, seen
 from tests.support.simulation import Job, Trace, World
 from upbit_elt.errors import UpbitEltError
 
@@ -68,8 +68,10 @@ def try_every_call(world: World, job: Job, thin: int = 1) -> Found:
 
 
 def _try(world: World, job: Job, place: int, fault: Fault) -> int:
+    before = seen(world)
     try:
         job(world.process(Trace(place, fault)))
     except (Killed, UpbitEltError) as end:
         logging.getLogger(__name__).debug("the run ended with %r", end)
+    assert_safe(world, before)
     return assert_right(world, still=place % 4 == 0)

@@ -45,6 +45,29 @@ def settle(world: World, rounds: int = 1) -> list[str]:
     return trouble
 
 
+def seen(world: World) -> dict[str, pa.Table]:
+    """What readers of the lake and of Hive see at this moment, sorted; whatever they cannot read is raised."""
+    name = f"{world.settings.database}.candle"
+    shown = SCHEMA.empty_table() if _pointed(world, name, "") == "nothing" else world.hive.rows(name)
+    return {"lake": _contents(world), "Hive": _sorted(shown, EVER, NEVER)}
+
+
+def assert_safe(world: World, before: dict[str, pa.Table]) -> None:
+    """At no moment does a reader see a candle twice, one that never was, or less than `before`.
+
+    Where the lake holds `world.wrong` candles wrongly, a repair may have changed as many.
+    """
+    for where, table in seen(world).items():
+        rows = from_table(table)
+        counts = Counter((c.market, c.candle_date_time_utc) for c in rows)
+        assert max(counts.values(), default=1) == 1, f"{where}: {counts.most_common(1)} at once"
+        truth = world.exchange.truth(min((c.start for c in rows), default=NEVER), world.clock.now())
+        wrong = set(rows) - set(truth)
+        assert len(wrong) <= world.wrong, f"{where}: {sorted(map(str, wrong))[:2]} were never so"
+        gone = set(from_table(before[where])) - set(rows)
+        assert len(gone) <= world.wrong, f"{where}: {sorted(map(str, gone))[:2]} are not seen any more"
+
+
 def assert_right(world: World, *, still: bool = True) -> int:
     """Some rounds of runs bring everything right, and (`still`) one more run of each changes no row.
 

@@ -73,7 +73,7 @@ def differing() -> World:
     for moment in ("14:54:05", "15:02:05", "15:14:05"):
         world.at(utc(f"2026-11-24T{moment}")).process().live()
     world.process().close()
-    world.exchange.lies = {}
+    world.exchange.lies, world.wrong = {}, 1
     return world.at(utc("2026-11-24T15:16:05"))
 
 

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ class World:
     begin: datetime
     old_files: Path | None = None
     adopted: tuple[Candle, ...] = ()
+    wrong: int = 0
     forecasts: set[datetime] = field(default_factory=set)
 
     @classmethod
@@ -161,7 +162,7 @@ class World:
         exchange.lies = dict(self.exchange.lies)
         hive = MemoryHive(hdfs, copy.deepcopy(self.hive.databases))
         made = set(self.forecasts)
-        return World(clock, self.settings, exchange, hdfs, hive, self.begin, self.old_files, self.adopted, made)
+        return replace(self, clock=clock, exchange=exchange, hdfs=hdfs, hive=hive, forecasts=made)
 
     def process(self, watch: Watch = quiet, clock: MachineClock | None = None) -> Process:
         """A process that begins now."""
