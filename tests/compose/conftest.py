@@ -48,8 +48,8 @@ def note() -> Note:
 
 
 @pytest.fixture(scope="session")
-def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Deployment]]:
-    """Makes deployments with secrets and free ports of their own; nothing is started."""
+def new_deployment(tmp_path_factory: pytest.TempPathFactory, note: Note) -> Iterator[Callable[[], Deployment]]:
+    """Makes deployments with secrets and free ports of their own, once the images are built; nothing is started."""
     made: list[Deployment] = []
 
     def make() -> Deployment:
@@ -63,6 +63,9 @@ def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
         made.append(deployment)
         return deployment
 
+    began = monotonic()
+    make().compose("build", timeout=3000)
+    note("build (s)", round(monotonic() - began))
     yield make
     for deployment in made:
         deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5", check=False)
@@ -70,11 +73,8 @@ def new_deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callabl
 
 @pytest.fixture(scope="module")
 def deployment(new_deployment: Callable[[], Deployment], note: Note) -> Deployment:
-    """Built and started with the replica."""
+    """Started with the replica."""
     started = new_deployment()
-    began = monotonic()
-    started.compose("build", timeout=1800)
-    note("build (s)", round(monotonic() - began))
     began = monotonic()
     started.compose("up", "--wait", "--detach")
     note("up --wait (s)", round(monotonic() - began))

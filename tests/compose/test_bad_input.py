@@ -11,7 +11,7 @@ import pytest
 from tests.support.compose import Deployment
 
 New = Callable[[], Deployment]
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(3600)
 
 
 def test_without_secrets_compose_stops(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ RUN = 420  # seconds in which a scheduled run has surely come and gone
 # Each look costs the deployment something, and nothing here comes within seconds.
 wait_for = partial(wait_often, every=3)
 ONE_SHOT = ("preflight", "hdfs-init", "airflow-init")
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(3600)
 
 
 def test_candles_and_a_forecast_come_by_themselves(deployment: Deployment, note: Note) -> None:
