@@ -21,6 +21,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, jars
 from upbit_elt.stack.options import REPO, StackSettings, load, port_names, variable
 
+ARTIFACTS = REPO / ".artifacts"
 SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars"))
 
 
@@ -69,6 +70,8 @@ def machine(daemon_stack: StackSettings) -> Iterator[Machine]:
     running = Machine(daemon_stack, settings)
     try:
         running.start()
+        ARTIFACTS.mkdir(exist_ok=True)
+        (ARTIFACTS / "stack.up").touch()  # ./test waits with what would start beside it
         yield running
     finally:
         running.stop()
@@ -96,6 +99,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterat
     running = Stack(folders | little | {variable(name): str(port) for name, port in stack_ports().items()})
     try:
         running.start()
+        ARTIFACTS.mkdir(exist_ok=True)
+        (ARTIFACTS / "stack.up").touch()  # ./test waits with what would start beside it
         yield running
     finally:
         running.run("stop")

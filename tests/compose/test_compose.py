@@ -19,7 +19,7 @@ from tests.support.compose import Deployment
 from tests.support.stack import wait_for as wait_often
 from upbit_elt.errors import LoginRefused
 
-RUN = 420  # seconds in which a scheduled run has surely come and gone
+RUN = 900  # seconds in which a scheduled run has surely come and gone, on a busy machine
 # Each look costs the deployment something, and nothing here comes within seconds.
 wait_for = partial(wait_often, every=3)
 ONE_SHOT = ("preflight", "hdfs-init", "airflow-init")

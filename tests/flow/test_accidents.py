@@ -32,7 +32,7 @@ VICTIMS = (
 )  # fmt: skip
 
 
-pytestmark = pytest.mark.timeout(1200)  # start, faults and their end go by the wall clock
+pytestmark = pytest.mark.timeout(2400)  # start, faults and their end go by the wall clock
 
 
 class Restart(NamedTuple):
@@ -51,7 +51,7 @@ def restart(stack: Stack) -> Restart:
     left = [p for p in psutil.process_iter() if _belongs(p, stack.variables["UPBIT_RUN_DATA_DIR"])]
     faults = {"UPBIT_REPLICA_FAULTS": RATES, "UPBIT_REPLICA_FAULTS_MINUTES": str(FAULT_MINUTES)}
     calm = {"UPBIT_ELT_HISTORY_DAYS": "0"}
-    again = stack.run("--exchange", "replica", timeout=900, **faults, **calm)
+    again = stack.run("--exchange", "replica", timeout=1500, **faults, **calm)
     assert again.returncode == 0, again.stdout + again.stderr
     return Restart(left, before, stack.status())
 
@@ -82,7 +82,7 @@ def test_every_service_is_killed_and_nothing_is_lost(
         healthy = all(service["healthy"] for service in status["services"])
         return healthy and covered is not None and utc_of(covered) >= max(calm, faults_end + timedelta(minutes=1))
 
-    assert wait_for(back, 480), stack.status()
+    assert wait_for(back, 900), stack.status()
     settings = stack.settings
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
     known = ledger.newest(lake)

@@ -30,7 +30,7 @@ def after_two_more_runs(stack: Stack) -> dict[str, Any]:
         forecast = utc_of(status["forecast_origin"])
         return status if forecast >= start + 2 * LIVE_RUN else None
 
-    found = wait_for(landed, 420)
+    found = wait_for(landed, 900)
     assert found is not None
     return found
 

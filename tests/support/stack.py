@@ -34,7 +34,7 @@ class Stack:
 
     def start(self) -> None:
         """Start everything with the replica."""
-        started = self.run("--exchange", "replica", timeout=900)
+        started = self.run("--exchange", "replica", timeout=1500)
         assert started.returncode == 0, started.stdout + started.stderr
         self.at_start = self.status()
 
