@@ -1,4 +1,4 @@
-"""A second start of the same stack, with an exchange in trouble, and kill -9 of every service while it runs."""
+"""Last of a stack: a second start over an exchange in trouble, and kill -9 of every service while it runs."""
 
 from __future__ import annotations
 
