@@ -192,6 +192,7 @@ def test_a_market_that_never_answers_becomes_a_hole_with_its_reason(world: World
     assert world.in_hive(FIRST, END) == world.truth(FIRST, END), "asked for again, the hole is filled"
 
 
+@pytest.mark.daemons  # a lake in memory would be weighed as well
 def test_a_long_span_does_not_gather_in_memory(world: World) -> None:
     start = END - timedelta(days=40)
     sizes: dict[datetime, int] = {}
