@@ -88,7 +88,9 @@ def after(
     `closed` are the holes of earlier runs that it healed, `to_backfill` those that it leaves to the backfill.
     """
     left: list[Doubt] = []
-    asked = {answer.ask.market for answer in answers if not answer.failure}
+    starts = {ask.market: ask.start for ask in plan.asks}
+    # An answer of which only the newest part came has not reached back to what is in doubt.
+    asked = {a.ask.market for a in answers if not a.failure and a.ask.start <= starts.get(a.ask.market, a.ask.start)}
     skipped = {ask.market for ask in plan.quiet}
     for doubt in doubts:
         if doubt.state == "left":
