@@ -29,7 +29,7 @@ START = utc(10, 0, 5, day=22)
 MARKETS = 90
 SOAK = 50  # cycles; RATES and KILLS are made for them
 RATES = {
-    "storm": 0.03, "ban": 0.0006, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
+    "storm": 0.1, "ban": 0.0006, "error": 0.01, "hang": 0.002, "cut": 0.005, "garbage": 0.005, "html": 0.005,
     "empty": 0.005, "slow": 0.02, "skew": 0.02, "late": 0.02, "stale": 0.15, "bad": 0.03,
 }  # fmt: skip
 # Which daemon dies in which cycle, before which step of the run.
