@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import SecretStr
 
-from tests.support.clock import utc
 from tests.support.edges import DaemonEdge
 from tests.support.world import World
 from upbit_elt.__main__ import main
@@ -26,8 +25,15 @@ from upbit_elt.replica.server import running
 from upbit_elt.settings import Settings
 from upbit_elt.settings import settings as settings_of_process
 
-NOW = utc(15, 10, 5)
-DAY = "261124"
+# The commands go by this machine's clock, and an exchange a day away from it would not be believed: the last evening.
+MIDNIGHT = (datetime.now(UTC) - timedelta(hours=15, minutes=11)).replace(hour=15, minute=0, second=0, microsecond=0)
+NOW = MIDNIGHT + timedelta(minutes=10, seconds=5)
+DAY = f"{MIDNIGHT - timedelta(hours=15):%y%m%d}"  # the KST day that ended then
+
+
+def kst(days: int) -> str:
+    """The KST date so many days after the closed one."""
+    return f"{MIDNIGHT + timedelta(days=days, hours=-15):%Y-%m-%d}"
 
 
 @pytest.fixture
@@ -63,8 +69,9 @@ def call(*arguments: str) -> Result:
 
 
 def test_a_lost_candle_is_found_repaired_and_explained(world: World) -> None:
-    market = world.busiest(utc(3), utc(4))
-    lost = next(c for c in world.truth(utc(3), utc(4)) if c.market == market)
+    hour = MIDNIGHT - timedelta(hours=12), MIDNIGHT - timedelta(hours=11)
+    market = world.busiest(*hour)
+    lost = next(c for c in world.truth(*hour) if c.market == market)
     path = f"{world.lake.root}/candle/{DAY}/day-1/candle.parquet"
     data = world.lake.read(path)
     kept = [candle for candle in from_table(decode(data, path)) if candle != lost]
@@ -89,19 +96,19 @@ def test_a_lost_candle_is_found_repaired_and_explained(world: World) -> None:
 
 
 def test_gaps_exits_with_one_only_when_something_may_be_missing(world: World) -> None:
-    span = ("--from", "2026-11-24", "--to", "2026-11-25")
+    span = ("--from", kst(0), "--to", kst(1))
     whole = call("gaps", *span)
     assert whole.exit_code == 0, whole.output
     assert "every minute is accounted for" in whole.output
     assert all(market in whole.output for market in world.markets)
-    before = call("gaps", "--from", "2026-11-22T12:00", "--to", "2026-11-22T13:00", "--market", world.markets[0])
+    before = call("gaps", "--from", f"{kst(-2)}T12:00", "--to", f"{kst(-2)}T13:00", "--market", world.markets[0])
     assert before.exit_code == 0
     assert "before collection began" in before.output
 
     world.lake.delete(f"{world.lake.root}/candle/{DAY}/day-1/candle.parquet")
     lost = call("gaps", *span)
     assert lost.exit_code == 1
-    assert "HOLE 2026-11-24 00:00 KST to 2026-11-25 00:00 KST, 1440 min: file lost" in lost.output
+    assert f"HOLE {kst(0)} 00:00 KST to {kst(1)} 00:00 KST, 1440 min: file lost" in lost.output
     assert f"{4 * 1440:,} market-minutes may be missing" in lost.output
     document = json.loads(call("gaps", *span, "--json").output)
     assert document["unexplained_minutes"] == 4 * 1440
@@ -117,10 +124,10 @@ def test_gaps_exits_with_one_only_when_something_may_be_missing(world: World) ->
 def test_wrong_arguments_are_told(world: World) -> None:
     unknown = call("gaps", "--market", "KRW-NONE")
     assert (unknown.exit_code, "not collected here" in unknown.output) == (2, True)
-    future = call("gaps", "--from", "2026-11-26")
-    assert (future.exit_code, "the lake reaches until 2026-11-25 00:10 KST" in future.output) == (2, True)
+    future = call("gaps", "--from", kst(2))
+    assert (future.exit_code, f"the lake reaches until {kst(1)} 00:10 KST" in future.output) == (2, True)
     assert call("prove", "--day", "never").exit_code == 2
-    with pytest.raises(NotCollected, match="261125: not closed yet"):
-        CliRunner().invoke(main, ["prove", "--day", "2026-11-25"], catch_exceptions=False)
+    with pytest.raises(NotCollected, match="not closed yet"):
+        CliRunner().invoke(main, ["prove", "--day", kst(1)], catch_exceptions=False)
     with pytest.raises(NotCollected, match=r"in the future|not collected yet"):
-        CliRunner().invoke(main, ["explain", world.markets[0], "2026-11-25T05:00"], catch_exceptions=False)
+        CliRunner().invoke(main, ["explain", world.markets[0], f"{kst(1)}T05:00"], catch_exceptions=False)

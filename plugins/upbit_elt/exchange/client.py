@@ -87,6 +87,7 @@ class UpbitClient:
         self._session = session or keep_alive_session(clock.monotonic)
         # When this machine was started, by the exchange's clock, newest last: it is the same whenever ours is set.
         self._started: deque[datetime] = deque(maxlen=CLOCKS)
+        self._disbelieved = "it has not answered yet"
         self._attempts, self._deadline = attempts, Deadline(clock, float("inf"))
 
     @classmethod
@@ -241,7 +242,7 @@ class UpbitClient:
 
     def _clocks(self) -> list[datetime]:
         if not self._started:
-            raise BadAnswer("no answer with a believable Date header has come yet, so the exchange's time is not known")
+            raise BadAnswer(f"the exchange's time is not known: {self._disbelieved}")
         return list(self._started)
 
     def _retrying(self) -> Retrying:
@@ -285,7 +286,11 @@ class UpbitClient:
             self._started.append(theirs - timedelta(seconds=self._clock.since_boot()))
         else:
             said = shown(response.headers.get("Date"))
-            log.warning("%s: its Date, %s, is not believed: this machine has %s", response.url, said, ours)
+            self._disbelieved = (
+                f"{response.url} says Date {said}, this machine's clock {ours:%Y-%m-%dT%H:%M:%SZ}; more than a day "
+                "apart, or unreadable, so that neither is believed. Set the clock if it is wrong (./run doctor)"
+            )
+            log.warning("%s", self._disbelieved)
 
 
 class _OutOfTime(stop_base):

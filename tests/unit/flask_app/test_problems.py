@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.unit.flask_app.world import NOON, World
+from upbit_elt.lake.coverage import FOOTER_KEY
+from upbit_elt.lake.parquet import coverage_of, decode, parquet_writer
 
 
 def problem(answer: TestResponse) -> dict[str, Any]:
@@ -106,11 +109,33 @@ def test_an_unexpected_error_is_500_without_its_inside(world: World) -> None:
     assert "a password" not in str(body)
 
 
-def test_a_broken_file_is_500_and_named(world: World) -> None:
+@pytest.fixture
+def other_file(world: World) -> tuple[str, bytes]:
+    """A path for one more file of the day's live runs, and the newest file's bytes."""
     day = f"{world.lake.root}/candle/{NOON:%y%m%d}/live-1"
-    name = next(path for path in world.lake.files if path.startswith(day))
-    footer = world.lake.files[name]
-    world.lake.files[f"{day}/202611240000_202611240001.parquet"] = footer[:100]
+    newest = max(path for path in world.lake.files if path.startswith(day))
+    return f"{day}/202611240300_202611240302.parquet", world.lake.files[newest]
+
+
+def test_a_damaged_file_stops_nothing_and_is_named(
+    world: World, other_file: tuple[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, data = other_file
+    world.lake.files[path] = data[:100]
+    answer = world.client.get("/api/v1/markets")
+    assert answer.status_code == 200
+    assert [market["market"] for market in answer.get_json()] == ["KRW-BTC", "KRW-ETH", "KRW-THIN"]
+    assert path in caplog.text
+
+
+def test_a_file_of_a_newer_release_is_500_and_says_what_to_do(world: World, other_file: tuple[str, bytes]) -> None:
+    path, data = other_file
+    table, sink = decode(data, path), io.BytesIO()
+    document = json.loads(coverage_of(data, "the newest").to_json()) | {"version": 99}
+    with parquet_writer(sink, table.schema, {FOOTER_KEY: json.dumps(document).encode()}) as writer:
+        writer.write_table(table)
+    world.lake.files[path] = sink.getvalue()
     body = problem(world.client.get("/api/v1/markets"))
     assert (body["status"], body["type"]) == (500, "/problems/lake_broken")
-    assert Path(f"{day}/202611240000_202611240001.parquet").name in body["detail"]
+    assert path in body["detail"]
+    assert "start the newer one" in body["detail"]

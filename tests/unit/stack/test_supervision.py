@@ -68,7 +68,9 @@ def test_a_killed_supervisord_leaves_nothing_that_stop_does_not_end(
     supervisor: Supervisor, stack: StackSettings
 ) -> None:
     supervisor.start("plain")
-    assert soon(lambda: len(processes.members(stack.data_dir)) == 2)
+    log = stack.logs_dir / "plain.log"
+    # a service that had not yet said its word would die of the pipe that supervisord leaves behind
+    assert soon(lambda: log.exists() and log.read_text())
     pid = int((stack.run_dir / "supervisord.pid").read_text())
     psutil.Process(pid).kill()
     assert soon(lambda: not supervisor.alive())
