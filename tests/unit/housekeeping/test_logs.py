@@ -37,6 +37,7 @@ def test_old_logs_and_the_folders_they_leave_empty_go(tmp_path: Path) -> None:
 def test_a_young_empty_folder_stays_for_the_task_that_made_it(tmp_path: Path) -> None:
     fresh = tmp_path / "logs" / "dag_id=a" / "run_id=3"
     fresh.mkdir(parents=True)
+    age(fresh, 13)
     assert clean_logs(tmp_path / "logs", NOW - timedelta(days=14)) == 0
     assert fresh.is_dir()
 
