@@ -66,6 +66,33 @@ def assert_safe(world: World, before: dict[str, pa.Table]) -> None:
         assert len(wrong) <= world.wrong, f"{where}: {sorted(map(str, wrong))[:2]} were never so"
         gone = set(from_table(before[where])) - set(rows)
         assert len(gone) <= world.wrong, f"{where}: {sorted(map(str, gone))[:2]} are not seen any more"
+    assert_honest(world)
+
+
+def assert_honest(world: World) -> None:
+    """At no moment does the lake say of a minute that it was empty while the exchange has a candle of it.
+
+    Minutes in doubt are not said to be empty, and those that `world.wrong` makes wrong are.
+    """
+    lake = world.process().lake
+    newest = ledger.newest(lake)
+    if newest is None:
+        return
+    tables, coverages = _stored(lake, (world.begin, newest.end))
+    there = {(c.market, c.start) for table in tables for c in from_table(table)}
+    said: dict[str, list[Span]] = defaultdict(list)
+    for coverage in coverages:
+        for span in coverage.known():
+            said[span.market].append(span)
+    doubted = [(doubt.market, doubt.start, doubt.end) for doubt in newest.doubts or ()]
+    hidden = [
+        candle
+        for candle in world.exchange.truth(world.begin, newest.end)
+        if (candle.market, candle.start) not in there
+        if any(span.start <= candle.start < span.end for span in said[candle.market])
+        if not any(name == candle.market and start <= candle.start < end for name, start, end in doubted)
+    ]
+    assert len(hidden) <= world.wrong, f"said to be empty, but is not: {sorted(map(str, hidden))[:2]}"
 
 
 def assert_right(world: World, *, still: bool = True) -> int:

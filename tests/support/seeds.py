@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from tests.support.calls import faults_of
 from tests.support.edge import Call, Fault, Killed
 from tests.support.exchange import Reply, headers_at
 from tests.support.interleaving import run_both
-from tests.support.invariants import CADENCE, assert_right, settle
+from tests.support.invariants import CADENCE, assert_honest, assert_right, settle
 from tests.support.simulation import DEATHS, Job, Process, World, utc
 from tests.support.small_exchange import Spoil
 from upbit_elt.candle import KST, day_end, kst_day
@@ -90,14 +91,23 @@ def live_through(world: World, seed: int, days: int, rng: random.Random) -> Live
         while world.clock.now() < end:
             _pass_time(world, rng)
             _something(world, rng, lived)
+            with _told(world, seed, lived):
+                assert_honest(world)
         world.exchange.spoil = None
         lived.days += 1
-        try:
+        with _told(world, seed, lived):
             assert_right(world, still=rng.random() < 0.2)
-        except AssertionError as error:
-            day = world.clock.now().astimezone(KST)
-            raise AssertionError(f"seed {seed}, {day:%y%m%d %H:%M} KST, {lived}:\n{error}") from error
     return lived
+
+
+@contextmanager
+def _told(world: World, seed: int, lived: Lived) -> Iterator[None]:
+    """What is found wrong is told with the seed and the moment."""
+    try:
+        yield
+    except AssertionError as error:
+        day = world.clock.now().astimezone(KST)
+        raise AssertionError(f"seed {seed}, {day:%y%m%d %H:%M} KST, {lived}:\n{error}") from error
 
 
 def _pass_time(world: World, rng: random.Random) -> None:
