@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from upbit_elt.errors import ConfigError
 
 REAL_ORIGIN = "https://api.upbit.com"
-# Names of lakes that hold made-up or replayed candles.
+# Names of lakes that hold made-up or replayed candles begin so.
 REPLICAS = ("replica", "replay")
 _PORTS = {"https": 443, "http": 80}
 
@@ -42,6 +42,12 @@ def named_after(base_url: str) -> str:
     """The dataset of an origin: `upbit` for Upbit's own, `x_<host>` (31 characters at most) for others."""
     host = urlsplit(base_url).netloc
     return "upbit" if base_url == REAL_ORIGIN else f"x_{re.sub(r'[^a-z0-9]+', '_', host)}"[:31]
+
+
+def is_upbits(base_url: str) -> bool:
+    """Whether an origin is one of Upbit's own exchanges, of any region; any other is a replica, or may be one."""
+    host = urlsplit(base_url).hostname or ""
+    return host == "upbit.com" or host.endswith(".upbit.com")
 
 
 class Settings(BaseSettings):
@@ -114,14 +120,18 @@ class Settings(BaseSettings):
     @field_validator("dataset")
     @classmethod
     def _never_mixed(cls, value: str, info: ValidationInfo) -> str:
-        """Made-up candles never enter the real exchange's lake, nor real ones a replica's."""
+        """Made-up candles never enter a lake of Upbit's own, nor real ones a replica's: their names differ."""
         if (base_url := info.data.get("base_url")) is None:  # told already
             return value
         advice = f"UPBIT_BASE_URL is {base_url}: leave UPBIT_ELT_DATASET empty, or choose another name"
+        own = named_after(base_url)
         if value == "upbit" and base_url != REAL_ORIGIN:
             raise ValueError(f"`upbit` is the dataset of {REAL_ORIGIN} alone, and {advice}")
-        if base_url == REAL_ORIGIN and (value in REPLICAS or value.startswith("x_")):
+        if is_upbits(base_url) and value.startswith((*REPLICAS, "x_")) and not value.startswith(own):
             raise ValueError(f"`{value}` is the dataset of a replica or of another exchange, and {advice}")
+        if not is_upbits(base_url) and not value.startswith((*REPLICAS, own)):
+            begins = ", ".join((*REPLICAS, own))
+            raise ValueError(f"`{value}` could hold real candles; {advice} that begins with one of {begins}")
         return value
 
     @field_validator("quotes", mode="before")

@@ -86,7 +86,7 @@ def _open(daemons: Settings, folder: Path) -> Iterator[Shop]:
     asked: list[str] = []
     app.before_request(lambda: asked.append(request.url) if "/candles/" in request.path else None)
     with running(app) as url:
-        changes = {"dataset": f"t{uuid4().hex[:12]}", "base_url": url, "state_dir": folder / "state"}
+        changes = {"dataset": f"replica_{uuid4().hex[:12]}", "base_url": url, "state_dir": folder / "state"}
         shop = Shop(daemons.model_copy(update=changes), source, asked)
         yield shop
         hive = Hive.from_settings(shop.settings)

@@ -64,7 +64,7 @@ class Deployment:
 
 @pytest.fixture
 def here(daemons: Settings) -> Iterator[Deployment]:
-    made = Deployment(daemons.model_copy(update={"dataset": f"t{uuid4().hex[:12]}"}))
+    made = Deployment(daemons.model_copy(update={"dataset": f"replica_{uuid4().hex[:12]}"}))
     yield made
     for database in (made.settings.database, made.settings.bi_database):
         made.hive.execute(f"DROP DATABASE IF EXISTS {database} CASCADE")

@@ -24,7 +24,7 @@ ROW = minute_row("KRW-BTC", utc(1, 5), 162483000.0)
 
 @pytest.fixture
 def here(daemons: Settings) -> Iterator[Settings]:
-    made = daemons.model_copy(update={"dataset": f"t{uuid4().hex[:12]}"})
+    made = daemons.model_copy(update={"dataset": f"replica_{uuid4().hex[:12]}"})
     yield made
     hive = Hive.from_settings(made)
     hive.execute(f"DROP DATABASE IF EXISTS {made.database} CASCADE")

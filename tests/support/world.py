@@ -68,7 +68,7 @@ class World:
 
     def __init__(self, edge: Edge, state: Path, now: datetime, markets: int = 8, **changes: Any) -> None:
         self.clock = ManualClock(now)
-        dataset = f"t{uuid4().hex[:12]}"
+        dataset = f"replica_{uuid4().hex[:12]}"
         self.settings = edge.settings.model_copy(update={"dataset": dataset, "workers": 2, **changes})
         self.source = SyntheticSource(seed=7, markets=markets)
         app = create_replica(self.source, self.clock)

@@ -90,6 +90,12 @@ def test_what_is_no_address_is_refused_by_its_name(address: str, monkeypatch: py
         ("https://api.upbit.com", "replica"),
         ("https://api.upbit.com/v1", "replay"),
         ("https://api.upbit.com", "x_127_0_0_1_8765"),
+        ("https://api.upbit.com", "replica_of_mine"),
+        ("https://sg-api.upbit.com", "replica"),
+        ("https://sg-api.upbit.com", "x_127_0_0_1_8765"),
+        ("http://127.0.0.1:8765", "mine"),
+        ("http://127.0.0.1:8765", "x_sg_api_upbit_com"),
+        ("https://upbit.com.example", "mine"),
     ],
 )
 def test_no_setting_mixes_a_replica_with_the_real_exchange(
@@ -101,8 +107,17 @@ def test_no_setting_mixes_a_replica_with_the_real_exchange(
         settings()
 
 
-def test_the_real_exchange_may_have_a_second_lake() -> None:
-    assert Settings(dataset="mine").lake_root == "/mine"
+@pytest.mark.parametrize(
+    ("address", "dataset"),
+    [
+        ("https://api.upbit.com", "mine"),
+        ("https://sg-api.upbit.com", "mine"),
+        ("http://127.0.0.1:8765", "replica_of_mine"),
+        ("http://127.0.0.1:8765", "x_127_0_0_1_8765_2"),
+    ],
+)
+def test_an_exchange_may_have_a_second_lake(address: str, dataset: str) -> None:
+    assert Settings(base_url=address, dataset=dataset).lake_root == f"/{dataset}"
 
 
 def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:

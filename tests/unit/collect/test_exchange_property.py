@@ -39,7 +39,7 @@ FIRST, SPOILT = utc(3, 10, 30), utc(3, 14, 30)
 BEGIN = utc(3)
 EVERY = {"KRW-A": 1, "KRW-B": 1, "KRW-C": 3}  # how seldom each trades
 LIFE = timedelta(days=1)
-HERE = Settings(base_url="http://exchange", dataset="x_test", first_minutes=10, workers=1)
+HERE = Settings(base_url="http://exchange", dataset="replica", first_minutes=10, workers=1)
 
 
 def price(market: str, minute: datetime) -> float | None:
