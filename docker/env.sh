@@ -77,4 +77,9 @@ fi
 put COMPOSE_PROFILES "$profiles"
 
 echo "$file: $made new secrets; exchange $exchange, executor $executor"
+
+docker_config=${DOCKER_CONFIG:-${HOME:-}/.docker}/config.json
+if [ -n "${https_proxy:-${HTTPS_PROXY:-}}" ] && ! grep -qs httpsProxy "$docker_config"; then
+  echo "this shell uses a proxy, but containers do not: name it in $docker_config (proxies, default, httpProxy and httpsProxy)"
+fi
 echo "next: docker compose up --wait        (Airflow: user admin, password AIRFLOW_ADMIN_PASSWORD in $file)"

@@ -7,9 +7,10 @@ import os
 import sys
 from http.client import HTTPException
 from urllib.error import HTTPError
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 TIMEOUT = 15
+DIRECT = build_opener(ProxyHandler({}))  # Docker's config.json may give every container a proxy
 AIRFLOW = os.environ.get("UPBIT_AIRFLOW_URL", "http://airflow-apiserver:8080")
 PARTS = {
     "airflow-apiserver": "metadatabase",
@@ -37,7 +38,7 @@ def replica() -> str | None:
 
 
 def _json(url: str) -> dict[str, dict[str, str]]:
-    with urlopen(url, timeout=TIMEOUT) as answer:
+    with DIRECT.open(url, timeout=TIMEOUT) as answer:
         found: dict[str, dict[str, str]] = json.load(answer)
         return found
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from http.client import HTTPException
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 from pyhive import hive
 from pyhive.exc import DatabaseError
@@ -19,6 +19,7 @@ from thrift.transport.TTransport import TBufferedTransport
 from thrift_sasl import TSaslClientTransport
 
 TIMEOUT = 15
+DIRECT = build_opener(ProxyHandler({}))  # Docker's config.json may give every container a proxy
 
 
 def namenode() -> str | None:
@@ -98,7 +99,7 @@ def _bean(port: int, name: str) -> dict[str, str]:
 
 
 def _json(url: str) -> Any:
-    with urlopen(url, timeout=TIMEOUT) as answer:
+    with DIRECT.open(url, timeout=TIMEOUT) as answer:
         return json.load(answer)
 
 

@@ -10,6 +10,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 
 from upbit_elt.clock import SystemClock
 from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.direct import ask
 from upbit_elt.errors import ForecastError, NoModel
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import ledger
@@ -103,4 +104,4 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
     reraise=True,
 )
 def _post(url: str, token: str, timeout: float) -> requests.Response:
-    return requests.post(url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
+    return ask("POST", url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)

@@ -46,7 +46,7 @@ from upbit_elt.exchange.models import (
 )
 from upbit_elt.exchange.transport import keep_alive_session
 from upbit_elt.exchange.words import printable, shown
-from upbit_elt.settings import Settings
+from upbit_elt.settings import REPLICAS, Settings
 
 MAX_COUNT = 200
 # Answers whose clocks are held against each other: a single one that runs ahead must not close a minute.
@@ -95,7 +95,8 @@ class UpbitClient:
         """The client that the settings describe."""
         clock = clock or SystemClock()
         limits = AddressLimits(settings.state_dir, settings.requests_per_second, clock)
-        return cls(settings.base_url, limits, clock, timeout=settings.request_timeout)
+        session = keep_alive_session(clock.monotonic, direct=settings.dataset.startswith(REPLICAS))
+        return cls(settings.base_url, limits, clock, timeout=settings.request_timeout, session=session)
 
     def within(self, deadline: Deadline, attempts: int) -> UpbitClient:
         """The same client (connections, limits, the exchange's clock) for somebody who has only so much time.

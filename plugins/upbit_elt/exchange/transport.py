@@ -22,22 +22,26 @@ POOL = 64
 Seconds = Callable[[], float]
 
 
-def keep_alive_session(seconds: Seconds) -> requests.Session:
+def keep_alive_session(seconds: Seconds, direct: bool = False) -> requests.Session:
     """A session whose connections stay open; `seconds` is a clock that only runs forward.
 
+    It goes by the proxy that the environment names, unless `direct`: a replica is a service of our own.
     An answer that is not there as a whole within the request's `timeout` ends as a timeout.
     """
     session = requests.Session()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter(seconds))
+        session.mount(scheme, _Adapter(seconds, direct))
     session.headers["Accept"] = "application/json"
     return session
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, seconds: Seconds) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: Seconds, direct: bool) -> None:
+        self._seconds, self._direct = seconds, direct
         super().__init__(pool_connections=1, pool_maxsize=POOL)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        return super().send(request, *args, **(kwargs | {"proxies": None} if self._direct else kwargs))
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

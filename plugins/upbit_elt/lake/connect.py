@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 import hdfs
 import requests
 
+from upbit_elt.direct import direct_session
 from upbit_elt.errors import ConfigError
 
 Auth = Literal["insecure", "token", "kerberos"]
@@ -30,7 +31,7 @@ def connect(
     Raises:
         ConfigError: `auth` is none of these, there is no token, or the package that Kerberos needs is not installed.
     """
-    session = session or requests.Session()
+    session = session or direct_session()
     session.hooks["response"].append(_refuse_page)
     if auth == "insecure":
         return hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)

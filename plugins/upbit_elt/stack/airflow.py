@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from dotenv import dotenv_values
 
+from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack.options import HOST, REPO, StackSettings
@@ -149,7 +150,7 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, accept: Iterable[int] = (), **options: Any) -> Any:
         try:
-            answer = requests.request(method, self._url + path, timeout=TIMEOUT, **options)
+            answer = ask(method, self._url + path, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
             raise StackError(
                 f"Airflow does not answer ({type(error).__name__}): ./run logs airflow-api-server"

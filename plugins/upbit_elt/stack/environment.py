@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 from pydantic import SecretStr
 
 from upbit_elt.settings import Settings
@@ -11,6 +14,7 @@ from upbit_elt.stack.options import HOST, REPO, StackSettings
 # Every process of a stack carries the stack's data folder in its environment; whoever has it belongs to the stack,
 # also when its parent is gone.
 MARKER = "UPBIT_RUN_STACK"
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def settings_for(stack: StackSettings, **given: object) -> Settings:
@@ -60,6 +64,20 @@ def common(stack: StackSettings) -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
         "OMP_NUM_THREADS": "2",
     }
+
+
+def proxies(given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables of the environment that name proxies, with this machine as an exception; none without a proxy.
+
+    Our own code asks its services directly. Airflow's tasks and other packages do as these variables say.
+    """
+    found = {name: value for name, value in given.items() if name.lower() in _PROXIES and value}
+    if not found:
+        return {}
+    known = ",".join(given.get(name, "") for name in ("no_proxy", "NO_PROXY"))
+    hosts = [*filter(None, (host.strip() for host in known.split(","))), HOST, "localhost"]
+    exceptions = "*" if "*" in hosts else ",".join(dict.fromkeys(hosts))
+    return found | {"NO_PROXY": exceptions, "no_proxy": exceptions}
 
 
 def _text(value: object) -> str:

@@ -9,11 +9,13 @@ from typing import Any
 
 import requests
 
+from upbit_elt.direct import ask
 from upbit_elt.errors import WarehouseError
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 TIMEOUT = 5.0
+MARKETS = "/v1/market/all"
 Check = Callable[[], str | None]
 
 
@@ -53,11 +55,11 @@ def write_target(webhdfs_url: str, user: str) -> str:
         requests.RequestException: either of them does not answer.
     """
     query = {"op": "CREATE", "user.name": user, "noredirect": "true", "overwrite": "false"}
-    answer = requests.put(f"{webhdfs_url}/webhdfs/v1/_probe", params=query, timeout=TIMEOUT)
+    answer = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, timeout=TIMEOUT)
     answer.raise_for_status()
     location = str(answer.json()["Location"])
     target = location.split("/webhdfs/", maxsplit=1)[0]
-    requests.get(f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
+    ask("GET", f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
     return target
 
 
@@ -76,20 +78,20 @@ def hiveserver2(settings: Settings) -> Check:
 
 
 def exchange(base_url: str, timeout: float = TIMEOUT) -> Check:
-    """Lists its markets."""
+    """Lists its markets, by the proxy that the environment names."""
+    return _guarded(lambda: _lists_markets(requests.get(f"{base_url}{MARKETS}", timeout=timeout)))
 
-    def check() -> str | None:
-        answer = _get(f"{base_url}/v1/market/all", timeout)
-        return None if _json(answer) else "market/all lists no market"
 
-    return _guarded(check)
+def replica(replica_url: str) -> Check:
+    """Lists its markets; it runs here, so no proxy is asked."""
+    return _guarded(lambda: _lists_markets(ask("GET", f"{replica_url}{MARKETS}", timeout=TIMEOUT)))
 
 
 def page(flask_url: str) -> Check:
     """The Flask service can read HDFS and Hive. Stale candles are not its fault: `./run status` says them apart."""
 
     def check() -> str | None:
-        answer = requests.get(f"{flask_url}/readyz/services", timeout=15.0)
+        answer = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
         return None if answer.ok else f"/readyz/services says {answer.status_code}: {_json(answer).get('title')}"
 
     return _guarded(check)
@@ -126,10 +128,17 @@ def _guarded(check: Check) -> Check:
     return guarded
 
 
-def _get(url: str, timeout: float = TIMEOUT) -> requests.Response:
-    answer = requests.get(url, timeout=timeout)
+def _lists_markets(answer: requests.Response) -> str | None:
+    return None if _json(_well(answer)) else "market/all lists no market"
+
+
+def _get(url: str) -> requests.Response:
+    return _well(ask("GET", url, timeout=TIMEOUT))
+
+
+def _well(answer: requests.Response) -> requests.Response:
     if not answer.ok:
-        raise _NotReady(f"{url} says {answer.status_code}")
+        raise _NotReady(f"{answer.url} says {answer.status_code}")
     return answer
 
 

@@ -15,6 +15,7 @@ from upbit_elt.stack import java
 from upbit_elt.stack.options import REPO
 
 SETS = ("hadoop", "hive")
+FETCH = REPO / "docker" / "hadoop" / "fetch-jars.sh"
 TIMEOUT = 900.0
 _STAMP = ".stamp"
 
@@ -39,18 +40,18 @@ def fetch(folder: Path) -> None:
 def _fetch_set(folder: Path, name: str) -> None:
     fresh, final = folder / f"{name}.new", folder / name
     shutil.rmtree(fresh, ignore_errors=True)
-    _maven("-f", str(_pom(name)), "dependency:copy-dependencies", f"-DoutputDirectory={fresh}")
+    _maven(_pom(name), fresh)
     (fresh / _STAMP).write_text(_wanted(name))
     shutil.rmtree(final, ignore_errors=True)
     fresh.rename(final)
 
 
-def _maven(*arguments: str) -> None:
+def _maven(pom: Path, folder: Path) -> None:
+    java.maven()  # says what to install when there is none
     environment = os.environ | {"JAVA_HOME": str(java.java_home())}
-    command = [java.maven(), "-B", "-q", "-ntp", "-Dstyle.color=never", *arguments]
     try:
         done = subprocess.run(
-            command,
+            [FETCH, pom, folder],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

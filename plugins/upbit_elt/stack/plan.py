@@ -53,6 +53,7 @@ def make(stack: StackSettings, chosen: Choice) -> Plan:
         | environment.application(settings)
         | airflow.variables(stack, kept)
         | airflow.connections(stack, settings)
+        | environment.proxies()
     )
     return Plan(chosen, settings, kept, table, variables, supervision.configuration(stack, table))
 

@@ -51,7 +51,7 @@ def replica(stack: StackSettings, replay: Path | None) -> Service:
     if replay:
         options += ["--replay", str(replay)]
     return Service(
-        "replica", _python("upbit_elt.replica", *options), health.exchange(stack.replica_url), ("replica_port",)
+        "replica", _python("upbit_elt.replica", *options), health.replica(stack.replica_url), ("replica_port",)
     )
 
 

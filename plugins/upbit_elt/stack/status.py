@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.stack import processes
@@ -111,7 +112,7 @@ def progress(stack: StackSettings) -> Progress:
         StackError: the Flask service does not say.
     """
     try:
-        answer = requests.get(f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
+        answer = ask("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
         answer.raise_for_status()
         return Progress.model_validate(answer.json())
     except (requests.RequestException, ValueError) as error:

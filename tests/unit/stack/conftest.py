@@ -22,6 +22,7 @@ class Stub:
 
     url: str = ""
     answers: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    locations: dict[str, str] = field(default_factory=dict)  # where an answer sends its client on to
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
     ahead: float = 0.0  # seconds by which its clock (the `Date` header) is ahead
 
@@ -32,10 +33,13 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             stub.requests.append((self.command, self.path, body))
-            status, content = stub.answers.get(f"{self.command} {self.path.partition('?')[0]}", (404, {}))
+            name = f"{self.command} {self.path.partition('?')[0]}"
+            status, content = stub.answers.get(name, (404, {}))
             data = (content if isinstance(content, str) else json.dumps(content)).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(data)))
+            if name in stub.locations:
+                self.send_header("Location", stub.locations[name])
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(data)

@@ -6,6 +6,8 @@ import base64
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from upbit_elt.stack.options import REPO
 
 
@@ -76,3 +78,11 @@ def test_wrong_options_say_what_there_is(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert words in done.stderr
     assert not file.exists()
+
+
+def test_a_proxy_that_docker_does_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
+    assert "this shell uses a proxy, but containers do not" in env(tmp_path / ".env").stdout
+    (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpsProxy": "http://proxy.corp:3128"}}}')
+    assert "this shell uses a proxy" not in env(tmp_path / ".env").stdout

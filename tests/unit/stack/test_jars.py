@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -50,3 +51,30 @@ def test_mavens_own_words_are_in_the_error_and_nothing_counts_as_fetched(tmp_pat
     with pytest.raises(StackError, match=r"Could not transfer artifact x:y:1"):
         jars.fetch(tmp_path / "jars")
     assert jars.missing(tmp_path / "jars") == ["hadoop", "hive"]
+
+
+def test_by_maven_too_a_proxy_is_used_and_its_password_is_on_no_command_line(
+    tmp_path: Path, mvn: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = f'echo "$*" >>{tmp_path}/argv; for a in "$@"; do case $a in /dev/fd/*) cat $a >{tmp_path}/xml;; esac; done'
+    program(mvn, f"{keep}\n{COPIES}")
+    monkeypatch.setenv("HTTPS_PROXY", "http://ann:s%40c<r&t@proxy.corp:3128/")
+    monkeypatch.setenv("no_proxy", "localhost,.corp")
+    jars.fetch(tmp_path / "jars")
+    argv = (tmp_path / "argv").read_text()
+    assert "--strict-checksums" in argv
+    assert not any(word in argv for word in ("s%40c", "s@c", "proxy.corp"))
+    proxies = ElementTree.parse(tmp_path / "xml").findall("proxies/proxy")  # noqa: S314 - our own
+    told = [{part.tag: part.text for part in one} for one in proxies]
+    assert told == [
+        {
+            "id": "https",
+            "active": "true",
+            "protocol": "https",
+            "host": "proxy.corp",
+            "port": "3128",
+            "username": "ann",
+            "password": "s@c<r&t",
+            "nonProxyHosts": "localhost|*.localhost|corp|*.corp",
+        }
+    ]
