@@ -54,7 +54,7 @@ PARAMS = {
     max_active_runs=1,
     params=PARAMS,
     default_args={
-        "on_failure_callback": reported(timedelta(minutes=15)),
+        **reported(timedelta(minutes=15)),
         "retries": 2,
         "retry_delay": timedelta(seconds=10),
     },

@@ -17,7 +17,7 @@ from upbit_elt.reporting import reported
     catchup=False,
     max_active_runs=1,
     default_args={
-        "on_failure_callback": reported(timedelta(minutes=25)),
+        **reported(timedelta(minutes=25)),
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
     },

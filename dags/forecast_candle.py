@@ -19,7 +19,7 @@ CANDLE, MODEL = Asset("upbit_candle"), Asset("upbit_model")
     catchup=False,
     max_active_runs=1,
     default_args={
-        "on_failure_callback": reported(timedelta(minutes=5)),
+        **reported(timedelta(minutes=5)),
         "retries": 2,
         "retry_delay": timedelta(seconds=10),
     },

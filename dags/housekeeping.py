@@ -16,7 +16,7 @@ from upbit_elt.reporting import reported
     catchup=False,
     max_active_runs=1,
     default_args={
-        "on_failure_callback": reported(timedelta(hours=49)),
+        **reported(timedelta(hours=49)),
         "retries": 2,
         "retry_delay": timedelta(minutes=5),
     },

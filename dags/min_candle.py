@@ -20,7 +20,7 @@ CANDLE = Asset("upbit_candle")
     max_active_runs=1,
     # One retry, of what failed early: `collect` asks for a minute at most and ends well before the next run is due.
     default_args={
-        "on_failure_callback": reported(timedelta(minutes=5)),
+        **reported(timedelta(minutes=5)),
         "retries": 1,
         "retry_delay": timedelta(seconds=10),
     },

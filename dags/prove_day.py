@@ -17,7 +17,7 @@ from upbit_elt.reporting import reported
     catchup=False,
     max_active_runs=1,
     default_args={
-        "on_failure_callback": reported(timedelta(minutes=35)),
+        **reported(timedelta(minutes=35)),
         "retries": 2,
         "retry_delay": timedelta(seconds=30),
     },

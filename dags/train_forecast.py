@@ -18,7 +18,7 @@ MODEL = Asset("upbit_model")
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"on_failure_callback": reported(timedelta(hours=49))},
+    default_args={**reported(timedelta(hours=49))},
     tags=["upbit"],
     doc_md=__doc__,
 )

@@ -1,7 +1,7 @@
 """The Flask service: page, JSON API, Tableau extract, and the forecasts of the newest minute.
 
-`gunicorn "flask_app:create_app()"` with one worker and several threads: the candles of the last day and the model
-live in the worker's memory. Starting needs neither Hive nor the lake; both are asked when a request needs them.
+`gunicorn "flask_app:create_app(watch=True)"` with one worker and several threads: the candles of the last day and the
+model live in the worker's memory. Starting needs neither Hive nor the lake; both are asked when a request needs them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from flask_app import api, dashboard, extract, health, problems
+from flask_app import api, dashboard, extract, health, metrics, problems
 from flask_app.jsonio import StrictJson
 from flask_app.services import Services, install
 from upbit_elt.clock import Clock, SystemClock
@@ -30,8 +30,10 @@ def create_app(
     clock: Clock | None = None,
     extract_trouble: str | None = None,
     scratch: Path | None = None,
+    watch: bool = False,
 ) -> Flask:
-    """The application. Without arguments everything comes from the environment; see Services for the last two.
+    """The application. Without arguments everything comes from the environment; see Services for `extract_trouble` and
+    `scratch`. `watch` starts the thread that looks after the age of the data.
 
     Raises:
         ConfigError: a variable of the environment has a value that is not allowed.
@@ -39,18 +41,18 @@ def create_app(
     chosen = settings or settings_of_process()
     app = Flask(__name__)
     app.json = StrictJson(app)
-    install(
-        app,
-        Services(
-            settings=chosen,
-            hive=hive or Hive.from_settings(chosen),
-            lake=lake or Lake.from_settings(chosen),
-            clock=clock or SystemClock(),
-            extract_trouble=extract.trouble() if extract_trouble is None else extract_trouble,
-            scratch=scratch,
-        ),
+    shared = Services(
+        settings=chosen,
+        hive=hive or Hive.from_settings(chosen),
+        lake=lake or Lake.from_settings(chosen),
+        clock=clock or SystemClock(),
+        extract_trouble=extract.trouble() if extract_trouble is None else extract_trouble,
+        scratch=scratch,
     )
+    install(app, shared)
     problems.register(app)
-    for blueprint in (health.blueprint, api.blueprint, dashboard.blueprint, extract.blueprint):
+    for blueprint in (health.blueprint, metrics.blueprint, api.blueprint, dashboard.blueprint, extract.blueprint):
         app.register_blueprint(blueprint)
+    if watch:
+        shared.watch.start()
     return app

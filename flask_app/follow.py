@@ -46,6 +46,11 @@ class Follower:
         self._looked: datetime | None = None
         self._newest: Newest | None = None
 
+    @property
+    def known(self) -> Window | None:
+        """The window as it is known, however old; nothing is asked. None before the first."""
+        return self._window
+
     def window(self) -> Window | None:
         """The window for readers: a few seconds old at most, or what there is while another thread updates it.
 

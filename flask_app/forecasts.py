@@ -62,6 +62,11 @@ class Forecasts:
         self._newest: Forecast | None = None
         self._looked: datetime | None = None
 
+    @property
+    def known(self) -> Forecast | None:
+        """The newest forecast that is known here; nothing is asked."""
+        return self._newest
+
     def newest(self) -> Forecast | None:
         """The stored forecast with the newest origin; None while there is none."""
         with self._lock:

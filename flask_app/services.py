@@ -14,6 +14,7 @@ from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
 from flask_app.trouble import Trouble
+from flask_app.watch import Watch
 from upbit_elt.clock import Clock
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -41,6 +42,7 @@ class Services:
     forecaster: Forecaster = field(init=False)
     calendar: Calendar = field(init=False)
     trouble: Trouble = field(init=False)
+    watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
         follower = Follower(self.settings, self.hive, self.lake, self.clock)
@@ -51,6 +53,7 @@ class Services:
         object.__setattr__(self, "forecaster", forecaster)
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
         object.__setattr__(self, "trouble", Trouble(self.lake, self.clock))
+        object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, self.clock))
 
     @property
     def stale_after(self) -> timedelta:

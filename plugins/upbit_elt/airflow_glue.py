@@ -6,6 +6,7 @@ Only imported inside tasks.
 from __future__ import annotations
 
 import logging
+import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from upbit_elt.collect.window import Collected
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.lake.dag_errors import DagError, in_one_line, report
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.metrics import TASK_SECONDS, MetricsFile
 from upbit_elt.settings import Settings, settings
 
 # The drivers name every file and statement they touch; a task's log should say what the task did.
@@ -124,6 +126,22 @@ def fail_with(troubles: Mapping[str, str]) -> None:
     if troubles:
         words = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
         raise AirflowFailException(f"all else was done, but {words}")
+
+
+def measure(context: Mapping[str, Any], state: str) -> None:
+    """Add a task's seconds, and all that its process has measured, to the sums that `/metrics` shows.
+
+    `context` is what Airflow gives a callback, `state` how the task ended. What cannot be added is only logged.
+    """
+    task, now = context["ti"], datetime.now(UTC)
+    # of a task that was killed the DAG processor knows less
+    began, ended = getattr(task, "start_date", None), getattr(task, "end_date", None)
+    seconds = ((ended or now) - (began or now)).total_seconds()
+    TASK_SECONDS.labels(dag=task.dag_id, task=task.task_id, state=state).observe(seconds)
+    try:
+        MetricsFile(settings().state_dir).add()
+    except (sqlite3.Error, OSError, UpbitEltError) as error:
+        log.warning("what %s measured is not added up: %s", task.dag_id, error)
 
 
 def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:

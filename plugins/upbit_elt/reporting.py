@@ -1,4 +1,7 @@
-"""What each DAG file says: that its last error is to be shown where people look. Light: they are parsed often."""
+"""What each DAG file says of how its tasks end: it is measured, and an error is shown where people look.
+
+Light: DAG files are parsed often.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,34 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
+Callback = Callable[[Mapping[str, Any]], None]
 
-def reported(shown_for: timedelta) -> Callable[[Mapping[str, Any]], None]:
-    """An `on_failure_callback`: writes the error of a task that has failed for good into the lake.
 
-    It is shown for `shown_for`: a little longer than two intervals of the DAG.
+def reported(shown_for: timedelta) -> dict[str, Callback]:
+    """Callbacks for a DAG's `default_args`.
+
+    However a task ends, its seconds and what it measured are added up for `/metrics`. The error of one that has failed
+    for good is written into the lake and shown for `shown_for`: a little longer than two intervals of the DAG.
     """
 
-    def report(context: Mapping[str, Any]) -> None:
+    def failed(context: Mapping[str, Any]) -> None:
         from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks
 
+        airflow_glue.measure(context, "failed")
         airflow_glue.report_failure(context, shown_for)
 
-    return report
+    return {
+        "on_failure_callback": failed,
+        "on_success_callback": _measured("success"),
+        "on_skipped_callback": _measured("skipped"),
+        "on_retry_callback": _measured("up_for_retry"),
+    }
+
+
+def _measured(state: str) -> Callback:
+    def ended(context: Mapping[str, Any]) -> None:
+        from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks
+
+        airflow_glue.measure(context, state)
+
+    return ended

@@ -24,7 +24,7 @@ class HookedLake(Lake):
 
     def create(self, path: str, data: bytes) -> None:
         self.hook("create", path)
-        with self._errors(path):
+        with self._errors("create", path):
             self._client.write(path, data=self._halves(path, data), overwrite=False)
 
     def rename(self, source: str, target: str) -> None:

@@ -82,6 +82,7 @@ class Deployment:
     def __init__(self, days: int, state: Path, rounds: int = 2) -> None:
         self.clock = ManualClock(NOW)
         values = {"base_url": "http://exchange", "history_days": WANTED_DAYS, "flask_token": SecretStr(TOKEN)}
+        values |= {"state_dir": state, "webhdfs_url": "http://127.0.0.1:9"}  # nobody listens on port 9
         self.settings = Settings.model_validate(values)
         self.hdfs = MemoryHdfs(self.clock)
         self.server = MemoryHive(self.hdfs)
@@ -96,7 +97,7 @@ class Deployment:
         self._fill(past)
         save_model(self.lake, _model())
         app = create_app(self.settings, hive=self.hive, lake=self.lake, clock=self.clock)
-        self._service = app.test_client()
+        self._service, self._watch = app.test_client(), app.extensions["upbit_elt"].watch
         for _ in range(rounds):  # the first brings today's candles, and notes what is there
             self.cycle()
             self.ten_minutes()
@@ -120,6 +121,15 @@ class Deployment:
     def ten_minutes(self) -> list[Cost]:
         """What happens every 10 minutes."""
         return [self._counted("close_day", self.close), self._counted("prove_day", self._prove)]
+
+    def watched(self) -> Cost:
+        """A look of the service's watch, and a scrape of `/metrics`."""
+
+        def work() -> None:
+            self._watch.look()
+            assert self._service.get("/metrics").status_code == 200
+
+        return self._counted("watch and scrape", work)
 
     def close(self) -> Closed:
         """One run of the close."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support.idle import Cost, Deployment
+from tests.support.idle import TWO_MINUTES, Cost, Deployment
 
 
 def total(costs: list[Cost]) -> tuple[int, int]:
@@ -22,3 +22,10 @@ def test_a_cycle_without_work_costs_the_same_on_a_young_and_on_an_old_lake(tmp_p
     assert operations <= 20
     assert sessions <= 2
     assert {cost.step: cost.sessions for cost in cycle}["backfill_candle"] == 0
+
+
+def test_looking_after_fresh_data_and_a_scrape_ask_nothing(tmp_path: Path) -> None:
+    deployment = Deployment(1, tmp_path)
+    assert deployment.watched()[1:] == (0, 0)
+    deployment.clock.set(deployment.clock.now() + 3 * TWO_MINUTES)  # no run has come
+    assert deployment.watched().operations > 0, "what is old is looked at"

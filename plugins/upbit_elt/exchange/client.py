@@ -46,6 +46,7 @@ from upbit_elt.exchange.models import (
 )
 from upbit_elt.exchange.transport import keep_alive_session
 from upbit_elt.exchange.words import printable, shown
+from upbit_elt.metrics import REQUEST_SECONDS, measured
 from upbit_elt.settings import REPLICAS, Settings
 
 MAX_COUNT = 200
@@ -260,6 +261,15 @@ class UpbitClient:
         timeout = min(self._timeout, self._deadline.left)
         if timeout < LEAST_TIME:
             raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
+        with measured(REQUEST_SECONDS, group=group):
+            response = self._answer(group, path, params, timeout)
+            if probing:
+                self._limits.lift_ban()
+            self._compare_clocks(response)
+            return body_of(response)
+
+    def _answer(self, group: str, path: str, params: Params, timeout: float) -> requests.Response:
+        """The exchange's answer with status 200; its limits are obeyed whatever the answer is."""
         try:
             response = self._session.get(
                 f"{self.base_url}{path}", params=params, timeout=timeout, hooks={"response": _stay_here}
@@ -276,10 +286,7 @@ class UpbitClient:
             self._limits.pause(group, 1.0)
         if refusal:
             raise refusal
-        if probing:
-            self._limits.lift_ban()
-        self._compare_clocks(response)
-        return body_of(response)
+        return response
 
     def _compare_clocks(self, response: requests.Response) -> None:
         theirs, ours = server_time(response), self._clock.now()

@@ -98,6 +98,11 @@ class AddressLimits:
             book.wait_longer("ban", (until - self._clock.now()).total_seconds())
             book.wait("probe", PROBE_EVERY)
 
+    def ban_left(self) -> float:
+        """Seconds for which the exchange has blocked this address, 0 when it has not."""
+        with self._book() as book:
+            return book.left("ban")
+
     def lift_ban(self) -> None:
         """The exchange has answered: no ban holds any more."""
         with self._book() as book:

@@ -15,6 +15,7 @@ from upbit_elt.candle import kst_day, wire
 from upbit_elt.exchange.gate import Refused
 from upbit_elt.lake.layout import rejected_folder, stamp
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.metrics import QUARANTINED
 
 
 def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
@@ -22,7 +23,9 @@ def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
     by_day: dict[str, list[Refused]] = defaultdict(list)
     for row in rows:
         by_day[kst_day(row.start)].append(row)
-    return [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
+    kept = [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
+    QUARANTINED.inc(sum(map(len, by_day.values())))
+    return kept
 
 
 def _publish(lake: Lake, day: str, rows: list[Refused], run: str) -> str:

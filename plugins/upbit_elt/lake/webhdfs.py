@@ -16,6 +16,7 @@ from hdfs.util import HdfsError
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable
 from upbit_elt.lake.connect import connect
+from upbit_elt.metrics import WEBHDFS_SECONDS, measured
 from upbit_elt.settings import Settings
 
 _MISSING = "FileNotFoundException"
@@ -62,7 +63,7 @@ class Lake:
 
     def list(self, folder: str) -> list[Entry]:
         """Names in a folder, sorted; [] when there is no such folder."""
-        with self._errors(folder):
+        with self._errors("list", folder):
             try:
                 # The public list() asks a second time about a folder that holds one name.
                 rows = self._client._list_status(folder).json()["FileStatuses"]["FileStatus"]
@@ -80,7 +81,7 @@ class Lake:
 
     def size(self, path: str) -> int | None:
         """Length of a file in bytes, None when it is not there."""
-        with self._errors(path):
+        with self._errors("status", path):
             try:
                 return int(self._client.status(path)["length"])
             except HdfsError as error:
@@ -94,7 +95,7 @@ class Lake:
         A body that is cut short on the way is LakeUnavailable. Raises LakeCorrupt when there is no such file, or when
         HDFS has lost a part of it.
         """
-        with self._errors(path), self._client.read(path, offset=offset, length=length) as body:
+        with self._errors("read", path), self._client.read(path, offset=offset, length=length) as body:
             data = bytes(body.read())
             checked = body.chunked or "Content-Length" in body.headers  # then a cut one has raised already
         if not checked or (length is not None and len(data) < length):
@@ -132,7 +133,7 @@ class Lake:
 
     def create(self, path: str, data: bytes) -> None:
         """Write a new file; HDFS lets one of several creators win. Raises LakeConflict when the name is taken."""
-        with self._errors(path):
+        with self._errors("create", path):
             self._client.write(path, data=data, overwrite=False)
 
     def rename(self, source: str, target: str) -> None:
@@ -145,23 +146,23 @@ class Lake:
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it; nothing happens when it is not there."""
-        with self._errors(path):
+        with self._errors("delete", path):
             self._client.delete(path, recursive=True)
 
     def make_folder(self, path: str) -> None:
         """Make a folder and those above it."""
-        with self._errors(path):
+        with self._errors("mkdirs", path):
             self._client.makedirs(path)
 
     def own(self, path: str, owner: str, permission: str) -> None:
         """Give a file or folder an owner (also as group) and a permission in octal digits; the superuser alone may."""
-        with self._errors(path):
+        with self._errors("own", path):
             self._client.set_owner(path, owner=owner, group=owner)
             self._client.set_permission(path, permission)
 
     def _rename(self, source: str, target: str, options: str) -> None:
         # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
-        with self._errors(target):
+        with self._errors("rename", target):
             self._client._rename(source, destination=target, renameoptions=options)
 
     def _check_length(self, path: str, came: int, offset: int, length: int | None) -> None:
@@ -171,7 +172,12 @@ class Lake:
             raise LakeUnavailable(f"{path}: {came} of {wanted} bytes came from HDFS at {self.url}; try again")
 
     @contextmanager
-    def _errors(self, path: str) -> Iterator[None]:
+    def _errors(self, operation: str, path: str) -> Iterator[None]:
+        with measured(WEBHDFS_SECONDS, operation=operation), self._translated(path):
+            yield
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
         try:
             yield
         except HdfsError as error:

@@ -72,7 +72,7 @@ def flask(stack: StackSettings) -> Service:
     """Page, API and forecasts under gunicorn: one worker, so that model and candles are in memory once."""
     options = ["--workers", "1", "--threads", "8", "--timeout", "120", "--no-control-socket"]
     bind = ["--bind", f"{HOST}:{stack.flask_port}"]
-    command = _python("gunicorn", "flask_app:create_app()", *options, *bind)
+    command = _python("gunicorn", "flask_app:create_app(watch=True)", *options, *bind)
     return Service("flask", command, health.page(stack.flask_url), ("flask_port",))
 
 

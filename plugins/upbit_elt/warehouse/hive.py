@@ -13,6 +13,7 @@ from thrift.transport.TSocket import TSocket
 from thrift_sasl import TSaslClientTransport
 
 from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
+from upbit_elt.metrics import HIVE_SECONDS, measured
 from upbit_elt.settings import Settings
 
 # What thrift and PyHive stumble over when an answer is cut or spoilt, or another program's: they check nothing.
@@ -54,18 +55,23 @@ class Session:
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
-        with self._errors():
+        with self._errors("query"):
             self._cursor.execute(sql, parameters)
             return list(self._cursor.fetchall())
 
     def execute(self, *statements: str) -> None:
         """Run statements that return nothing, in order."""
         for sql in statements:
-            with self._errors():
+            with self._errors("execute"):
                 self._cursor.execute(sql)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, operation: str) -> Iterator[None]:
+        with measured(HIVE_SECONDS, operation=operation), self._translated():
+            yield
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
         try:
             yield
         except exc.OperationalError as error:
@@ -97,7 +103,8 @@ class Hive:
     def session(self) -> Iterator[Statements]:
         """A session for the block. Opening one costs more than a statement: whoever has several takes one."""
         with closing(self._transport()) as transport:
-            connection = self._connect(transport)
+            with measured(HIVE_SECONDS, operation="session"):
+                connection = self._connect(transport)
             session = Session(connection.cursor(arraysize=10_000), self._unavailable)
             try:
                 yield session

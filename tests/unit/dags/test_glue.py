@@ -14,9 +14,13 @@ import pytest
 REPO = Path(__file__).resolve().parents[3]
 READ = """
 import json, os, sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from upbit_elt import airflow_glue
 from upbit_elt.errors import LakeUnavailable
+from upbit_elt.metrics import MetricsFile
+from upbit_elt.reporting import reported
+from upbit_elt.settings import settings
 
 found = {}
 for case, connections in json.loads(sys.argv[1]).items():
@@ -36,7 +40,18 @@ for seconds in (-1, 60):
             raise LakeUnavailable("HDFS is away")
     except Exception as error:
         late[seconds] = [type(error).__name__, str(error)]
-print("RESULT" + json.dumps(found | {"late": late}))
+began = datetime(2026, 11, 24, tzinfo=UTC)
+task = SimpleNamespace(dag_id="d", task_id="t", run_id="r", start_date=began, end_date=began + timedelta(seconds=7))
+os.environ.update(next(iter(json.loads(sys.argv[1]).values())))
+for callback in reported(timedelta(minutes=5)).values():
+    callback({"ti": task, "exception": LakeUnavailable("HDFS is away")})
+sums = {
+    f"{sample.name} {sample.labels['state']}": sample.value
+    for family in MetricsFile(settings().state_dir).collect()
+    for sample in family.samples
+    if sample.name in ("upbit_task_seconds_count", "upbit_task_seconds_sum")
+}
+print("RESULT" + json.dumps(found | {"late": late, "measured": sums}))
 """
 PLAIN = {
     "UPBIT_WEBHDFS": json.dumps({"conn_type": "http", "host": "namenode", "port": 9870, "login": "ann"}),
@@ -76,6 +91,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
     home = tmp_path_factory.mktemp("airflow")
     environment = os.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(REPO / "plugins")}
+    environment["UPBIT_ELT_STATE_DIR"] = str(home / "state")
     command = [sys.executable, "-c", READ, json.dumps(given)]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -106,3 +122,9 @@ def test_a_failure_that_comes_late_is_left_to_the_next_run(found: dict[str, Any]
         "-1": ["AirflowFailException", "LakeUnavailable: HDFS is away (the next run does it)"],
         "60": ["LakeUnavailable", "HDFS is away"],
     }
+
+
+def test_however_a_task_ends_its_seconds_are_added_up(found: dict[str, Any]) -> None:
+    states = ("failed", "success", "skipped", "up_for_retry")
+    expected = {f"upbit_task_seconds_count {state}": 1 for state in states}
+    assert found["measured"] == expected | {f"upbit_task_seconds_sum {state}": 7 for state in states}

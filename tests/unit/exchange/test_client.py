@@ -10,6 +10,7 @@ import requests
 from tests.support.clock import utc
 from tests.support.exchange import NOT_FOUND, Exchange, Handler, headers_at, minute_row
 from upbit_elt import errors
+from upbit_elt.metrics import REGISTRY
 
 NOW = utc(3, 0, 30)
 
@@ -194,3 +195,24 @@ def test_an_answer_without_a_date_is_refused(tmp_path: Path) -> None:
     exchange = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", {}))
     with pytest.raises(errors.BadAnswer, match="Date"):
         exchange.client.minutes("KRW-BTC")
+
+
+def test_requests_are_counted_by_what_came_of_them(tmp_path: Path) -> None:
+    def counts() -> dict[str, float]:
+        name = "upbit_exchange_request_seconds_count"
+        outcomes = ("ok", "rate_limited", "banned")
+        found = {what: REGISTRY.get_sample_value(name, {"group": "candles", "outcome": what}) for what in outcomes}
+        return {what: value or 0.0 for what, value in found.items()}
+
+    replies = iter([(429, "Too many API requests."), (200, "[]"), (418, "blocked for 90 seconds")])
+    exchange = Exchange(tmp_path, NOW, lambda path, query: (*next(replies), headers_at(NOW)))
+    before = counts()
+    exchange.client.minutes("KRW-BTC")
+    for _ in range(2):  # the second is not sent
+        with pytest.raises(errors.Banned):
+            exchange.client.minutes("KRW-BTC")
+    assert {what: count - before[what] for what, count in counts().items()} == {
+        "ok": 1,
+        "rate_limited": 1,
+        "banned": 1,
+    }

@@ -1,0 +1,43 @@
+"""What the NameNode says of itself: room in HDFS, DataNodes, heap. Asked of its `/jmx`, which reads no file."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import requests
+
+TIMEOUT = 3.0
+_STATE, _MEMORY = "Hadoop:service=NameNode,name=FSNamesystemState", "java.lang:type=Memory"
+
+
+class NameNode(NamedTuple):
+    """Bytes of HDFS's disks and of the heap, and numbers of DataNodes."""
+
+    capacity: int
+    free: int
+    live: int
+    dead: int
+    heap_used: int
+    heap_max: int
+
+
+def namenode(webhdfs_url: str) -> NameNode | None:
+    """What the (first) NameNode of a WebHDFS address says; None when it does not answer, or says something else."""
+    url = webhdfs_url.split(";", maxsplit=1)[0]
+    try:
+        state, heap = _bean(url, _STATE), _bean(url, _MEMORY)["HeapMemoryUsage"]
+        return NameNode(
+            int(state["CapacityTotal"]),
+            int(state["CapacityRemaining"]),
+            int(state["NumLiveDataNodes"]),
+            int(state["NumDeadDataNodes"]),
+            int(heap["used"]),
+            int(heap["max"]),
+        )
+    except (requests.RequestException, LookupError, TypeError, ValueError):
+        return None
+
+
+def _bean(url: str, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = requests.get(f"{url}/jmx", params={"qry": name}, timeout=TIMEOUT).json()["beans"][0]
+    return found
