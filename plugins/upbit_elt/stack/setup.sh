@@ -38,15 +38,32 @@ need_java() { # FOLDER_OF_THE_JARS
   need_packages "${packages[@]}"
 }
 
-find_python() { # prints the first Python that is new enough
-  local name
-  for name in python3 python3.13 python3.12 python3.11; do
-    if "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+# The locked packages have wheels for these (pyproject.toml says so too).
+oldest_python=11 newest_python=14
+usable_python() { # COMMAND: whether it is a Python that the locked packages know
+  "$1" -c "import sys; sys.exit(not (3, $oldest_python) <= sys.version_info[:2] <= (3, $newest_python))" 2>/dev/null
+}
+
+find_python() { # prints the first Python that is usable: the machine's own, else one beside it that has its version in its name
+  local minor name=python3
+  for minor in "" $(seq $newest_python -1 $oldest_python); do
+    name=python3${minor:+.$minor}
+    if usable_python "$name"; then
       command -v "$name"
       return
     fi
   done
   return 1
+}
+
+need_python() { # prints a usable Python, after it was installed where that helps
+  find_python && return
+  local there
+  if there=$(python3 -c 'import platform; print(platform.python_version())' 2>/dev/null); then
+    fail "python3 is Python $there, and the locked packages work with 3.$oldest_python to 3.$newest_python: install one of these beside it (as python3.13 and python3.13-venv); ./run finds it by that name"
+  fi
+  need_packages python3 python3-venv
+  find_python || fail "no Python 3.$oldest_python to 3.$newest_python was found"
 }
 
 # An environment with the locked packages. A set-up that was cut short, or one of an older lock, is done again.
@@ -57,11 +74,8 @@ install_locked() { # VENV LOCK_FILE
   if [ -x "$venv/bin/python" ] && [ ! -e "$venv/.unfinished" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     return
   fi
-  if ! python=$(find_python); then
-    need_packages python3 python3-venv
-    python=$(find_python) || fail "Python 3.11 or newer is missing"
-  fi
-  "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages python3-venv
+  python=$(need_python)
+  "$python" -c 'import ensurepip, venv' 2>/dev/null || need_packages "$(basename "$python")-venv"
   local free
   free=$(df -Pm "$repo" | awk 'NR == 2 {print $4}')
   [ "$free" -ge 9000 ] || [ -e "$stamp" ] ||
@@ -69,7 +83,7 @@ install_locked() { # VENV LOCK_FILE
   say "Python packages of $(basename "$lock") into $venv"
   mkdir -p "$venv"
   touch "$venv/.unfinished"
-  "$venv/bin/python" -m pip --version >/dev/null 2>&1 || { "$python" -m venv --clear "$venv" && touch "$venv/.unfinished"; } ||
+  { usable_python "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; } || { "$python" -m venv --clear "$venv" && touch "$venv/.unfinished"; } ||
     fail "no environment could be made in $venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" </dev/null ||
     fail "pip could not install uv (is there a network?)"

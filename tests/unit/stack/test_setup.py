@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -93,3 +95,51 @@ def test_maven_is_needed_only_while_jars_are_missing(world: World, tmp_path: Pat
         (tmp_path / "jars" / name).mkdir(parents=True)
         (tmp_path / "jars" / name / ".stamp").touch()
     assert world.run(hidden).returncode == 0
+
+
+def python(world: World, name: str, version: str) -> None:
+    """The Python of these tests under another version, which makes environments at once."""
+    told = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 'final', 0); exec(sys.argv[1])"
+    lines = (
+        f"echo {name} $* >>{world.calls}",
+        f'case "$*" in *"-m venv --clear"*) mkdir -p {world.venv}; cp -r {world.bin}/environment/. {world.venv} ;;',
+        f"  *python_version*) echo {version} ;;",
+        f'  -c*) exec {sys.executable} -c "{told}" "$2" ;; esac',
+    )
+    program(world.bin / name, "\n".join(lines))
+
+
+@pytest.fixture
+def odd(world: World) -> World:
+    """A machine whose python3 is newer than the locked packages know, with no other."""
+    world.venv.rename(world.bin / "environment")
+    for minor in range(11, 15):
+        program(world.bin / f"python3.{minor}", "exit 127")
+    python(world, "python3", "3.15.2")
+    return world
+
+
+def test_a_python_that_is_too_new_is_passed_over_for_a_named_one(odd: World) -> None:
+    python(odd, "python3.12", "3.12.7")
+    done = odd.install()
+    assert done.returncode == 0, done.stderr
+    assert f"python3.12 -m venv --clear {odd.venv}" in odd.calls.read_text()
+
+
+def test_without_another_one_line_says_which_versions_work(odd: World) -> None:
+    done = odd.install()
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, "python3 is Python 3.15.2" in line, "3.11 to 3.14" in line) == (1, True, True)
+    assert not odd.venv.exists()
+
+
+def test_an_environment_that_a_python_too_new_began_is_made_again(odd: World) -> None:
+    python(odd, "python3.13", "3.13.1")
+    program(odd.venv / "bin" / "python", 'case "$*" in *version_info*) exit 1 ;; esac')
+    assert odd.install().returncode == 0
+    assert f"python3.13 -m venv --clear {odd.venv}" in odd.calls.read_text()
+
+
+def test_setup_and_pyproject_agree_on_the_versions(world: World) -> None:
+    told = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert world.run('echo ">=3.$oldest_python,<3.$((newest_python + 1))"').stdout.strip() == told
