@@ -32,7 +32,7 @@ class LiveWorld:
 
     def __init__(self, state: Path, now: datetime, markets: int = 8, **changes: object) -> None:
         self.clock = ManualClock(now)
-        self.settings = Settings(base_url="http://exchange", dataset="x_test", workers=2, **changes)  # type: ignore[arg-type]
+        self.settings = Settings(base_url="http://exchange", dataset="replica", workers=2, **changes)  # type: ignore[arg-type]
         self.source = SyntheticSource(seed=7, markets=markets)
         app = create_replica(self.source, self.clock)
         self.faults = inject(app, self.clock, 0, {}, pause=self.clock.sleep)
