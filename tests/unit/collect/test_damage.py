@@ -96,7 +96,7 @@ def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: Li
     assert damaged not in files(world)
     lost = {span.reason for span in world.holes("261124")}
     assert lost <= {HoleReason.FILE_LOST}
-    assert any(name.startswith("/x_test/rejected/261124/unreadable-") for name in world.hdfs.files()), (
+    assert any(name.startswith("/replica/rejected/261124/unreadable-") for name in world.hdfs.files()), (
         "nothing is deleted"
     )
     world.backfill()
