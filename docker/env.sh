@@ -82,4 +82,19 @@ docker_config=${DOCKER_CONFIG:-${HOME:-}/.docker}/config.json
 if [ -n "${https_proxy:-${HTTPS_PROXY:-}}" ] && ! grep -qs httpsProxy "$docker_config"; then
   echo "this shell uses a proxy, but containers do not: name it in $docker_config (proxies, default, httpProxy and httpsProxy)"
 fi
+
+# Docker names a port that is taken, not its setting
+ours() { # PORT: whether this deployment itself publishes it
+  local project=${COMPOSE_PROJECT_NAME:-$(value COMPOSE_PROJECT_NAME)}
+  [ -n "$(docker ps --quiet --filter "publish=$1" --filter "label=com.docker.compose.project=${project:-upbit-elt}" 2>/dev/null)" ]
+}
+address=$(value BIND_ADDRESS)
+case $address in "" | 0.0.0.0) address=127.0.0.1 ;; esac
+while read -r name default; do
+  port=$(value "$name")
+  port=${port:-$default}
+  if (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null && ! ours "$port"; then
+    echo "port $port is taken by another program: end it, or set $name in $file to a free one"
+  fi
+done < <(sed -nE 's/.*\{BIND_ADDRESS[^}]*\}:\$\{([A-Z_]+):-([0-9]+)\}.*/\1 \2/p' "$(dirname "${BASH_SOURCE[0]}")/../docker-compose.yml")
 echo "next: docker compose up --wait        (Airflow: user admin, password AIRFLOW_ADMIN_PASSWORD in $file)"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import re
+import socket
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.unit.stack.conftest import program
 from upbit_elt.stack.options import REPO
 
 
@@ -86,3 +90,38 @@ def test_a_proxy_that_docker_does_not_know_is_told(tmp_path: Path, monkeypatch: 
     assert "this shell uses a proxy, but containers do not" in env(tmp_path / ".env").stdout
     (tmp_path / "config.json").write_text('{"proxies": {"default": {"httpsProxy": "http://proxy.corp:3128"}}}')
     assert "this shell uses a proxy" not in env(tmp_path / ".env").stdout
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program has."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+def test_a_taken_port_is_named_with_its_setting(tmp_path: Path, taken: int) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"FLASK_PORT={taken}\nAIRFLOW_PORT={taken}\n")
+    done = env(file)
+    for setting in ("FLASK_PORT", "AIRFLOW_PORT"):
+        assert f"port {taken} is taken by another program: end it, or set {setting} in {file}" in done.stdout
+    assert done.returncode == 0
+
+
+def test_a_port_of_the_deployment_itself_is_not_taken(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(tmp_path / "bin" / "docker", f'case "$*" in *publish={taken}*project=upbit-elt*) echo 7 ;; esac')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:/usr/bin:/bin")
+    file = tmp_path / ".env"
+    file.write_text(f"FLASK_PORT={taken}\n")
+    assert f"port {taken} " not in env(file).stdout
+
+
+def test_every_published_port_has_a_setting_that_is_looked_at() -> None:
+    compose = (REPO / "docker-compose.yml").read_text()
+    published = re.findall(r'ports: \["([^"]*)"', compose)
+    assert len(published) >= 4
+    assert all(re.match(r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z]+_PORT:-\d+\}:", one) for one in published)
