@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from flask_app import api, dashboard, extract, health, metrics, problems
+from flask_app import api, dashboard, extract, guard, health, metrics, problems
 from flask_app.jsonio import StrictJson
 from flask_app.services import Services, install
 from upbit_elt.clock import Clock, SystemClock
@@ -51,6 +51,7 @@ def create_app(
     )
     install(app, shared)
     problems.register(app)
+    guard.register(app, chosen)
     for blueprint in (health.blueprint, metrics.blueprint, api.blueprint, dashboard.blueprint, extract.blueprint):
         app.register_blueprint(blueprint)
     if watch:

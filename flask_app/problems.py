@@ -25,6 +25,8 @@ class Kind(NamedTuple):
 BAD_PARAMETER = Kind(400, "bad_parameter", "A parameter is wrong")
 TOKEN_NEEDED = Kind(401, "token_needed", "This call needs the service's token")
 WRITES_OFF = Kind(403, "writes_off", "Calls that write are switched off")
+CROSS_SITE = Kind(403, "cross_site", "Pages of other sites may not ask this service")
+WRONG_HOST = Kind(421, "wrong_host", "This is not the name of this service")
 NO_FORECAST = Kind(404, "no_forecast", "There is no such forecast")
 NO_EXTRACT = Kind(501, "no_extract", "This machine cannot write .hyper files")
 BUSY = Kind(503, "busy", "The same work is under way")

@@ -1,4 +1,4 @@
-"""A link from the Airflow UI to the dashboard."""
+"""A link from the Airflow UI to the dashboard, at the address where browsers reach it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class DashboardLink(AirflowPlugin):
     external_views = [  # noqa: RUF012 - the form that Airflow reads
         {
             "name": "Upbit dashboard",
-            "href": settings().flask_url,
+            "href": settings().page,
             "destination": "nav",
             "url_route": "upbit_dashboard",
         }

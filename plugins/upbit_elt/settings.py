@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     hive_timeout: float = Field(60.0, gt=0, description="Longest wait for one Hive call.")
 
     flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")
+    page_url: str = Field(
+        "",
+        description="Where people's browsers reach the page, as https://upbit.example.com; empty: as the DAGs do. The "
+        "link in Airflow goes there, and the service answers to this name.",
+    )
     flask_token: SecretStr = Field(SecretStr(""), description="Needed for calls that write; empty refuses all.")
 
     keep_generations_hours: int = Field(
@@ -116,6 +121,14 @@ class Settings(BaseSettings):
     @classmethod
     def _origin(cls, value: str) -> str:
         return origin_of(value)
+
+    @field_validator("page_url")
+    @classmethod
+    def _page(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if value and (parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc):
+            raise ValueError("write https://HOST or http://HOST:PORT")
+        return value.strip()
 
     @field_validator("dataset")
     @classmethod
@@ -138,6 +151,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip().upper() for part in value.split(",")) if isinstance(value, str) else value
+
+    @property
+    def page(self) -> str:
+        """Address of the page for people: `page_url`, or where the DAGs reach it."""
+        return self.page_url or self.flask_url
 
     @property
     def lake_root(self) -> str:

@@ -54,3 +54,4 @@ def test_stale_prices_are_called_so_with_since_and_why(served: tuple[World, str]
     browser.refresh()
     _wait(browser, lambda driver: "known only until" in driver.find_element(By.ID, "price-at").text)
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+    assert [line for line in browser.get_log("browser") if "Content Security Policy" in line["message"]] == []

@@ -13,7 +13,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[3]
 READ = """
-import json, os, sys
+import json, os, runpy, sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from upbit_elt import airflow_glue
@@ -51,7 +51,12 @@ sums = {
     for sample in family.samples
     if sample.name in ("upbit_task_seconds_count", "upbit_task_seconds_sum")
 }
-print("RESULT" + json.dumps(found | {"late": late, "measured": sums}))
+links = {}
+for address in ("", "https://upbit.example.com"):
+    os.environ.update(UPBIT_ELT_FLASK_URL="http://flask:5000", UPBIT_ELT_PAGE_URL=address)
+    settings.cache_clear()
+    links[address] = runpy.run_path(sys.argv[2])["DashboardLink"].external_views[0]["href"]
+print("RESULT" + json.dumps(found | {"late": late, "measured": sums, "links": links}))
 """
 PLAIN = {
     "UPBIT_WEBHDFS": json.dumps({"conn_type": "http", "host": "namenode", "port": 9870, "login": "ann"}),
@@ -92,7 +97,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     home = tmp_path_factory.mktemp("airflow")
     environment = os.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(REPO / "plugins")}
     environment["UPBIT_ELT_STATE_DIR"] = str(home / "state")
-    command = [sys.executable, "-c", READ, json.dumps(given)]
+    command = [sys.executable, "-c", READ, json.dumps(given), str(REPO / "plugins" / "dashboard_link.py")]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.rpartition("RESULT")[2])
@@ -128,3 +133,8 @@ def test_however_a_task_ends_its_seconds_are_added_up(found: dict[str, Any]) -> 
     states = ("failed", "success", "skipped", "up_for_retry")
     expected = {f"upbit_task_seconds_count {state}": 1 for state in states}
     assert found["measured"] == expected | {f"upbit_task_seconds_sum {state}": 7 for state in states}
+
+
+def test_the_link_to_the_dashboard_goes_where_a_browser_reaches_it(found: dict[str, Any]) -> None:
+    address = "https://upbit.example.com"
+    assert found["links"] == {"": "http://flask:5000", address: address}
