@@ -34,6 +34,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   ├── NotEnoughHistory     too few closed minutes to train or to predict
     │   └── StaleData            no market is known up to the minute to predict from (transient)
     ├── CleanupFailed            Airflow could not clean its own database (transient)
+    ├── StateUnavailable         the file of the rate limit cannot be written: a full disk (transient)
     └── StackError               a service of the local stack cannot be started, reached or stopped
 """
 
@@ -172,6 +173,10 @@ class StaleData(ForecastError):
 
 class CleanupFailed(UpbitEltError):
     """Airflow could not remove its old rows; the message has its own words."""
+
+
+class StateUnavailable(UpbitEltError):
+    """The file of the rate limit cannot be written: the disk is full, or a process holds it. Nothing was sent."""
 
 
 class StackError(UpbitEltError):

@@ -169,5 +169,5 @@ def test_in_compose_every_python_service_names_our_own_hosts() -> None:
     assert {"airflow-scheduler", "airflow-worker", "flask", "hdfs-init"} <= set(ours)
     for variables in ours.values():
         for name in ("NO_PROXY", "no_proxy"):
-            hosts = variables[name].removeprefix("${NO_PROXY:+${NO_PROXY},}").split(",")
+            hosts = variables[name].removeprefix("${NO_PROXY:+${NO_PROXY:-},}").split(",")
             assert {"localhost", "127.0.0.1", "namenode", "airflow-apiserver", "flask", "replica"} <= set(hosts)

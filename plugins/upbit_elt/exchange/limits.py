@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from upbit_elt.clock import MachineClock
-from upbit_elt.errors import Banned
+from upbit_elt.errors import Banned, StateUnavailable
 from upbit_elt.exchange import clock_steps
 
 # Upbit's window opens when the first request arrives: a margin for requests that travel at unequal speed.
@@ -45,8 +45,8 @@ class AddressLimits:
         self._file, self._per_second, self._clock = folder / "limits.db", per_second, clock
         try:
             self._prepare()
-        except sqlite3.OperationalError:  # busy, or the disk is full
-            raise
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
         except sqlite3.DatabaseError as error:
             log.warning("%s is damaged and is begun anew: %s", self._file, error)
             self._file.unlink(missing_ok=True)
@@ -153,12 +153,18 @@ class AddressLimits:
     @contextmanager
     def _book(self) -> Iterator[_Book]:
         """One process at a time; what is written in the block is there for all at its end, or not at all."""
-        with closing(self._connected()) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:
-                moment = _Moment(self._clock.boot(), self._clock.since_boot(), self._clock.now())
-                clock_steps.notice(connection, *moment)
-                yield _Book(connection, moment)
+        try:
+            with closing(self._connected()) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                with connection:
+                    moment = _Moment(self._clock.boot(), self._clock.since_boot(), self._clock.now())
+                    clock_steps.notice(connection, *moment)
+                    yield _Book(connection, moment)
+        except sqlite3.OperationalError as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sqlite3.OperationalError) -> StateUnavailable:
+        return StateUnavailable(f"{self._file} cannot be written ({error}): is the disk full? The next run goes on")
 
 
 class _Moment(NamedTuple):

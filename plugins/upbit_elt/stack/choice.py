@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health
+from upbit_elt.stack.files import write_whole
 from upbit_elt.stack.options import Exchange, StackSettings
 
 PROBE_TIMEOUT = 5.0
@@ -26,8 +27,7 @@ class Memory(BaseModel):
 
     def save(self, stack: StackSettings) -> None:
         """Write it to the data folder."""
-        stack.data_dir.mkdir(parents=True, exist_ok=True)
-        _file(stack).write_text(self.model_dump_json(indent=2))
+        write_whole(_file(stack), self.model_dump_json(indent=2))
 
 
 class Choice(NamedTuple):

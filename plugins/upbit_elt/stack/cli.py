@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from upbit_elt.errors import ConfigError, UpbitEltError
-from upbit_elt.stack import choice, doctor, halt, plan, status
+from upbit_elt.stack import choice, doctor, halt, plan, preflight, status
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings, load
@@ -59,7 +59,7 @@ def main() -> None:
 @click.option("--replay", type=click.Path(path_type=Path), help="Folder of Parquet candles for the replica to replay.")
 def up(exchange: str | None, replay: Path | None) -> None:
     """Start everything (the default)."""
-    starting.up(load(exchange=exchange, replay=replay), Console())
+    starting.up(_stack(exchange=exchange, replay=replay), Console())
 
 
 @main.command(name="status")
@@ -70,7 +70,7 @@ def show_status(as_json: bool) -> None:
     Exit code 0: every service is healthy, every market fresh, and no DAG fails. 1: something of it is not so, and the
     lines say what. 2: a wrong option.
     """
-    stack = load()
+    stack = _stack()
     found = status.read(stack, plan.make(stack, _remembered(stack)))
     if as_json:
         click.echo(found.model_dump_json(indent=2))
@@ -85,7 +85,7 @@ def show_status(as_json: bool) -> None:
 @click.option("-f", "--follow", is_flag=True, help="Go on printing new lines.")
 def logs(name: str, lines: int, follow: bool) -> None:
     """Print the log of a service."""
-    stack = load()
+    stack = _stack()
     known = sorted(path.stem for path in stack.logs_dir.glob("*.log"))
     if name not in known:
         raise ConfigError(f"no log of {name!r}; there is: {', '.join(known) or 'none yet'}")
@@ -96,7 +96,7 @@ def logs(name: str, lines: int, follow: bool) -> None:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def execute(command: tuple[str, ...]) -> None:
     """Run a command with this stack's settings, as `./run exec python -m upbit_elt verify`."""
-    stack = load()
+    stack = _stack()
     here = plan.make(stack, _remembered(stack)).environment
     here["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{here['PATH']}"
     os.execvpe(command[0], list(command), here)  # noqa: S606 - the user's own command
@@ -105,14 +105,21 @@ def execute(command: tuple[str, ...]) -> None:
 @main.command()
 def stop() -> None:
     """End every process of the stack; the data stays."""
-    count = halt.halt(load())
+    count = halt.halt(_stack())
     click.echo(f"stopped ({count} processes ended)" if count else "nothing was running")
 
 
 @main.command(name="doctor")
 def see_doctor() -> None:
     """Look for what is wrong with this machine or the running stack; exit code 1 if something is."""
-    sys.exit(0 if doctor.show(doctor.examine(load()), Console()) else 1)
+    sys.exit(0 if doctor.show(doctor.examine(_stack()), Console()) else 1)
+
+
+def _stack(**given: object) -> StackSettings:
+    """The settings, of a data folder that is ours."""
+    stack = load(**given)
+    preflight.check_owner(stack)
+    return stack
 
 
 def _remembered(stack: StackSettings) -> Choice:

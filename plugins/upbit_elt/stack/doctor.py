@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-import psutil
 import requests
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +16,7 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.stack import choice, health, jars, java, plan, preflight, status
 from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.memory import memory
 from upbit_elt.stack.options import HOST, StackSettings
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.status import trouble_of
@@ -93,9 +93,11 @@ def _disk(stack: StackSettings) -> Finding:
 
 
 def _memory(needed: float) -> Finding:
-    free = psutil.virtual_memory().available / 1e9
+    here = memory()
+    free = here.available / 1e9
     advice = f"{needed:g} GB are needed: end other programs, or use a larger machine"
-    return Finding("memory", f"{free:.1f} GB available", None if free >= needed else advice)
+    limit = f", within the limit of {here.total / 1e9:.1f} GB in {here.limit}" if here.limit else ""
+    return Finding("memory", f"{free:.1f} GB available{limit}", None if free >= needed else advice)
 
 
 def _ports(stack: StackSettings, planned: Plan) -> Finding:

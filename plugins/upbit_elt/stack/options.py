@@ -29,6 +29,7 @@ class StackSettings(BaseSettings):
     exchange: Exchange | None = Field(None, description="`upbit` or `replica`; by default what answers.")
     replay: Path | None = Field(None, description="Folder of Parquet candles that the replica replays.")
     min_free_gb: float = Field(2.0, ge=0, description="Refuse to start with less free disk than this.")
+    min_memory_gb: float = Field(4.0, ge=0, description="Refuse to start with less memory (10^9 bytes) than this.")
 
     namenode_port: int = Field(8020, gt=0, lt=65536)
     namenode_http_port: int = Field(9870, gt=0, lt=65536)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from upbit_elt.errors import StackError
+from upbit_elt.stack.files import write_whole
 
 
 def _token() -> str:
@@ -50,8 +50,4 @@ def write_private(path: Path, text: str) -> None:
     """Write a file of mode 600 so that it appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)  # runs, results and encrypted secrets lie beside it
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.rename(path)
+    write_whole(path, text, 0o600)

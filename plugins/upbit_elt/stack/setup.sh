@@ -80,6 +80,8 @@ install_locked() { # VENV LOCK_FILE
   free=$(df -Pm "$repo" | awk 'NR == 2 {print $4}')
   [ "$free" -ge 9000 ] || [ -e "$stamp" ] ||
     fail "only $free MB are free at $repo; the Python packages need 9000 MB (torch alone takes most): make room and run it again"
+  [ ! -e "$venv" ] || [ -O "$venv" ] ||
+    fail "$venv belongs to another user (was ./run started with sudo once?): sudo chown -R $(id -un) $repo"
   say "Python packages of $(basename "$lock") into $venv"
   mkdir -p "$venv"
   touch "$venv/.unfinished"

@@ -39,7 +39,9 @@ def up(stack: StackSettings, console: Console) -> None:
 
 
 def _up(stack: StackSettings, console: Console) -> None:
+    preflight.check_drive(stack)
     preflight.check_disk(stack)
+    preflight.check_memory(stack)
     memory = choice.recall(stack)
     chosen = choice.choose(stack, memory, settings_for(stack).base_url)
     _announce(chosen, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -143,3 +144,11 @@ def test_an_environment_that_a_python_too_new_began_is_made_again(odd: World) ->
 def test_setup_and_pyproject_agree_on_the_versions(world: World) -> None:
     told = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["requires-python"]
     assert world.run('echo ">=3.$oldest_python,<3.$((newest_python + 1))"').stdout.strip() == told
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")
+def test_an_environment_of_another_user_is_named(world: World) -> None:
+    os.chown(world.venv, 12345, 12345)
+    done = world.install()
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, f"{world.venv} belongs to another user" in line, "sudo chown" in line) == (1, True, True)
