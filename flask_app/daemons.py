@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import requests
 
+from upbit_elt.direct import ask
+
 TIMEOUT = 3.0
 _STATE, _MEMORY = "Hadoop:service=NameNode,name=FSNamesystemState", "java.lang:type=Memory"
 
@@ -39,5 +41,5 @@ def namenode(webhdfs_url: str) -> NameNode | None:
 
 
 def _bean(url: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = requests.get(f"{url}/jmx", params={"qry": name}, timeout=TIMEOUT).json()["beans"][0]
+    found: dict[str, Any] = ask("GET", f"{url}/jmx", params={"qry": name}, timeout=TIMEOUT).json()["beans"][0]
     return found

@@ -94,3 +94,29 @@ install_locked() { # VENV LOCK_FILE
   echo "$wanted" >"$stamp"
   rm "$venv/.unfinished"
 }
+
+# Prometheus and its promtool, for tests: those of the PATH, else taken out of Debian's package. Installing that would start
+# a service on the machine. Prints the folder of the two.
+need_prometheus() { # FOLDER
+  local work
+  if command -v prometheus >/dev/null && command -v promtool >/dev/null; then
+    dirname "$(command -v promtool)"
+    return
+  fi
+  if [ ! -x "$1/usr/bin/promtool" ]; then
+    command -v apt-get >/dev/null || fail "please install: prometheus"
+    say "Prometheus out of Debian's package into $1"
+    mkdir -p "$1"
+    work=$(mktemp -d "$1/.new.XXXX")
+    if ! (cd "$work" && { apt-get download prometheus || { apt-get update && apt-get download prometheus; }; } >log 2>&1 </dev/null); then
+      tail -n 5 "$work/log" >&2
+      rm -r "$work"
+      fail "apt-get could not download prometheus (is there a network?)"
+    fi
+    dpkg-deb -x "$work"/prometheus_*.deb "$work"
+    mkdir -p "$1/usr"
+    [ -e "$1/usr/bin" ] || mv "$work/usr/bin" "$1/usr/bin"
+    rm -r "$work"
+  fi
+  echo "$1/usr/bin"
+}

@@ -14,15 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from flask_app.forecasts import Forecast
 from flask_app.services import Services
-from tests.unit.flask_app.test_forecasts import make
+from tests.support.prometheus import metrics_of, rules
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.world import MARKETS, NOON, World
 from upbit_elt.candle import MINUTE, Candle, kst_day, to_table
 from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.limits import AddressLimits
-from upbit_elt.forecast.artifacts import save_model
-from upbit_elt.forecast.train import TrainedModel
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage, Doubt
 from upbit_elt.lake.parquet import encode
@@ -140,10 +139,8 @@ def test_refused_rows_hold_their_markets_in_quarantine(watched: World) -> None:
     assert found['upbit_recheck_minutes{state="hole"}'] == 2
 
 
-def test_forecasts_are_as_old_as_their_origin(watched: World, trained: TrainedModel) -> None:
-    save_model(watched.lake, trained)
-    assert make(watched).status_code == 200
-    watched.later(600)
+def test_forecasts_are_as_old_as_their_origin(watched: World) -> None:
+    services(watched).forecasts.remember(Forecast(NOON, "version", {market: [] for market in MARKETS}))
     found = scrape(watched)
     assert found['upbit_forecast_origin_timestamp_seconds{quote="KRW"}'] == NOON.timestamp()
     assert found['upbit_forecast_markets{quote="KRW"}'] == 3
@@ -199,3 +196,12 @@ def test_the_watch_finds_new_candles_and_says_when_hdfs_is_away(watched: World) 
     assert found["upbit_services_up"] == 1
     name = 'upbit_candle_known_until_timestamp_seconds{quote="KRW",reach="most"}'
     assert found[name] == (NOON + 10 * MINUTE).timestamp()
+
+
+def test_every_metric_that_a_rule_asks_for_is_exported(watched: World) -> None:
+    services(watched).forecasts.remember(Forecast(NOON, "version", {"KRW-BTC": []}))
+    text = watched.client.get("/metrics").get_data(as_text=True)
+    families = text_string_to_metric_families(text)
+    known = {family.name + end for family in families for end in ("", "_total", "_count", "_sum", "_bucket")}
+    for alert, rule in rules().items():
+        assert metrics_of(rule["expr"]) <= known, alert
