@@ -1,8 +1,6 @@
 # shellcheck shell=bash
 # Set-up shared by `run` and `test` (sourced). Needs: repo, the folder of the repository.
 
-uv_version=0.13.9
-
 fail() {
   echo "Error: $*" >&2
   exit 1
@@ -70,7 +68,7 @@ need_python() { # prints a usable Python, after it was installed where that help
 install_locked() { # VENV LOCK_FILE
   local venv=$1 lock=$2 stamp wanted python
   stamp=$venv/.stamp-$(basename "$lock")
-  wanted="uv $uv_version $(sha256sum <"$lock")"
+  wanted=$(cat "$repo/requirements-uv.txt" "$lock" | sha256sum)
   if [ -x "$venv/bin/python" ] && [ ! -e "$venv/.unfinished" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
     return
   fi
@@ -87,9 +85,10 @@ install_locked() { # VENV LOCK_FILE
   touch "$venv/.unfinished"
   { usable_python "$venv/bin/python" && "$venv/bin/python" -m pip --version >/dev/null 2>&1; } || { "$python" -m venv --clear "$venv" && touch "$venv/.unfinished"; } ||
     fail "no environment could be made in $venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "uv==$uv_version" </dev/null ||
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$repo/requirements-uv.txt" </dev/null ||
     fail "pip could not install uv (is there a network?)"
-  "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" -r "$lock" </dev/null ||
+  "$venv/bin/python" -m uv pip install --quiet --python "$venv/bin/python" --require-hashes --build-constraints "$lock" \
+    -r "$lock" </dev/null ||
     fail "the Python packages could not be installed (is there a network?); run it again to go on"
   echo "$wanted" >"$stamp"
   rm "$venv/.unfinished"
