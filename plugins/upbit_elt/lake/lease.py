@@ -4,7 +4,7 @@ The expiry goes by the clocks of two machines, which may differ, or may be set. 
 seen unchanged for as long as it lasts; its holder renews it in half of that time, by a clock that nobody sets.
 
 The file is seen before its bytes are in it, and a writer that dies just then leaves it so for ever: a lease that cannot
-be read lasts that long from when the NameNode made it.
+be read lasts that long from when the NameNode made it, unless the two clocks cannot be compared.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def _is_over(lake: Lake, path: str, data: bytes, now: datetime) -> bool:
     holder = _parsed(data)
     if holder is None:
         folder, name = posixpath.split(path)
-        return any(entry.name == name and entry.modified + DURATION <= now for entry in lake.list(folder))
+        made = [entry.modified for entry in lake.list(folder) if entry.name == name]
+        return any(moment + DURATION <= now or moment > now + CLOCKS_DIFFER for moment in made)
     until = datetime.fromisoformat(holder["until"])
     if until <= now:
         return True

@@ -42,6 +42,24 @@ def test_a_dead_writers_lease_is_not_waited_for_longer_than_it_lasts(lake: Lake,
         assert clock.since_boot() == begun
 
 
+@pytest.mark.parametrize("data", [b"", b'{"token": "other", "un'])
+def test_a_lease_half_written_before_the_clock_was_set_back_is_not_waited_for(
+    lake: Lake, clock: ManualClock, data: bytes
+) -> None:
+    """The NameNode's clock says when it was made; a worker that is nine hours behind would wait for nine hours."""
+    lake.create(f"{FOLDER}/_lease", data)
+    here = ManualClock(clock.now() - NINE_HOURS)
+    begun = here.since_boot()
+    with lease(lake, FOLDER, here, SHORT):
+        assert here.since_boot() == begun
+
+
+def test_a_lease_that_is_being_written_is_waited_for(lake: Lake, clock: ManualClock) -> None:
+    lake.create(f"{FOLDER}/_lease", b"")
+    with pytest.raises(LeaseHeld), lease(lake, FOLDER, ManualClock(clock.now()), SHORT):
+        pytest.fail("two writers at once")
+
+
 def test_an_end_that_does_not_move_is_one_though_the_clock_says_otherwise(lake: Lake, clock: ManualClock) -> None:
     class Slowed(ManualClock):
         def sleep(self, seconds: float) -> None:
