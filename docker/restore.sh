@@ -21,6 +21,8 @@ volumes=$(docker volume ls --quiet --filter "label=com.docker.compose.project=$p
 [ -z "$volumes" ] ||
   fail "the volume ${volumes%%[[:space:]]*} exists: a backup is restored into an empty deployment only. If its data may go: docker compose --profile '*' down --volumes"
 
+# whoever restores onto a new machine has no images yet, and `run --no-deps` builds none
+docker compose config --images | grep '^upbit-elt/' | sort -u | xargs docker image inspect >/dev/null 2>&1 || docker compose build
 unpack() { docker compose run --rm --no-deps -T --entrypoint tar "$1" -C /data -xf -; }
 unpack namenode <"$folder/name.tar"
 unpack datanode <"$folder/blocks.tar"

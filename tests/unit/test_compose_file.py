@@ -1,0 +1,32 @@
+"""docker-compose.yml: each image is built once, by a service that whatever uses the image depends on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import yaml  # type: ignore[import-untyped]
+
+from upbit_elt.stack.options import REPO
+
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
+OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("upbit-elt/")}
+BUILDERS = {one["image"]: name for name, one in OURS.items() if "build" in one}
+
+
+def needs(name: str) -> set[str]:
+    """A service and all that it depends on."""
+    return {name}.union(*(needs(other) for other in SERVICES[name].get("depends_on", {})))
+
+
+def test_one_service_builds_each_image() -> None:
+    """With a `build` in every service each image was made eight times, and the others were left dangling."""
+    assert set(Counter(one["image"] for one in OURS.values() if "build" in one).values()) == {1}
+    assert set(BUILDERS) == {one["image"] for one in OURS.values()}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_who_starts_one_service_builds_its_image_too(name: str) -> None:
+    assert BUILDERS[OURS[name]["image"]] in needs(name)
+    assert OURS[name]["pull_policy"] == "never", "no registry has it, and another project's must not be taken for it"
