@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
@@ -16,7 +17,9 @@ from flask_app.bulk import load_candles
 from flask_app.params import ExtractQuery
 from flask_app.problems import NO_EXTRACT, Problem
 from flask_app.services import Services, services
+from upbit_elt.candle import day_end, day_start
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
+from upbit_elt.warehouse.tables import locations
 
 NO_LIBRARY = (
     "pantab and tableauhyperapi are not there for this machine's processor (they need x86-64); "
@@ -36,21 +39,29 @@ def trouble() -> str:
 def upbit_hyper() -> ResponseReturnValue:
     """Candles by minute, hour and day, and the newest forecast, as a `.hyper` file.
 
-    `days` whole KST days before today, and today so far.
+    `days` whole KST days before today, and today so far. The file is written a day at a time and sent from the disk:
+    what it takes of memory is a day's, however many are asked for.
     """
     query = ExtractQuery.of(request.args)
     shared = services()
     if shared.extract_trouble:
         raise Problem(NO_EXTRACT, shared.extract_trouble)
-    with _one_at_a_time, TemporaryDirectory(prefix="upbit-extract-", dir=shared.scratch) as folder:
-        data = _build(shared, query.days, Path(folder))
-    return send_file(BytesIO(data), mimetype="application/x-hyper", as_attachment=True, download_name="upbit.hyper")
+    with ExitStack() as held:
+        held.enter_context(shared.extracts.taken())
+        with _one_at_a_time, TemporaryDirectory(prefix="upbit-extract-", dir=shared.scratch) as folder:
+            file = held.enter_context(_build(shared, query.days, Path(folder)).open("rb"))
+        # Its name is gone with the folder; the file is there until it is closed.
+        response = send_file(file, mimetype="application/x-hyper", as_attachment=True, download_name="upbit.hyper")
+        response.direct_passthrough = False  # else nobody is told of its end
+        response.content_length = os.fstat(file.fileno()).st_size
+        response.call_on_close(held.pop_all().close)
+        return response
 
 
-def _build(shared: Services, days: int, folder: Path) -> bytes:
-    window = shared.follower.window()
-    start, end = hyper.span(shared.clock.now(), days)
-    candles = load_candles(shared.lake, window.folders if window else {}, start, end)
+def _build(shared: Services, days: int, folder: Path) -> Path:
+    wanted = hyper.days(shared.clock.now(), days)
+    with shared.hive.session() as session:
+        folders = locations(session, shared.settings, "candle", wanted)
+    candles = (load_candles(shared.lake, folders, day_start(day), day_end(day)) for day in wanted)
     newest = shared.forecasts.newest()
-    forecast = newest.table if newest else FORECAST_SCHEMA.empty_table()
-    return hyper.write(hyper.tables(candles, forecast), folder)
+    return hyper.write(candles, newest.table if newest else FORECAST_SCHEMA.empty_table(), folder)

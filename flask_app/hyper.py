@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import day_end, day_start, kst_day
+from upbit_elt.candle import SCHEMA, day_end, day_start, days_between, kst_day
+from upbit_elt.errors import UpbitEltError
 
+BATCH_ROWS = 20_000
 _TIMESTAMP = pa.timestamp("us")
 _VALUES = (
     "opening_price",
@@ -22,34 +25,73 @@ _VALUES = (
 _NINE_HOURS = pa.scalar(timedelta(hours=9), pa.duration("us"))
 
 
-def span(now: datetime, days: int) -> tuple[datetime, datetime]:
-    """[start, end) (UTC) of `days` whole KST days before today, and today."""
+def days(now: datetime, count: int) -> list[str]:
+    """The `count` whole KST days before today, and today, as `yyMMdd`, oldest first."""
     today = kst_day(now)
-    return day_start(today) - timedelta(days=days), day_end(today)
+    return list(days_between(day_start(today) - timedelta(days=count), day_end(today)))
 
 
-def tables(candles: pa.Table, forecast: pa.Table) -> dict[str, pa.Table]:
-    """The extract's tables by name, of candles (SCHEMA, sorted by market and time) and a forecast.
+def write(candles: Iterable[pa.Table], forecast: pa.Table, folder: Path) -> Path:
+    """The `.hyper` file of candles (SCHEMA, sorted by market and time), a table a KST day, and of a forecast.
 
-    Names are those of the views in Hive's BI database. Columns ending in `_utc` and `_kst` are timestamps
-    without zone. Hours and days are those of KST.
+    Names of its tables are those of the views in Hive's BI database. Columns ending in `_utc` and `_kst` are timestamps
+    without zone. Hours and days are those of KST. `folder` takes the file and Hyper's own log.
+
+    Raises:
+        UpbitEltError: what reading the candles raised.
     """
-    minutes = _minutes(candles)
-    return {
-        "candle": minutes,
-        "candle_hour": _summed(minutes, "hour"),
-        "candle_day": _summed(minutes, "day"),
-        "forecast": _forecast(forecast),
-    }
-
-
-def write(content: dict[str, pa.Table], folder: Path) -> bytes:
-    """Bytes of the `.hyper` file with these tables; `folder` takes the file and Hyper's own log."""
     import pantab  # noqa: PLC0415  not on every processor
 
     path = folder / "upbit.hyper"
+    source = _Minutes(candles)
+    empty = _minutes(SCHEMA.empty_table())
+    content = {
+        "candle": pa.RecordBatchReader.from_batches(empty.schema, source.batches()),
+        # Written after the candles, so that these have been summed by then.
+        "candle_day": _later(_summed(empty, "day").schema, source.days),
+        "candle_hour": _later(_summed(empty, "hour").schema, source.hours),
+        "forecast": _forecast(forecast),
+    }
     pantab.frames_to_hyper(content, path, process_params={"log_dir": str(folder)})
-    return path.read_bytes()
+    source.check()
+    return path
+
+
+class _Minutes:
+    """The candles by the minute as they are written, and their sums by hour and by day, which are small."""
+
+    def __init__(self, candles: Iterable[pa.Table]) -> None:
+        self._candles = candles
+        self._stopped: UpbitEltError | None = None
+        self._whole = False
+        self.hours: list[pa.Table] = []
+        self.days: list[pa.Table] = []
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All of them, a day in memory at a time. Between two batches other threads get their turn."""
+        try:
+            for table in self._candles:
+                minutes = _minutes(table)
+                self.hours.append(_summed(minutes, "hour"))
+                self.days.append(_summed(minutes, "day"))
+                yield from minutes.to_batches(max_chunksize=BATCH_ROWS)
+                del table, minutes  # before the next is read
+        except UpbitEltError as error:
+            self._stopped = error
+            return
+        self._whole = True
+
+    def check(self) -> None:
+        """Raise what stopped the candles: the writer takes their end for the end, whatever its reason."""
+        if self._stopped:
+            raise self._stopped
+        if not self._whole:
+            raise RuntimeError("the candles of the extract ended early")
+
+
+def _later(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.RecordBatchReader:
+    """Batches of tables that are not there yet."""
+    return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
 
 
 def _minutes(candles: pa.Table) -> pa.Table:

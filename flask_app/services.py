@@ -13,6 +13,7 @@ from flask_app.days import Calendar
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
+from flask_app.slots import Slots
 from flask_app.trouble import Trouble
 from flask_app.watch import Watch
 from upbit_elt.clock import Clock
@@ -21,6 +22,8 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 _KEY = "upbit_elt"
+# Of gunicorn's 8 threads these may be busy for seconds; the rest answer page and health checks.
+EXTRACTS, SEARCHES = 2, 3
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,8 @@ class Services:
     """The edges, and the things with a memory: recent candles, newest forecast, champion, days, errors of DAGs.
 
     `extract_trouble` is why this machine cannot write Tableau extracts, "" where it can; `scratch` is where their files
-    are while they are written (None: the system's folder for such).
+    are while they are written (None: the system's folder for such). `extracts` and `history` are the places for what
+    costs much: an extract until it is sent, and what Hive has to look for in older days.
     """
 
     settings: Settings
@@ -37,6 +41,8 @@ class Services:
     clock: Clock
     extract_trouble: str = ""
     scratch: Path | None = None
+    extracts: Slots = field(default_factory=lambda: Slots(EXTRACTS, "extracts are being made or fetched"))
+    history: Slots = field(default_factory=lambda: Slots(SEARCHES, "searches of older days are under way"))
     follower: Follower = field(init=False)
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)

@@ -35,8 +35,8 @@ _NOTHING = Latest(None, None, 0, 0.0)
 class Window:
     """Candles with start in [start, end), as Hive showed them when the lake covered up to `end` (UTC).
 
-    `candles` has the candle SCHEMA; within a market, time ascends. `folders` are the locations of all days
-    (`yyMMdd`) in Hive at that moment.
+    `candles` has the candle SCHEMA; within a market, time ascends. `folders` are the locations of its days (`yyMMdd`)
+    in Hive at that moment.
     """
 
     coverage: Coverage

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
 
 from flask_app import create_app
 from flask_app.extract import NO_LIBRARY
+from flask_app.services import EXTRACTS
 from tests.unit.flask_app.test_forecasts import make
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, World, candle
@@ -24,11 +27,11 @@ Ask = Callable[[str], list[list[Any]]]
 
 def opened(world: World, folder: Path, query: str = "") -> Ask:
     """Answer of the service as a function that runs SQL on it."""
-    answer = world.client.get(f"/extract/upbit.hyper{query}")
-    assert answer.status_code == 200, answer.text
-    assert "filename=upbit.hyper" in answer.headers["Content-Disposition"]
     path = folder / "upbit.hyper"
-    path.write_bytes(answer.data)
+    with world.client.get(f"/extract/upbit.hyper{query}") as answer:
+        assert answer.status_code == 200
+        assert "filename=upbit.hyper" in answer.headers["Content-Disposition"]
+        assert answer.content_length == path.write_bytes(answer.data)
 
     def ask(sql: str) -> list[list[Any]]:
         parameters = {"log_dir": str(folder)}
@@ -99,6 +102,51 @@ def test_days_are_the_sums_of_their_minutes(world: World, tmp_path: Path) -> Non
     assert day[3] == candle("KRW-BTC", NOON - MINUTE).trade_price
 
 
+def test_days_further_back_than_the_page_shows_are_in_it(world: World, tmp_path: Path) -> None:
+    ask = opened(world, tmp_path, "?days=7")
+    sql = "SELECT count(*) FROM upbit_lake_replica.candle WHERE candle_date_time_kst >= '2026'"
+    ((candles, first),) = ask('SELECT count(*), min(candle_time_kst) FROM "public"."candle"')
+    assert candles == world.hive.query(sql)[0][0]
+    assert first.to_datetime() == datetime(2026, 11, 22), "60 hours before noon KST"
+    assert count(ask, "candle_day") == 3 * 3
+
+
+def test_a_day_that_cannot_be_read_is_a_problem_not_a_short_file(world: World) -> None:
+    path = max(path for path in world.lake.files if "/candle/261123/" in path)
+    world.lake.files[path] = world.lake.files[path][:100]
+    body = problem(world.client.get("/extract/upbit.hyper"))
+    assert (body["status"], body["type"]) == (500, "/problems/lake_broken")
+    assert path in body["detail"]
+    with world.client.get("/extract/upbit.hyper?days=0") as answer:
+        assert answer.status_code == 200, "the place is free again"
+
+
+def test_it_takes_the_memory_of_a_day_however_many_are_asked_for(world: World) -> None:
+    pool = pa.default_memory_pool()
+    peaks = []
+    for days in (1, 2):
+        counted = pa.proxy_memory_pool(pool)
+        pa.set_memory_pool(counted)
+        try:
+            world.client.get(f"/extract/upbit.hyper?days={days}").close()
+        finally:
+            pa.set_memory_pool(pool)
+        peaks.append(counted.max_memory())
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+def test_more_at_once_than_there_is_room_for_are_told_to_come_again(world: World) -> None:
+    with ExitStack() as fetching:
+        first = [fetching.enter_context(world.client.get("/extract/upbit.hyper?days=0")) for _ in range(EXTRACTS)]
+        assert [answer.status_code for answer in first] == [200] * EXTRACTS
+        refused = world.client.get("/extract/upbit.hyper")
+        assert (problem(refused)["status"], problem(refused)["type"]) == (503, "/problems/busy")
+        assert refused.headers["Retry-After"].isdigit()
+        assert world.client.get("/api/v1/status").status_code == 200
+    with world.client.get("/extract/upbit.hyper?days=0") as answer:
+        assert answer.status_code == 200
+
+
 def test_it_is_there_before_the_first_candle(empty_world: World, tmp_path: Path) -> None:
     ask = opened(empty_world, tmp_path)
     assert [count(ask, name) for name in ("candle", "candle_hour", "candle_day", "forecast")] == [0, 0, 0, 0]
@@ -111,9 +159,9 @@ def test_days_out_of_range_are_400(world: World, days: str) -> None:
 
 def test_no_file_stays_behind(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    answer = app(world, scratch=tmp_path).get("/extract/upbit.hyper")
-    assert answer.status_code == 200
-    assert list(tmp_path.iterdir()) == []
+    with app(world, scratch=tmp_path).get("/extract/upbit.hyper") as answer:
+        assert answer.status_code == 200
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_machine_without_tableaus_library_says_so(world: World) -> None:
