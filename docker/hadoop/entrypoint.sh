@@ -5,6 +5,8 @@
 # STACK_DATA_DIR   folder for everything written          STACK_JARS_DIR   folder with hadoop/ and hive/ (jars)
 # STACK_HEAP       Java heap, as 256m                     STACK_JAVA_OPTS  more options for java
 # STACK_SLOTS      set: several DataNodes share one volume, each takes a folder of its own
+# STACK_HIVE_USERS set: HiveServer2 asks for passwords; name:password pairs, separated by commas
+# STACK_HIVE_WRITERS  with it: users who may do everything, others read (default: upbit)
 # Hosts and ports: STACK_* in hadoop-conf/*.xml and hive/hive-site.xml.
 set -euo pipefail
 
@@ -103,6 +105,18 @@ schema_tool() { # -validate|-create: the metastore's tables, by the tool of its 
   )
 }
 
+# Every user may list the server's environment and change nothing in it: passwords go to it in a file.
+hide_passwords() {
+  [ -n "${STACK_HIVE_USERS:-}" ] || return 0
+  export STACK_HIVE_USERS_FILE=$STACK_DATA_DIR/tmp/hive-users
+  rm -f "$STACK_HIVE_USERS_FILE"
+  (umask 077 && tr ',' '\n' <<<"$STACK_HIVE_USERS" >"$STACK_HIVE_USERS_FILE")
+  unset STACK_HIVE_USERS
+  export STACK_HIVE_AUTHENTICATION=CUSTOM STACK_HIVE_AUTHORIZATION=true
+  export STACK_HIVE_AUTHORIZER=upbit_elt.ReadersAuthorizerFactory STACK_HIVE_SESSION=upbit_elt.SafeSession
+  export STACK_HIVE_ANALYZER_HOOK=upbit_elt.PlainTemporaryTables
+}
+
 check_schema() {
   [ "${STACK_METASTORE_AUTO_CREATE:-true}" = false ] || return 0
   schema_tool -validate && return
@@ -127,6 +141,7 @@ case $daemon in
     java "$hadoop_classpath" 256m org.apache.hadoop.yarn.server.nodemanager.NodeManager ;;
   hiveserver2)
     rm -rf "$STACK_HIVE_SCRATCH"
+    hide_passwords
     java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
   metastore)
     check_schema

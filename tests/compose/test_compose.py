@@ -17,7 +17,7 @@ import pytest
 from tests.compose.conftest import Note
 from tests.support.compose import Deployment
 from tests.support.stack import wait_for as wait_often
-from upbit_elt.errors import LoginRefused
+from upbit_elt.errors import LoginRefused, QueryFailed
 
 RUN = 900  # seconds in which a scheduled run has surely come and gone, on a busy machine
 # Each look costs the deployment something, and nothing here comes within seconds.
@@ -71,6 +71,28 @@ def test_hive_wants_a_password(deployment: Deployment) -> None:
     for user, password in (("upbit", "wrong"), ("nobody", reader), ("upbit", reader)):
         with pytest.raises(LoginRefused, match="refuses the password"):
             deployment.hive(user, password).query("SELECT 1")
+
+
+def test_the_reader_reads_and_changes_nothing(deployment: Deployment) -> None:
+    """All that is refused: tests/integration/test_hive_users.py. Here, that the image has it on."""
+    reader = deployment.hive("tableau", deployment.settings()["HIVE_READER_PASSWORD"])
+    with reader.session() as hive:
+        for sql in (
+            "SELECT reflect('java.lang.System', 'getenv', 'STACK_HIVE_USERS')",
+            "DROP TABLE upbit_lake_replica.candle",
+            "CREATE DATABASE evil",
+            "dfs -ls /",
+            "SET system:a=b",
+            "CREATE TEMPORARY TABLE evil (line STRING) STORED AS AVRO",
+        ):
+            with pytest.raises(QueryFailed):
+                hive.execute(sql)
+        secrets = [value for name, value in deployment.settings().items() if name.endswith(("PASSWORD", "SECRET"))]
+        assert not [line for line in hive.query("SET -v") for secret in secrets if secret in str(line)]
+        ((count,),) = hive.query("SELECT count(*) FROM upbit_bi_replica.candle")
+        assert count > 0
+        hive.execute("CREATE TEMPORARY TABLE mine AS SELECT market FROM upbit_lake_replica.candle LIMIT 3")
+        assert hive.query("SELECT count(*) FROM mine") == [(3,)]
 
 
 def test_only_this_machine_is_let_in(deployment: Deployment) -> None:

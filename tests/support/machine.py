@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from types import MappingProxyType
 
 import pytest
 
@@ -61,10 +62,12 @@ class Machine:
 
 
 @contextmanager
-def process(service: Service, stack: StackSettings) -> Iterator[subprocess.Popen[bytes]]:
-    """One service as a child of the test; its log is `logs/NAME.log` in the data folder."""
+def process(
+    service: Service, stack: StackSettings, more: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[subprocess.Popen[bytes]]:
+    """One service as a child of the test; its log is `logs/NAME.log` in the data folder. `more` are variables."""
     stack.logs_dir.mkdir(parents=True, exist_ok=True)
-    variables = os.environ | environment.common(stack) | environment.hadoop(stack)
+    variables = os.environ | environment.common(stack) | environment.hadoop(stack) | dict(more)
     with (
         (stack.logs_dir / f"{service.name}.log").open("ab") as log,
         subprocess.Popen(

@@ -121,3 +121,23 @@ def test_a_metastore_whose_tables_do_not_fit_does_not_start(world: World) -> Non
     assert "the metastore's tables are not those of this Hive" in done.stderr
     assert not any("HiveMetaStore" in call or "secret-word" in call for call in world.java())
     assert (world.data / "tmp" / "schema.properties").stat().st_mode & 0o777 == 0o600
+
+
+def test_hive_gets_its_users_in_a_file_and_no_password_in_its_environment(world: World) -> None:
+    """Its environment is what every user of Hive may list."""
+    program(world.home / "bin" / "java", "env >>$CALLS; echo $* >>$CALLS")
+    users = "upbit:secret-word,tableau:a:b"
+    assert world.start("hiveserver2", STACK_HIVE_USERS=users).returncode == 0
+    seen = world.java()
+    assert not any("secret-word" in line for line in seen)
+    file = world.data / "tmp" / "hive-users"
+    assert f"STACK_HIVE_USERS_FILE={file}" in seen
+    assert {"STACK_HIVE_AUTHENTICATION=CUSTOM", "STACK_HIVE_AUTHORIZATION=true"} <= set(seen)
+    assert file.read_text().splitlines() == ["upbit:secret-word", "tableau:a:b"]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_users_hive_asks_nobody(world: World) -> None:
+    program(world.home / "bin" / "java", "env >>$CALLS")
+    assert world.start("hiveserver2").returncode == 0
+    assert not any(line.startswith("STACK_HIVE_A") for line in world.java())
