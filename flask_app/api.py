@@ -6,7 +6,7 @@ import hmac
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, request, url_for
 from flask.typing import ResponseReturnValue
 
 from flask_app import candles
@@ -14,7 +14,7 @@ from flask_app.days import iso, rows_of
 from flask_app.forecasts import Forecast
 from flask_app.jsonio import number, zulu
 from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query
-from flask_app.problems import BAD_PARAMETER, NO_FORECAST, TOKEN_NEEDED, WRITES_OFF, Problem
+from flask_app.problems import BAD_PARAMETER, NO_FORECAST, TOKEN_NEEDED, TOO_MUCH, WRITES_OFF, Problem
 from flask_app.rows import wire_rows
 from flask_app.services import services
 from flask_app.status import age, current
@@ -65,11 +65,20 @@ def markets() -> ResponseReturnValue:
 
 @blueprint.get("/candles")
 def list_candles() -> ResponseReturnValue:
-    """Minute candles of a market in Upbit's form, newest first; `from` inclusive, `to` exclusive."""
+    """Minute candles of a market in Upbit's form, newest first; `from` inclusive, `to` exclusive.
+
+    Without `from` at most 63 days are searched; where older ones may hold more, `Link` has the address that goes on.
+    """
     query = CandleQuery.of(request.args)
     shared = services()
     window = candles.known_market(shared.follower.window(), query.market)
-    return wire_rows(candles.find(shared.hive, shared.settings, window, query))
+    rows, unsearched = candles.find(shared, window, query)
+    if unsearched is None:
+        return wire_rows(rows)
+    if query.start:
+        raise Problem(TOO_MUCH, _in_parts(query, len(rows), unsearched))
+    older = url_for(".list_candles", market=query.market, to=zulu(unsearched), count=query.count)
+    return wire_rows(rows), {"Link": f'<{older}>; rel="next"'}
 
 
 @blueprint.get("/days")
@@ -100,7 +109,11 @@ def show_forecast() -> ResponseReturnValue:
     state = candles.known_market(shared.follower.window(), query.market).freshness.market(query.market)
     stale = _stale(state, now)
     origin = query.origin
-    found = shared.forecasts.at(origin, query.market) if origin else shared.forecasts.newest()
+    if origin:
+        with shared.history.taken():
+            found = shared.forecasts.at(origin, query.market)
+    else:
+        found = shared.forecasts.newest()
     if found is None or query.market not in found.rows:
         raise Problem(NO_FORECAST, _nothing(query, state))
     return {
@@ -127,6 +140,13 @@ def make_forecast() -> ResponseReturnValue:
         "stored": made.file is not None,
         "left_out": {"count": len(made.left_out), "markets": [_left_out(one) for one in made.left_out[:NAMED]]},
     }
+
+
+def _in_parts(query: CandleQuery, found: int, unsearched: datetime) -> str:
+    return (
+        f"{query.market} has {found} candles in the {candles.MOST_DAYS} days that one request searches; "
+        f"ask first for from={zulu(unsearched)}, then with to={zulu(unsearched)} for those before"
+    )
 
 
 def _left_out(state: MarketFreshness) -> dict[str, Any]:

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_app.params import EARLIEST, CandleQuery
 from flask_app.rows import COLUMNS
+from flask_app.services import Services
 from flask_app.window import Window
-from upbit_elt.candle import MINUTE, day_end, kst_day, wire
+from upbit_elt.candle import MINUTE, day_end, day_start, kst_day, wire
 from upbit_elt.errors import UnknownMarket
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import days, partition
 
-MOST_DAYS = 64
+# That one request searches: six seconds of Hive's time.
+MOST_DAYS = 63
+
+
+class Found(NamedTuple):
+    """Rows (columns in wire order, newest first), and the moment (UTC) before which older days were not searched."""
+
+    rows: list[tuple[Any, ...]]
+    unsearched: datetime | None
 
 
 def known_market(window: Window | None, market: str) -> Window:
@@ -31,27 +40,29 @@ def known_market(window: Window | None, market: str) -> Window:
     return window
 
 
-def find(hive: Hive, settings: Settings, window: Window, query: CandleQuery) -> list[tuple[Any, ...]]:
-    """Rows (columns in wire order, newest first) of a known market.
+def find(shared: Services, window: Window, query: CandleQuery) -> Found:
+    """Candles of a known market, newest first.
 
     The window answers when it holds all that is asked; it is what Hive showed. Else Hive is asked.
 
     Raises:
         WarehouseUnavailable, QueryFailed
+        Problem: too many searches are under way.
     """
     start, end = query.start or EARLIEST, query.end or window.end
     recent = window.rows(query.market, start, end, query.count)
     if len(recent) == query.count or start >= window.start:
-        return recent
-    return _from_hive(hive, settings, query.market, start, end, query.count)
+        return Found(recent, None)
+    with shared.history.taken():
+        return _from_hive(shared.hive, shared.settings, query.market, start, end, query.count)
 
 
-def _from_hive(
-    hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int
-) -> list[tuple[Any, ...]]:
+def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int) -> Found:
     found: list[tuple[Any, ...]] = []
     with hive.session() as session:
-        for first, last in _batches(_days(session, settings, start, end)):
+        there = _days(session, settings, start, end)
+        searched, beyond = there[:MOST_DAYS], there[MOST_DAYS:]
+        for first, last in _batches(searched):
             found += session.query(
                 f"SELECT {COLUMNS} FROM {settings.database}.candle "  # noqa: S608
                 "WHERE dt >= %(first)s AND dt <= %(last)s AND market = %(market)s "
@@ -67,7 +78,8 @@ def _from_hive(
             if len(found) >= count:
                 break
     # The wire string sorts as the time does; sorted here, Hive needs no engine for the query.
-    return sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
+    rows = sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
+    return Found(rows, day_start(searched[-1]) if beyond and len(rows) < count else None)
 
 
 def _days(hive: Statements, settings: Settings, start: datetime, end: datetime) -> list[str]:
@@ -82,4 +94,4 @@ def _batches(days: list[str]) -> Iterator[tuple[str, str]]:
     while days:
         chunk, days = days[:size], days[size:]
         yield chunk[-1], chunk[0]
-        size = min(size * 2, MOST_DAYS)
+        size *= 2

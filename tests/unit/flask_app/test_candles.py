@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from flask_app.candles import MOST_DAYS
+from flask_app.services import SEARCHES
+from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, World, candle
 from upbit_elt.candle import FIELDS, MINUTE, day_start, kst_day, wire
 from upbit_elt.lake.layout import live_folder
@@ -68,6 +73,58 @@ def test_a_thin_market_is_followed_through_as_many_days_as_it_takes(world: World
     assert len(rows) == 60
     gaps = {rows[n]["timestamp"] - rows[n + 1]["timestamp"] for n in range(59)}
     assert gaps == {50 * 60_000}
+
+
+@pytest.fixture
+def old_world(world: World) -> World:
+    """Eighty days more, in each of which the thin market has traded once, in its first minute."""
+    for age in range(3, 83):
+        day = kst_day(NOON - timedelta(days=age))
+        start = day_start(day)
+        world.publish_file(day, start, start + MINUTE, [candle("KRW-THIN", start)])
+    return world
+
+
+def test_a_search_ends_after_some_weeks_and_says_where_to_go_on(old_world: World) -> None:
+    address, found, searched = "/api/v1/candles?market=KRW-THIN&count=1440", [], []
+    while address:
+        answer = old_world.client.get(address)
+        found += starts(answer.get_json())
+        searched.append(len(set(old_world.hive.scanned)))
+        old_world.hive.scanned.clear()
+        rest = re.fullmatch(r'<(.+)>; rel="next"', answer.headers.get("Link", ""))
+        address = rest[1] if rest else ""
+    assert searched == [MOST_DAYS, 83 - MOST_DAYS]
+    assert len(found) == len(set(found)) == 80 + 72, "80 old ones, and those of 60 hours, one in 50 minutes"
+    assert found == sorted(found, reverse=True)
+
+
+def test_a_span_too_long_for_one_request_is_refused_with_its_parts(old_world: World) -> None:
+    asked = {"market": "KRW-THIN", "from": "2017-10-01T00:00:00Z", "count": 1440}
+    body = problem(old_world.client.get("/api/v1/candles", query_string=asked))
+    assert (body["status"], body["type"]) == (422, "/problems/too_much")
+    parts = re.search(r"from=(\S+), then with to=(\S+) ", body["detail"])
+    assert parts
+    newer = fetch(old_world, **asked | {"from": parts[1]})
+    older = fetch(old_world, **asked | {"to": parts[2]})
+    assert len(starts(newer) + starts(older)) == 80 + 72
+
+
+def test_a_long_span_that_is_soon_full_is_answered(old_world: World) -> None:
+    assert len(fetch(old_world, **{"market": "KRW-THIN", "from": "2017-10-01", "count": 80})) == 80
+
+
+def test_searches_of_old_days_are_few_at_a_time_and_leave_the_rest_alone(old_world: World) -> None:
+    history = old_world.app.extensions["upbit_elt"].history
+    with ExitStack() as held:
+        for _ in range(SEARCHES):
+            held.enter_context(history.taken())
+        for address in ("candles?market=KRW-THIN&count=1440", "forecasts?market=KRW-BTC&origin=2026-11-01T00:00:00Z"):
+            refused = old_world.client.get(f"/api/v1/{address}")
+            assert (problem(refused)["status"], problem(refused)["type"]) == (503, "/problems/busy")
+            assert refused.headers["Retry-After"].isdigit()
+        assert len(fetch(old_world, market="KRW-BTC", count=60)) == 60, "from memory"
+    assert len(fetch(old_world, market="KRW-THIN", count=60)) == 60
 
 
 def test_hive_reads_only_the_days_that_are_asked_for(world: World) -> None:
