@@ -19,7 +19,9 @@ from flask_app.rows import wire_rows
 from flask_app.services import services
 from flask_app.status import age, current
 from upbit_elt.candle import day_start, kst_day, parse_wire
+from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.schema import QUANTILE_COLUMNS
+from upbit_elt.lake.dag_errors import DagError
 from upbit_elt.lake.freshness import MarketFreshness
 from upbit_elt.quality.proofs import state_of
 
@@ -140,6 +142,18 @@ def make_forecast() -> ResponseReturnValue:
         "stored": made.file is not None,
         "left_out": {"count": len(made.left_out), "markets": [_left_out(one) for one in made.left_out[:NAMED]]},
     }
+
+
+@blueprint.post("/troubles")
+def note_trouble() -> ResponseReturnValue:
+    """Take the error of an Airflow task (a DagError as JSON), to tell the webhook. Needs the bearer token."""
+    _authorize(services().settings.flask_token.get_secret_value())
+    try:
+        error = DagError.from_json(request.get_data(), "the body")
+    except LakeCorrupt as wrong:
+        raise Problem(BAD_PARAMETER, str(wrong)) from wrong
+    services().troubles.report(error.trouble)
+    return {"status": "noted"}, 202
 
 
 def _in_parts(query: CandleQuery, found: int, unsearched: datetime) -> str:

@@ -9,6 +9,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from flask_app.alarm import Alarm
 from flask_app.days import Calendar
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
@@ -19,6 +20,7 @@ from flask_app.watch import Watch
 from upbit_elt.clock import Clock
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
+from upbit_elt.troubles import Troubles
 from upbit_elt.warehouse.hive import Hive
 
 _KEY = "upbit_elt"
@@ -48,6 +50,7 @@ class Services:
     forecaster: Forecaster = field(init=False)
     calendar: Calendar = field(init=False)
     trouble: Trouble = field(init=False)
+    troubles: Troubles = field(init=False)
     watch: Watch = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +62,10 @@ class Services:
         object.__setattr__(self, "forecaster", forecaster)
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
         object.__setattr__(self, "trouble", Trouble(self.lake, self.clock))
-        object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, self.clock))
+        troubles = Troubles.from_settings(self.settings, self.clock)
+        alarm = Alarm(self.settings, follower, forecasts, troubles, self.clock)
+        object.__setattr__(self, "troubles", troubles)
+        object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, alarm, self.clock))
 
     @property
     def stale_after(self) -> timedelta:

@@ -10,6 +10,7 @@ import logging
 from datetime import datetime, timedelta
 from threading import Thread
 
+from flask_app.alarm import Alarm
 from flask_app.daemons import NameNode, namenode
 from flask_app.follow import Follower
 from flask_app.forecasts import Forecasts
@@ -32,8 +33,10 @@ class Watch:
     last, "" when they did; `namenode` what the NameNode said of itself, None when it does not.
     """
 
-    def __init__(self, settings: Settings, follower: Follower, forecasts: Forecasts, clock: Clock) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self, settings: Settings, follower: Follower, forecasts: Forecasts, alarm: Alarm, clock: Clock
+    ) -> None:
+        self._settings, self._clock, self._alarm = settings, clock, alarm
         self._follower, self._forecasts = follower, forecasts
         self.looked: datetime | None = None
         self.trouble = ""
@@ -45,7 +48,7 @@ class Watch:
         Thread(target=self._run, name="watch", daemon=True).start()
 
     def look(self) -> None:
-        """One look. Whatever does not answer is noted, never raised."""
+        """One look; what is wrong is told. Whatever does not answer is noted, never raised."""
         now = self._clock.now()
         if self._due("namenode", now, NAMENODE_EVERY):
             self.namenode = namenode(self._settings.webhdfs_url)
@@ -60,6 +63,7 @@ class Watch:
         if trouble != self.trouble:
             log.warning("the watch: %s", trouble or "HDFS and Hive answer again")
         self.trouble = trouble
+        self._alarm.check(trouble, self.namenode)
         self.looked = self._clock.now()
 
     def _run(self) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import requests
 from airflow.sdk import Connection, Variable
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException, AirflowNotFoundException, AirflowTaskTimeout
@@ -23,12 +24,15 @@ from pydantic import SecretStr
 from sqlalchemy import URL
 
 from upbit_elt.candle import MINUTE, day_start, kst_day
+from upbit_elt.clock import SystemClock
 from upbit_elt.collect.window import Collected
+from upbit_elt.direct import ask
 from upbit_elt.errors import UpbitEltError
-from upbit_elt.lake.dag_errors import DagError, in_one_line, report
+from upbit_elt.lake.dag_errors import DagError, in_one_line, report, trouble_key
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.metrics import TASK_SECONDS, MetricsFile
 from upbit_elt.settings import Settings, settings
+from upbit_elt.troubles import Troubles
 
 # The drivers name every file and statement they touch; a task's log should say what the task did.
 for driver in ("hdfs.client", "pyhive.hive"):
@@ -146,18 +150,51 @@ def measure(context: Mapping[str, Any], state: str) -> None:
 
 
 def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:
-    """Write the error of a failed task into the lake, where page, status and `./run` find it for `shown_for`.
+    """Write the error of a failed task into the lake, where page, status and `./run` find it for `shown_for`, and have
+    it told to the webhook: by the Flask service, or from here when that does not answer.
 
     `context` is what Airflow gives an `on_failure_callback`. A lake that is away says so itself: then nothing is
     written, and the log has both errors.
     """
     now, task = datetime.now(UTC), context["ti"]
-    words = in_one_line(context.get("exception"))
+    error = DagError(
+        task.dag_id, task.task_id, task.run_id, now, now + shown_for, in_one_line(context.get("exception"))
+    )
+    here = deployment()
     try:
-        lake = Lake.from_settings(deployment())
-        report(lake, DagError(task.dag_id, task.task_id, task.run_id, now, now + shown_for, words))
-    except UpbitEltError as error:
-        log.warning("the error of %s is not in the lake: %s", task.dag_id, error)
+        report(Lake.from_settings(here), error)
+    except UpbitEltError as trouble:
+        log.warning("the error of %s is not in the lake: %s", task.dag_id, trouble)
+    if not _taken_by_flask(here, error):
+        _tell(here, error)
+
+
+def report_success(context: Mapping[str, Any]) -> None:
+    """A task that had failed is well: what was told is over. Workers on other machines leave that to its time."""
+    task = context["ti"]
+    try:
+        Troubles.from_settings(settings(), SystemClock()).end(trouble_key(task.dag_id, task.task_id))
+    except (sqlite3.Error, OSError, UpbitEltError) as error:
+        log.warning("that %s is well is not written down: %s", task.dag_id, error)
+
+
+def _taken_by_flask(here: Settings, error: DagError) -> bool:
+    header = {"Authorization": f"Bearer {here.flask_token.get_secret_value()}"}
+    try:
+        answer = ask("POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0)
+    except requests.RequestException as trouble:
+        log.warning("%s does not answer (%s): the webhook is told from here", here.flask_url, type(trouble).__name__)
+        return False
+    return answer.ok
+
+
+def _tell(here: Settings, error: DagError) -> None:
+    try:
+        troubles = Troubles.from_settings(here, SystemClock())
+        troubles.report(error.trouble)
+        troubles.tell(error.trouble.key)
+    except (sqlite3.Error, OSError) as trouble:
+        log.warning("the webhook is not told: %s", trouble)
 
 
 def roll_variables(window: dict[str, Any]) -> None:

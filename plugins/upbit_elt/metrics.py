@@ -8,12 +8,11 @@ time. One histogram a kind of call is enough: its `_count` by `outcome` says how
 from __future__ import annotations
 
 import json
-import logging
 import re
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 
@@ -21,8 +20,8 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric
 
 from upbit_elt.errors import UpbitEltError
+from upbit_elt.state_file import opened
 
-log = logging.getLogger(__name__)
 REGISTRY = CollectorRegistry()
 _CALL = (0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60)
 _TASK = (1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600)
@@ -127,6 +126,7 @@ class MetricsFile:
             if fresh:
                 rows = [(name, labels, value) for (name, labels), value in fresh.items()]
                 with self._opened() as connection, connection:
+                    connection.execute("BEGIN IMMEDIATE")
                     connection.executemany(_ADD, rows)
 
     def collect(self) -> list[Metric]:
@@ -144,28 +144,5 @@ class MetricsFile:
             found.append(made)
         return found
 
-    @contextmanager
-    def _opened(self) -> Iterator[sqlite3.Connection]:
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        with closing(self._connected()) as connection:
-            yield connection
-
-    def _connected(self) -> sqlite3.Connection:
-        try:
-            return self._prepared()
-        except sqlite3.OperationalError:  # busy, or the disk is full
-            raise
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and is begun anew: %s", self._file, error)
-            self._file.unlink(missing_ok=True)
-            return self._prepared()
-
-    def _prepared(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._file, timeout=10)
-        try:
-            connection.execute("PRAGMA synchronous = OFF")  # what a loss of power takes is begun anew
-            connection.execute(_SCHEMA)
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+    def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._file, _SCHEMA)

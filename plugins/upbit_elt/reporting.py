@@ -16,7 +16,8 @@ def reported(shown_for: timedelta) -> dict[str, Callback]:
     """Callbacks for a DAG's `default_args`.
 
     However a task ends, its seconds and what it measured are added up for `/metrics`. The error of one that has failed
-    for good is written into the lake and shown for `shown_for`: a little longer than two intervals of the DAG.
+    for good is written into the lake and shown for `shown_for`: a little longer than two intervals of the DAG. The
+    webhook is told of it, and when the task is well again.
     """
 
     def failed(context: Mapping[str, Any]) -> None:
@@ -25,9 +26,15 @@ def reported(shown_for: timedelta) -> dict[str, Callback]:
         airflow_glue.measure(context, "failed")
         airflow_glue.report_failure(context, shown_for)
 
+    def well(context: Mapping[str, Any]) -> None:
+        from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks
+
+        airflow_glue.measure(context, "success")
+        airflow_glue.report_success(context)
+
     return {
         "on_failure_callback": failed,
-        "on_success_callback": _measured("success"),
+        "on_success_callback": well,
         "on_skipped_callback": _measured("skipped"),
         "on_retry_callback": _measured("up_for_retry"),
     }

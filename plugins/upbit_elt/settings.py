@@ -107,6 +107,12 @@ class Settings(BaseSettings):
     )
     flask_token: SecretStr = Field(SecretStr(""), description="Needed for calls that write; empty refuses all.")
 
+    webhook_file: Path | None = Field(
+        None,
+        description="File with the address of a Slack or Discord webhook that is told what goes wrong; by default "
+        "`webhook` in the state folder. Without the file nobody is told.",
+    )
+
     keep_generations_hours: int = Field(
         24,
         ge=1,

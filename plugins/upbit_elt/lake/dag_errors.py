@@ -16,6 +16,7 @@ from typing import Any
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake.layout import errors_folder
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.troubles import Trouble
 
 LONGEST = 500
 
@@ -35,6 +36,11 @@ class DagError:
         """As the file holds it; times are ISO 8601."""
         return json.dumps({**self.__dict__, "at": self.at.isoformat(), "until": self.until.isoformat()}).encode()
 
+    @property
+    def trouble(self) -> Trouble:
+        """As it is told to people who do not look."""
+        return Trouble(trouble_key(self.dag, self.task), f"{self.dag}.{self.task} fails: {self.error}", self.until)
+
     @classmethod
     def from_json(cls, data: bytes, path: str) -> DagError:
         """What `to_json` wrote. Raises LakeCorrupt on anything else."""
@@ -44,6 +50,11 @@ class DagError:
             return cls(**{**{name: str(row[name]) for name in ("dag", "task", "run", "error")}, **moments})  # type: ignore[arg-type]
         except (ValueError, KeyError, TypeError) as error:
             raise LakeCorrupt(f"{path}: not the error of a DAG: {error!r}") from error
+
+
+def trouble_key(dag: str, task: str) -> str:
+    """Key of the trouble that a task fails."""
+    return f"task {dag}.{task}"
 
 
 def in_one_line(error: BaseException | None) -> str:

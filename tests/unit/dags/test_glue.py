@@ -6,10 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.chat import SLACK, Chat, chat
+from upbit_elt.clock import SystemClock
+from upbit_elt.troubles import Troubles
+from upbit_elt.webhook import Webhook
 
 REPO = Path(__file__).resolve().parents[3]
 READ = """
@@ -87,16 +93,28 @@ URLS = [
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a task makes of each case's Connections."""
+def there() -> Iterator[Chat]:
+    """The chat that the webhook leads to."""
+    with chat() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("airflow")
+
+
+@pytest.fixture(scope="module")
+def found(home: Path, there: Chat) -> dict[str, Any]:
+    """What a task makes of each case's Connections, and what its callbacks do."""
     cases = {"plain": PLAIN, "secure": PLAIN | SECURE} | {url: PLAIN | {"UPBIT_AIRFLOW_DB": url} for url in URLS}
     given = {
         case: {f"AIRFLOW_CONN_{name}": value for name, value in connections.items()}
         for case, connections in cases.items()
     }
-    home = tmp_path_factory.mktemp("airflow")
+    (home / "webhook").write_text(there.url + SLACK)
     environment = os.environ | {"AIRFLOW_HOME": str(home), "PYTHONPATH": str(REPO / "plugins")}
-    environment["UPBIT_ELT_STATE_DIR"] = str(home / "state")
+    environment |= {"UPBIT_ELT_STATE_DIR": str(home / "state"), "UPBIT_ELT_WEBHOOK_FILE": str(home / "webhook")}
     command = [sys.executable, "-c", READ, json.dumps(given), str(REPO / "plugins" / "dashboard_link.py")]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -138,3 +156,14 @@ def test_however_a_task_ends_its_seconds_are_added_up(found: dict[str, Any]) -> 
 def test_the_link_to_the_dashboard_goes_where_a_browser_reaches_it(found: dict[str, Any]) -> None:
     address = "https://upbit.example.com"
     assert found["links"] == {"": "http://flask:5000", address: address}
+
+
+def test_a_failure_is_told_from_the_task_when_flask_is_away_and_is_over_once_it_is_well(
+    found: dict[str, Any], home: Path, there: Chat
+) -> None:
+    assert found["measured"], "the callbacks have run: failed, then success"
+    told = "[upbit] d.t fails: LakeUnavailable: HDFS is away"
+    assert there.lines == [told]
+    Troubles(home / "state", "upbit", Webhook(home / "webhook"), SystemClock()).tell()  # as Flask does when it is back
+    assert len(there.lines) == 2
+    assert there.lines[1].startswith("[upbit] over after 1 min")

@@ -1,0 +1,96 @@
+"""What is wrong with the data, judged from what the service knows, and told once to the webhook."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from flask_app.daemons import NameNode
+from flask_app.follow import Follower
+from flask_app.forecasts import Forecasts
+from flask_app.window import Window
+from upbit_elt.clock import Clock
+from upbit_elt.settings import Settings
+from upbit_elt.troubles import Trouble, Troubles
+
+log = logging.getLogger(__name__)
+# What is gone after a minute is not told; what was told is over when it has not been seen for two.
+PATIENCE, OVER_AFTER = timedelta(minutes=1), timedelta(minutes=2)
+QUARANTINE = 0.1  # share of the listed markets
+FREE = 0.1  # share of a disk
+UNKNOWN = None
+
+
+class Alarm:
+    """Judges at each look of the watch. `troubles` are also those that Airflow's tasks report."""
+
+    def __init__(
+        self, settings: Settings, follower: Follower, forecasts: Forecasts, troubles: Troubles, clock: Clock
+    ) -> None:
+        self._settings, self._clock, self._troubles = settings, clock, troubles
+        self._follower, self._forecasts = follower, forecasts
+        self._first: dict[str, datetime] = {}
+
+    def check(self, away: str, namenode: NameNode | None) -> None:
+        """Report what is wrong and tell what is due; `away` says why HDFS or Hive do not answer, "" when they do.
+
+        A state folder that cannot be written, and a webhook that does not answer, are logged and change nothing.
+        """
+        try:
+            self._settings.state_dir.mkdir(parents=True, exist_ok=True)
+            self._report(self._judged(away, namenode))
+            self._troubles.tell()
+        except (sqlite3.Error, OSError) as error:
+            log.warning("troubles are not told: %s", error)
+
+    def _report(self, judged: Mapping[str, str | None]) -> None:
+        now = self._clock.now()
+        self._first = {key: self._first.get(key, now) for key, words in judged.items() if words}
+        for key, words in judged.items():
+            if words and now - self._first[key] >= PATIENCE:
+                self._troubles.report(Trouble(key, words, now + OVER_AFTER))
+            elif words != "":
+                self._troubles.renew(key, now + OVER_AFTER)
+
+    def _judged(self, away: str, namenode: NameNode | None) -> dict[str, str | None]:
+        """Words by key: "" where all is well, UNKNOWN where nobody can say."""
+        now, window = self._clock.now(), self._follower.known
+        data = away or self._stale(window, now)
+        if data or window is None:
+            rest: dict[str, str | None] = dict.fromkeys(("forecasts", "quarantine"), UNKNOWN)
+        else:
+            rest = {"forecasts": self._old_forecast(now), "quarantine": _quarantine(window)}
+        return {"data": data, **rest, "disk": self._full_disk(namenode)}
+
+    def _stale(self, window: Window | None, now: datetime) -> str:
+        limit = timedelta(minutes=self._settings.stale_minutes)
+        if window is None or now - window.freshness.covered_until <= limit:
+            return ""
+        return window.freshness.words(now, limit) or "no market is listed any more"
+
+    def _old_forecast(self, now: datetime) -> str:
+        newest = self._forecasts.known
+        if newest is None or now - newest.origin <= 2 * timedelta(minutes=self._settings.stale_minutes):
+            return ""
+        minutes = int((now - newest.origin).total_seconds()) // 60
+        return f"forecasts are stale, the newest is of {newest.origin:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
+
+    def _full_disk(self, namenode: NameNode | None) -> str:
+        disk = shutil.disk_usage(self._settings.state_dir)
+        full = []
+        if disk.free < FREE * disk.total:
+            full.append(f"{disk.free / disk.total:.0%} of the disk of {self._settings.state_dir} are free")
+        if namenode and namenode.free < FREE * namenode.capacity:
+            full.append(f"{namenode.free / namenode.capacity:.0%} of HDFS are free")
+        return ", ".join(full)
+
+
+def _quarantine(window: Window) -> str:
+    held = {doubt.market for doubt in window.coverage.doubts or () if doubt.state == "hole"}
+    listed = len(window.freshness.markets)
+    if len(held) <= QUARANTINE * listed:
+        return ""
+    return f"{len(held)} of {listed} markets have rows that were refused on arrival, or are late"

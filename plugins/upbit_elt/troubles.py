@@ -1,0 +1,126 @@
+"""What is wrong now, kept in one small file of the state folder: each trouble is told once, and once when it is over.
+
+Whoever sees a trouble reports it again and again; it is over when nobody has for a while (`until`). The file outlives
+the processes, so that a restart tells nothing twice, and the Flask service and Airflow's callbacks share it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from upbit_elt.clock import Clock
+from upbit_elt.settings import Settings
+from upbit_elt.state_file import opened
+from upbit_elt.webhook import Webhook
+
+# Who sends has so long; then another may try. A line that was not taken waits as long.
+CLAIM = 60.0
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS trouble "
+    "(key TEXT PRIMARY KEY, since REAL, until REAL, words TEXT, told INTEGER, claimed REAL)"
+)
+Row = tuple[str, float, float, str, int]
+
+
+class Trouble(NamedTuple):
+    """What is wrong, by a `key` that stays the same while it lasts; `words` in one line. Over at `until` (UTC)."""
+
+    key: str
+    words: str
+    until: datetime
+
+
+class Troubles:
+    """The troubles of one deployment. A damaged file is begun anew: what lasts is told again.
+
+    Every method raises sqlite3.OperationalError when the file is busy for long or the disk is full, and OSError when
+    the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, name: str, webhook: Webhook, clock: Clock) -> None:
+        self._file, self._name, self._webhook, self._clock = folder / "troubles.db", name, webhook, clock
+
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: Clock) -> Troubles:
+        """Those of the deployment, told to its webhook."""
+        webhook = Webhook(settings.webhook_file or settings.state_dir / "webhook")
+        return cls(settings.state_dir, settings.dataset, webhook, clock)
+
+    def report(self, trouble: Trouble) -> None:
+        """It is there, or still there: its end moves on, never back."""
+        values = (trouble.key, self._now, trouble.until.timestamp(), trouble.words)
+        with self._opened() as connection:
+            connection.execute(
+                "INSERT INTO trouble VALUES (?, ?, ?, ?, 0, 0) ON CONFLICT (key) DO UPDATE "
+                "SET until = max(until, excluded.until), words = excluded.words",
+                values,
+            )
+
+    def renew(self, key: str, until: datetime) -> None:
+        """If it is there, it is at least not over before `until` (UTC): nobody can say now whether it lasts."""
+        with self._opened() as connection:
+            moment = until.timestamp()
+            connection.execute("UPDATE trouble SET until = max(until, ?) WHERE key = ?", (moment, key))
+
+    def end(self, key: str) -> None:
+        """It is over now, if it was there."""
+        with self._opened() as connection:
+            connection.execute("UPDATE trouble SET until = min(until, ?) WHERE key = ?", (self._now, key))
+
+    def lasting(self) -> list[str]:
+        """Keys of what is wrong now."""
+        with self._opened() as connection:
+            found = connection.execute("SELECT key FROM trouble WHERE until > ? ORDER BY key", (self._now,))
+            return [key for (key,) in found]
+
+    def tell(self, only: str | None = None) -> None:
+        """Send the lines that are due, of all troubles or of one. What is not taken is tried again after a minute.
+
+        Without a webhook there is nobody to tell: what is over is forgotten.
+        """
+        now = self._now
+        with self._opened() as connection:
+            if not self._webhook.is_there:
+                connection.execute("DELETE FROM trouble WHERE until <= ?", (now,))
+                return
+            rows = connection.execute("SELECT key, since, until, words, told FROM trouble ORDER BY since").fetchall()
+        for row in rows:
+            key, _, until, _, told = row
+            if (until <= now or not told) and only in (None, key) and self._claimed(row):
+                self._send(row, over=until <= now)
+
+    @property
+    def _now(self) -> float:
+        return self._clock.now().timestamp()
+
+    def _claimed(self, row: Row) -> bool:
+        """Whether this process may send it: of several that want to, one does."""
+        key, _, _, _, told = row
+        with self._opened() as connection:
+            claim = "UPDATE trouble SET claimed = ? WHERE key = ? AND told = ? AND abs(claimed - ?) >= ?"
+            return connection.execute(claim, (self._now, key, told, self._now, CLAIM)).rowcount == 1
+
+    def _send(self, row: Row, *, over: bool) -> None:
+        key, since, until, words, _ = row
+        began = datetime.fromtimestamp(since, UTC)
+        if over:
+            line = f"[{self._name}] over after {_minutes(until - since)}, since {began:%m-%d %H:%M} UTC: {words}"
+        else:
+            line = f"[{self._name}] {words}"
+        if not self._webhook.send(line):
+            return
+        with self._opened() as connection:
+            if over:  # unless it has come back meanwhile
+                connection.execute("DELETE FROM trouble WHERE key = ? AND until = ?", (key, until))
+            connection.execute("UPDATE trouble SET told = ?, claimed = 0 WHERE key = ?", (0 if over else 1, key))
+
+    def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
+        return opened(self._file, _SCHEMA)
+
+
+def _minutes(seconds: float) -> str:
+    return f"{max(1, round(seconds / 60))} min"

@@ -1,0 +1,72 @@
+"""One line to a chat: the incoming webhook of Slack, or of Discord, whose address is in a file.
+
+The address is a secret: it is read anew for each line, and no log and no error names more of it than the host.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from upbit_elt.exchange.transport import keep_alive_session
+
+log = logging.getLogger(__name__)
+TIMEOUT = 5.0
+# Discord refuses more than 2,000 characters.
+LONGEST = 1_500
+
+
+class Webhook:
+    """The webhook whose address is in `file`; without the file, or with an empty one, there is none.
+
+    `timeout` in seconds is for the whole answer.
+    """
+
+    def __init__(self, file: Path, timeout: float = TIMEOUT) -> None:
+        self._file, self._timeout = file, timeout
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is an address."""
+        return bool(self._address())
+
+    def send(self, line: str) -> bool:
+        """Whether the other side took the line; why not is logged. Takes a few seconds at most, and never raises."""
+        address = self._address()
+        if not address:
+            return False
+        try:
+            host = urlsplit(address).hostname
+            with keep_alive_session(time.monotonic) as session:
+                answer = session.post(
+                    address, json=_body(address, line[:LONGEST]), timeout=self._timeout, allow_redirects=False
+                )
+        except ValueError:  # also those of requests about an address that is none
+            log.warning("what %s holds is no address of a webhook", self._file)
+            return False
+        except requests.RequestException as error:
+            log.warning("the webhook at %s does not answer (%s)", host, type(error).__name__)
+            return False
+        if not answer.ok or answer.is_redirect:
+            log.warning("the webhook at %s refused with status %d", host, answer.status_code)
+        return answer.ok and not answer.is_redirect
+
+    def _address(self) -> str:
+        try:
+            return self._file.read_text().strip()
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            log.warning("the webhook's address cannot be read from %s: %s", self._file, type(error).__name__)
+            return ""
+
+
+def _body(address: str, line: str) -> dict[str, object]:
+    """Discord's form for its addresses (`/api/webhooks/...`), else Slack's. Nobody is called by a name in the line."""
+    if urlsplit(address).path.startswith("/api/webhooks/") and not address.rstrip("/").endswith("/slack"):
+        return {"content": line, "allowed_mentions": {"parse": []}}
+    return {"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}

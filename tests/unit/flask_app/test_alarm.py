@@ -1,0 +1,175 @@
+"""What the service's watch tells the webhook: one line when something goes wrong with the data, one when it is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from flask_app.forecasts import Forecast
+from flask_app.services import Services
+from tests.support.chat import DISCORD, Chat, chat
+from tests.unit.flask_app.test_freshness import failed_run
+from tests.unit.flask_app.test_problems import problem
+from tests.unit.flask_app.world import MARKETS, NOON, TOKEN, World
+from upbit_elt.candle import MINUTE, to_table
+from upbit_elt.lake import layout
+from upbit_elt.lake.coverage import Coverage, Doubt
+from upbit_elt.lake.dag_errors import DagError
+from upbit_elt.lake.parquet import encode
+
+
+class Scene:
+    """The service over a lake, its clock, and a chat that its webhook leads to."""
+
+    def __init__(self, folder: Path, there: Chat, published: World) -> None:
+        self.folder, self.chat, self.published = folder, there, published
+        folder.mkdir()
+        (folder / "webhook").write_text(there.url + DISCORD)
+        self.world = self._started()
+
+    def restart(self) -> None:
+        """Another process of the service over the same lake, at the same moment."""
+        before, self.world = self.world, self._started()
+        self.world.lake.files, self.world.hive.places = before.lake.files, before.hive.places
+        self.world.clock.moment = before.clock.moment
+
+    @property
+    def services(self) -> Services:
+        found: Services = self.world.app.extensions["upbit_elt"]
+        return found
+
+    def look(self, seconds: float = 0.0) -> list[str]:
+        """All lines that were told after the watch has looked every 20 s for so long."""
+        self.services.watch.look()
+        for _ in range(int(seconds / 20)):
+            self.world.later(20)
+            self.services.watch.look()
+        return self.chat.lines
+
+    def _started(self) -> World:
+        world = World(state_dir=self.folder, webhdfs_url="http://127.0.0.1:9")  # nobody listens on port 9
+        world.lake.files.update(self.published.lake.files)
+        world.hive.places.update(self.published.hive.places)
+        return world
+
+
+@pytest.fixture
+def scene(tmp_path: Path, published: World) -> Iterator[Scene]:
+    with chat() as there:
+        yield Scene(tmp_path / "state", there, published)
+
+
+def publish_run(world: World, start: datetime, end: datetime, doubts: tuple[Doubt, ...] = ()) -> None:
+    """A live run that knows all markets up to `end`."""
+    path = f"{layout.live_folder(world.lake.root, 'candle', '261124', 1)}/{layout.window_name(start, end)}"
+    world.lake.publish(path, encode(to_table([]), Coverage(start, end, "run", (), dict.fromkeys(MARKETS, end), doubts)))
+
+
+def test_fresh_data_is_no_news(scene: Scene) -> None:
+    assert scene.look(120) == []
+
+
+def test_a_dead_scheduler_is_told_once_and_once_when_runs_come_again(scene: Scene) -> None:
+    told = "[replica] all 3 markets are stale, known only until 2026-11-24T03:00Z, 6 min ago (not_asked 3)"
+    assert scene.look(600) == [told]
+    assert scene.look(600) == [told]
+    publish_run(scene.world, NOON, NOON + 20 * MINUTE)
+    found = scene.look(200)
+    assert len(found) == 2
+    assert found[1].startswith("[replica] over after 16 min, since 11-24 03:06 UTC: all 3 markets are stale")
+
+
+def test_an_endpoint_that_does_not_answer_is_named(scene: Scene) -> None:
+    scene.look()
+    failed_run(scene.world, 10)
+    (line,) = scene.look(80)
+    assert line.startswith("[replica] all 3 markets are stale, known only until 2026-11-24T03:00Z")
+    assert line.endswith("(unreachable 3: no answer in time)")
+
+
+def test_a_restart_tells_nothing_twice_and_does_not_call_it_over(scene: Scene) -> None:
+    (told,) = scene.look(600)
+    scene.world.later(600)
+    scene.restart()
+    assert scene.look(300) == [told]
+
+
+def test_a_hdfs_that_is_away_is_told_and_hides_the_rest(scene: Scene) -> None:
+    scene.look()
+    scene.world.lake.up = False
+    (line,) = scene.look(900)
+    assert line == "[replica] HDFS at http://memory does not answer"
+    scene.restart()
+    scene.world.lake.up = False
+    assert scene.look(300) == [line]
+    scene.world.lake.up = True
+    publish_run(scene.world, NOON, NOON + 20 * MINUTE)
+    assert scene.look(200)[1].startswith("[replica] over after")
+
+
+def test_what_is_gone_within_a_minute_is_not_told(scene: Scene) -> None:
+    scene.look(280)
+    scene.world.lake.up = False
+    scene.look(40)
+    scene.world.lake.up = True
+    publish_run(scene.world, NOON, NOON + 5 * MINUTE)
+    assert scene.look(40) == []
+
+
+def test_a_full_quarantine_is_told(scene: Scene) -> None:
+    end = NOON + 2 * MINUTE
+    publish_run(scene.world, NOON, end, tuple(Doubt(market, NOON, end, "hole", end) for market in MARKETS[:2]))
+    scene.world.later(100)
+    assert scene.look(80) == ["[replica] 2 of 3 markets have rows that were refused on arrival, or are late"]
+    publish_run(scene.world, end, end + 2 * MINUTE)
+    scene.services.follower.refresh()  # as each forecast does
+    assert "over after" in scene.look(160)[1]
+
+
+def test_old_forecasts_of_fresh_candles_are_told(scene: Scene) -> None:
+    scene.services.forecasts.remember(Forecast(NOON - timedelta(minutes=10), "version", {"KRW-BTC": []}))
+    assert scene.look(80) == ["[replica] forecasts are stale, the newest is of 2026-11-24T02:50Z, 11 min ago"]
+
+
+def test_a_webhook_that_does_not_answer_stops_nothing(scene: Scene) -> None:
+    scene.chat.status = 503
+    assert scene.look(600) == []
+    assert scene.services.watch.looked == scene.world.clock.now()
+    scene.chat.status = 200
+    assert len(scene.look(60)) == 1
+
+
+def test_a_state_folder_that_is_in_the_way_stops_nothing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    (scene.folder / "troubles.db").mkdir()
+    assert scene.look(600) == []
+    assert scene.services.watch.looked == scene.world.clock.now()
+    assert "troubles are not told" in caplog.text
+
+
+def error_of(scene: Scene, words: str) -> bytes:
+    now = scene.world.clock.now()
+    return DagError("prove_day", "prove", "run", now, now + timedelta(minutes=5), words).to_json()
+
+
+def test_the_error_of_a_task_is_told_until_it_has_been_well(scene: Scene) -> None:
+    header = {"Authorization": f"Bearer {TOKEN}"}
+    for words in ("QueryFailed: first", "QueryFailed: second"):
+        answer = scene.world.client.post("/api/v1/troubles", data=error_of(scene, words), headers=header)
+        assert answer.status_code == 202
+        assert scene.look(20) == ["[replica] prove_day.prove fails: QueryFailed: first"]
+    publish_run(scene.world, NOON, NOON + 10 * MINUTE)
+    assert scene.look(360)[1] == (
+        "[replica] over after 5 min, since 11-24 03:00 UTC: prove_day.prove fails: QueryFailed: second"
+    )
+
+
+def test_troubles_are_taken_from_those_who_have_the_token(scene: Scene) -> None:
+    data = error_of(scene, "no")
+    assert problem(scene.world.client.post("/api/v1/troubles", data=data))["status"] == 401
+    header = {"Authorization": f"Bearer {TOKEN}"}
+    bad = problem(scene.world.client.post("/api/v1/troubles", data=b"[]", headers=header))
+    assert (bad["status"], bad["type"]) == (400, "/problems/bad_parameter")
+    assert scene.look(20) == []

@@ -1,0 +1,171 @@
+"""Each trouble is told once, and once when it is over, whoever dies or does not answer meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+
+from tests.support.chat import DISCORD, SLACK, Chat, chat
+from tests.support.clock import ManualClock, utc
+from upbit_elt.troubles import Trouble, Troubles
+from upbit_elt.webhook import Webhook
+
+TOLD = "[upbit] candles are <stale> & old"
+OVER = "[upbit] over after 5 min, since 11-24 03:00 UTC: candles are <stale> & old"
+
+
+class Scene:
+    """A state folder, a clock, and a chat that its webhook leads to."""
+
+    def __init__(self, folder: Path, there: Chat) -> None:
+        self.folder, self.chat, self.clock = folder, there, ManualClock(utc(3))
+        self.lead_to(there.url + DISCORD)
+
+    def lead_to(self, address: str) -> None:
+        (self.folder / "webhook").write_text(f"{address}\n")
+
+    def process(self) -> Troubles:
+        """The troubles as a process that starts now sees them."""
+        return Troubles(self.folder, "upbit", Webhook(self.folder / "webhook", timeout=1.0), self.clock)
+
+    def report(self, minutes: int = 5) -> None:
+        until = self.clock.now() + timedelta(minutes=minutes)
+        self.process().report(Trouble("data", "candles are <stale> & old", until))
+
+    def tell(self, after: float = 0.0) -> list[str]:
+        """All lines that were told once a new process has told what is due."""
+        self.clock.set(self.clock.now() + timedelta(seconds=after))
+        self.process().tell()
+        return self.chat.lines
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with chat() as there:
+        yield Scene(tmp_path, there)
+
+
+def test_a_trouble_is_told_once_and_once_when_it_is_over(scene: Scene) -> None:
+    assert scene.tell() == []
+    scene.report()
+    assert scene.tell() == [TOLD]
+    scene.report()
+    assert scene.tell(after=200) == [TOLD]
+    assert scene.tell(after=100) == [TOLD, OVER]
+    assert scene.tell(after=1000) == [TOLD, OVER]
+    scene.report()
+    assert scene.tell() == [TOLD, OVER, TOLD], "it is another one"
+
+
+def test_what_ends_early_is_over_at_once(scene: Scene) -> None:
+    scene.report(minutes=60)
+    scene.tell()
+    scene.clock.set(utc(3, 5))
+    scene.process().end("data")
+    assert scene.tell() == [TOLD, OVER]
+    scene.process().end("data")
+    assert scene.tell() == [TOLD, OVER]
+
+
+def test_what_comes_back_before_it_was_over_goes_on(scene: Scene) -> None:
+    scene.report()
+    scene.tell()
+    scene.clock.set(utc(3, 10))
+    scene.report()
+    assert scene.tell() == [TOLD]
+
+
+def test_while_nobody_can_say_it_is_not_over(scene: Scene) -> None:
+    scene.process().renew("data", utc(4))
+    assert scene.tell() == []
+    scene.report()
+    scene.tell()
+    scene.process().renew("data", utc(3, 30))
+    assert scene.tell(after=600) == [TOLD]
+    assert scene.process().lasting() == ["data"]
+
+
+def test_of_several_processes_one_tells(scene: Scene) -> None:
+    scene.report()
+    together, processes = Barrier(4), [scene.process() for _ in range(4)]
+
+    def tell(process: Troubles) -> None:
+        together.wait()
+        process.tell()
+
+    threads = [Thread(target=tell, args=(process,)) for process in processes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert scene.chat.lines == [TOLD]
+
+
+def test_a_callback_tells_its_own_alone(scene: Scene) -> None:
+    scene.report()
+    scene.process().report(Trouble("task d.t", "d.t fails", utc(4)))
+    scene.process().tell("task d.t")
+    assert scene.chat.lines == ["[upbit] d.t fails"]
+
+
+@pytest.mark.parametrize("status", [500, 429, 302])
+def test_what_was_refused_is_told_later(scene: Scene, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    scene.report()
+    scene.chat.status = status
+    assert scene.tell() == []
+    scene.chat.status = 200
+    assert scene.tell(after=59) == [], "not at every look"
+    assert scene.tell(after=1) == [TOLD]
+    assert f"refused with status {status}" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_chat_that_does_not_answer_stops_nothing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.report()
+    scene.chat.frozen = True
+    assert scene.tell() == []
+    scene.lead_to(f"http://127.0.0.1:9{SLACK}")  # nobody listens there
+    assert scene.tell(after=60) == []
+    assert caplog.text.count("does not answer") == 2
+    assert "secret" not in caplog.text
+    scene.chat.frozen = False
+    scene.lead_to(scene.chat.url + DISCORD)
+    assert scene.tell(after=300) == [OVER], "over meanwhile: one line is enough"
+
+
+@pytest.mark.parametrize("address", ["", "no address", "http://", "http://[half/secret", "ftp://chat/secret"])
+def test_without_an_address_nobody_is_told(scene: Scene, address: str, caplog: pytest.LogCaptureFixture) -> None:
+    scene.lead_to(address)
+    scene.report()
+    assert scene.tell() == []
+    assert "secret" not in caplog.text
+    assert bool(address) == bool(caplog.text)
+
+
+def test_without_a_file_what_is_over_is_forgotten(scene: Scene) -> None:
+    (scene.folder / "webhook").unlink()
+    scene.report()
+    assert scene.tell(after=600) == []
+    scene.lead_to(scene.chat.url + DISCORD)
+    assert scene.tell() == []
+
+
+def test_slack_and_discord_have_their_own_forms(scene: Scene) -> None:
+    scene.report()
+    scene.tell()
+    scene.lead_to(scene.chat.url + SLACK)
+    scene.tell(after=600)
+    discord, slack = scene.chat.bodies
+    assert discord == {"content": TOLD, "allowed_mentions": {"parse": []}}
+    assert slack["text"].endswith("candles are &lt;stale&gt; &amp; old")
+
+
+def test_a_damaged_file_is_begun_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    (scene.folder / "troubles.db").write_bytes(b"no database" * 100)
+    scene.report()
+    assert scene.tell() == [TOLD]
+    assert "damaged" in caplog.text
