@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 class ManualClock:
     """Starts at a moment (UTC); `sleep` moves it on at once. Calling it gives the time, as the replica wants.
 
-    `set` lets time pass, `step` is somebody who sets the machine's clock, `reboot` starts the machine again.
+    `set` lets time pass, `suspend` is a laptop that sleeps, `step` is somebody who sets the machine's clock, `reboot`
+    starts the machine again.
     """
 
     def __init__(self, start: datetime) -> None:
@@ -17,6 +18,7 @@ class ManualClock:
         # Clocks of one test agree, as those of processes do.
         self._up = (start - datetime(2026, 1, 1, tzinfo=UTC)).total_seconds()
         self._boot = "first"
+        self._suspended = 0.0
         self._lock = threading.Lock()
         self.slept: list[float] = []
 
@@ -39,7 +41,13 @@ class ManualClock:
         return self._boot
 
     def monotonic(self) -> float:
-        return self._up
+        return self._up - self._suspended
+
+    def suspend(self, seconds: float) -> None:
+        """The machine sleeps: a process's own clock (CLOCK_MONOTONIC) stands still meanwhile."""
+        self._now += timedelta(seconds=seconds)
+        self._up += seconds
+        self._suspended += seconds
 
     def set(self, moment: datetime) -> None:
         self._up += (moment - self._now).total_seconds()
