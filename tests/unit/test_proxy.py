@@ -149,6 +149,13 @@ def test_what_others_wrote_asks_the_services_of_run_directly(
     assert not given or given in variables["NO_PROXY"]
 
 
+def test_a_socks_proxy_stops_no_task(services: Stub, stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
+    for name, value in plan.make(stack, Choice("replica", None)).variables.items():
+        monkeypatch.setenv(name, value)
+    ask_as_libraries_do(services.url)
+
+
 def test_another_proxy_makes_another_plan(stack: StackSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     first = plan.make(stack, Choice("replica", None)).digest
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
