@@ -16,7 +16,7 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from tests.support.ports import free_ports
-from tests.support.prometheus import CONFIG, RULES, rules, tool
+from tests.support.prometheus import CONFIG, RULES, queries, rules, tool
 from tests.unit.flask_app.world import World
 from upbit_elt.candle import floor_minute
 from upbit_elt.direct import ask
@@ -45,7 +45,10 @@ class Prometheus:
         self._url = url
 
     def get(self, path: str, **query: str) -> Any:
-        return ask("GET", f"{self._url}/api/v1/{path}", params=query, timeout=10).json()["data"]
+        return self.ask(path, **query)["data"]
+
+    def ask(self, path: str, **query: str) -> Any:
+        return ask("GET", f"{self._url}/api/v1/{path}", params=query, timeout=10).json()
 
     def is_ready(self) -> bool:
         try:
@@ -106,3 +109,8 @@ def test_an_alert_fires_when_candles_grow_old_and_ends_when_they_have_come(tmp_p
         world.later(10)  # the service looks every few seconds at most
         watch.look()
         assert becomes_true(lambda: not running.firing(), 60), running.firing()
+        answers = {query: running.ask("query", query=query)["status"] for query in queries()}
+        assert set(answers.values()) == {"success"}, answers
+        age = 'time() - upbit_candle_known_until_timestamp_seconds{reach="most"}'
+        assert age in answers
+        assert float(running.get("query", query=age)["result"][0]["value"][1]) < 300

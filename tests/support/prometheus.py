@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from functools import lru_cache
@@ -13,7 +14,7 @@ import yaml  # type: ignore[import-untyped]
 from upbit_elt.stack.options import REPO
 
 FOLDER = REPO / "docker" / "monitoring"
-RULES, CONFIG = FOLDER / "alerts.yml", FOLDER / "prometheus.yml"
+RULES, CONFIG, BOARD = FOLDER / "alerts.yml", FOLDER / "prometheus.yml", FOLDER / "grafana.json"
 
 
 @lru_cache
@@ -30,6 +31,19 @@ def rules() -> dict[str, dict[str, Any]]:
     """Every rule by the name of its alert."""
     groups = yaml.safe_load(RULES.read_text())["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+
+
+def panels() -> list[dict[str, Any]]:
+    """Those of the Grafana board, its rows included."""
+    found: list[dict[str, Any]] = json.loads(BOARD.read_text())["panels"]
+    return found
+
+
+def queries() -> list[str]:
+    """Every query of the board, as Grafana sends it for a span of some hours."""
+    return [
+        target["expr"].replace("$__rate_interval", "1m") for panel in panels() for target in panel.get("targets", [])
+    ]
 
 
 def metrics_of(expression: str) -> set[str]:

@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flask_app.forecasts import Forecast
 from flask_app.services import Services
-from tests.support.prometheus import metrics_of, rules
+from tests.support.prometheus import metrics_of, queries, rules
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.world import MARKETS, NOON, World
 from upbit_elt.candle import MINUTE, Candle, kst_day, to_table
@@ -198,10 +198,10 @@ def test_the_watch_finds_new_candles_and_says_when_hdfs_is_away(watched: World) 
     assert found[name] == (NOON + 10 * MINUTE).timestamp()
 
 
-def test_every_metric_that_a_rule_asks_for_is_exported(watched: World) -> None:
+def test_what_rules_and_board_ask_for_is_exported(watched: World) -> None:
     services(watched).forecasts.remember(Forecast(NOON, "version", {"KRW-BTC": []}))
     text = watched.client.get("/metrics").get_data(as_text=True)
     families = text_string_to_metric_families(text)
     known = {family.name + end for family in families for end in ("", "_total", "_count", "_sum", "_bucket")}
-    for alert, rule in rules().items():
-        assert metrics_of(rule["expr"]) <= known, alert
+    asked = [rule["expr"] for rule in rules().values()] + queries()
+    assert {name for expression in asked for name in metrics_of(expression)} - known == set()
