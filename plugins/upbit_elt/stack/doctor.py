@@ -86,6 +86,7 @@ def _maven(stack: StackSettings) -> Finding:
 def _disk(stack: StackSettings) -> Finding:
     seen = f"{preflight.free_gb(stack.data_dir):.1f} GB free for {stack.data_dir}"
     try:
+        preflight.check_drive(stack)
         preflight.check_disk(stack)
     except StackError as error:
         return Finding("disk", seen, str(error))

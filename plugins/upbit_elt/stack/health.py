@@ -79,7 +79,8 @@ def hiveserver2(settings: Settings) -> Check:
 
 def exchange(base_url: str, timeout: float = TIMEOUT) -> Check:
     """Lists its markets, by the proxy that the environment names."""
-    return _guarded(lambda: _lists_markets(requests.get(f"{base_url}{MARKETS}", timeout=timeout)))
+    address = f"{base_url}{MARKETS}"
+    return _guarded(lambda: _lists_markets(requests.get(address, timeout=timeout)))  # noqa: TID251 - it is outside
 
 
 def replica(replica_url: str) -> Check:
