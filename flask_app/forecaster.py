@@ -59,7 +59,7 @@ class Forecaster:
             self._lock.release()
 
     def champion(self) -> Champion:
-        """The model in use. Raises NoModel, LakeUnavailable."""
+        """The model in use. Raises NoModel, UnusableModel, LakeUnavailable."""
         with self._model_lock:
             if self._champion is None or champion_version(self._lake) != self._champion.version:
                 self._champion = load_champion(self._lake)

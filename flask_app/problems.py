@@ -36,6 +36,7 @@ INTERNAL = Kind(500, "internal", "The service failed")
 # The first class that fits counts: narrow ones stand before wide ones.
 _KINDS: tuple[tuple[type[errors.UpbitEltError], Kind], ...] = (
     (errors.UnknownMarket, Kind(404, "unknown_market", "This market is not known")),
+    (errors.UnusableModel, Kind(503, "unusable_model", "The model in use cannot be read")),
     (errors.NoModel, Kind(409, "no_model", "No model has been trained yet")),
     (errors.StaleData, Kind(503, "stale", "The candles are stale")),
     (errors.NotEnoughHistory, Kind(409, "not_enough_history", "There are too few closed minutes")),

@@ -9,7 +9,7 @@ from typing import Any
 from flask_app.jsonio import zulu
 from flask_app.services import Services
 from upbit_elt.candle import day_start, kst_day
-from upbit_elt.errors import NoModel
+from upbit_elt.errors import NoModel, UnusableModel
 from upbit_elt.lake.dag_errors import DagError
 from upbit_elt.lake.freshness import Freshness
 
@@ -38,7 +38,7 @@ def current(shared: Services) -> dict[str, Any]:
         "forecast_stale": origin is not None and now - origin > shared.stale_after,
         "markets": len(latest),
         "candles_today": sum(row.candles_today for row in latest.values()),
-        "model": _model(shared),
+        **_model(shared),
         "errors": [_error(one) for one in shared.trouble.shown()],
     }
 
@@ -79,9 +79,13 @@ def _error(error: DagError) -> dict[str, Any]:
     return {"dag": error.dag, "task": error.task, "run": error.run, "at": zulu(error.at), "error": error.error}
 
 
-def _model(shared: Services) -> dict[str, Any] | None:
+def _model(shared: Services) -> dict[str, Any]:
+    """The model in use, null while there is none, and why one that should be cannot be."""
     try:
         champion = shared.forecaster.champion()
+    except UnusableModel as error:
+        return {"model": None, "model_trouble": str(error)}
     except NoModel:
-        return None
-    return {"version": champion.version, "provisional": bool(champion.card.get("provisional", False))}
+        return {"model": None, "model_trouble": None}
+    provisional = bool(champion.card.get("provisional", False))
+    return {"model": {"version": champion.version, "provisional": provisional}, "model_trouble": None}

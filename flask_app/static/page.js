@@ -41,7 +41,7 @@ function showStatus(status) {
   showAge("lag", status.lag_seconds, (age) => `${age} behind`);
   byId("origin").textContent = status.forecast_origin ? `${format.time(status.forecast_origin)} KST` : "none yet";
   showAge("age", status.forecast_age_seconds, (age) => `${age} old`);
-  byId("model").textContent = status.model ? status.model.version : "none yet";
+  byId("model").textContent = status.model ? status.model.version : status.model_trouble ? "unusable" : "none yet";
   byId("model").title = byId("model").textContent;
   byId("badge").textContent = status.model?.provisional ? "PROVISIONAL" : status.model ? "champion" : "waits for train_forecast";
   byId("badge").className = status.model?.provisional ? "badge" : "";
@@ -61,6 +61,7 @@ function showStale(status) {
       `${format.time(status.stale_since)} KST, ${format.age(since)} ago. Why: ${why}.`);
   }
   if (status.forecast_stale) lines.push(`No new forecast since ${format.time(status.forecast_origin)} KST.`);
+  if (status.model_trouble) lines.push(`No new forecast: ${status.model_trouble}.`);
   for (const error of status.errors) lines.push(`${error.dag} failed at ${format.time(error.at)} KST: ${error.error}`);
   byId("stale").replaceChildren(...lines.map((text) => Object.assign(document.createElement("p"), { textContent: text })));
   byId("stale").hidden = !lines.length;

@@ -31,6 +31,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
+    │   │   └── UnusableModel    the champion is of another release, damaged or gone: it counts as none
     │   ├── NotEnoughHistory     too few closed minutes to train or to predict
     │   └── StaleData            no market is known up to the minute to predict from (transient)
     ├── CleanupFailed            Airflow could not clean its own database (transient)
@@ -161,6 +162,16 @@ class ForecastError(UpbitEltError):
 
 class NoModel(ForecastError):
     """No model has been trained yet; run `train_forecast`."""
+
+
+class UnusableModel(NoModel):
+    """The champion cannot be read, `why` says the reason. The next training counts it as none and replaces it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            f"no usable model: {why}; the next run of train_forecast replaces it, at 00:30 KST or when you trigger it"
+        )
+        self.why = why
 
 
 class NotEnoughHistory(ForecastError):

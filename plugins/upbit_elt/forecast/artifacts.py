@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import json
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import torch
 
-from upbit_elt.errors import LakeCorrupt, NoModel
+from upbit_elt.errors import LakeCorrupt, NoModel, UnusableModel
 from upbit_elt.forecast.features import NAMES
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.train import FORMAT, TrainedModel
 from upbit_elt.lake.layout import champion_path, model_folder
 from upbit_elt.lake.webhdfs import Lake
+
+# What torch raises of bytes that are no weights, or of those of another network.
+_NO_WEIGHTS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, pickle.UnpicklingError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -57,38 +63,70 @@ def save_model(lake: Lake, trained: TrainedModel, verdict: Verdict = FIRST) -> s
 
 
 def champion_version(lake: Lake) -> str | None:
-    """Version that the pointer names, None before the first model: a cheap way to see a change."""
+    """Version that the pointer names, None before the first model: a cheap way to see a change.
+
+    Raises:
+        UnusableModel: the pointer cannot be read.
+    """
     path = champion_path(lake.root)
-    try:
-        data = lake.read(path)
-    except LakeCorrupt:  # there is no such file
-        return None
-    return str(_parse(data, path)["version"])
+    with _usable("its pointer"):
+        try:
+            version = _parse(lake.read(path), path).get("version")
+        except LakeCorrupt:
+            if lake.size(path) is None:
+                return None
+            raise
+        if not isinstance(version, str):
+            raise LakeCorrupt(f"{path}: it names no version")
+        return version
 
 
 def load_champion(lake: Lake) -> Champion:
     """The model in use.
 
     Raises:
-        NoModel: none has been trained yet, or it was made by another version of this program.
-        LakeCorrupt: its files are not what their names say.
+        UnusableModel: it was made by another release of this program, or a file of it is damaged or gone.
+        NoModel: none has been trained yet.
+        LakeUnavailable: HDFS does not answer.
     """
     version = champion_version(lake)
     if version is None:
         raise NoModel(f"no model under {model_folder(lake.root, '')} yet; run the DAG train_forecast")
     folder = model_folder(lake.root, version)
-    card = _parse(lake.read(f"{folder}/card.json"), f"{folder}/card.json")
+    with _usable(version):
+        card = _card(lake, f"{folder}/card.json")
+        return Champion(version, card, _network(lake.read(f"{folder}/weights.pt"), f"{folder}/weights.pt"))
+
+
+@contextmanager
+def _usable(what: str) -> Iterator[None]:
+    """A file that cannot be read makes the champion unusable, and no more than that."""
+    try:
+        yield
+    except LakeCorrupt as error:
+        raise UnusableModel(f"the champion ({what}) cannot be read: {error}") from error
+
+
+def _card(lake: Lake, path: str) -> dict[str, Any]:
+    card = _parse(lake.read(path), path)
     if card.get("format") != FORMAT:
-        raise NoModel(f"model {version} has format {card.get('format')}, not {FORMAT}; run the DAG train_forecast")
-    return Champion(version, card, _network(lake.read(f"{folder}/weights.pt"), f"{folder}/weights.pt"))
+        raise LakeCorrupt(f"{path}: it has format {card.get('format')}, and this release reads format {FORMAT}")
+    try:
+        datetime.fromisoformat(card["data"]["end"]), bool(card["provisional"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LakeCorrupt(f"{path}: not the card of a model: {type(error).__name__}: {error}") from error
+    return card
 
 
 def _network(data: bytes, path: str) -> QuantileNet:
     net = QuantileNet(len(NAMES))
     try:
         net.load_state_dict(torch.load(io.BytesIO(data), weights_only=True))
-    except (RuntimeError, ValueError, pickle.UnpicklingError, EOFError) as error:
-        raise LakeCorrupt(f"{path}: not the weights of this network: {error}") from error
+    except _NO_WEIGHTS as error:
+        first_line = str(error).partition("\n")[0]
+        raise LakeCorrupt(f"{path}: not the weights of this network: {first_line}") from error
+    if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
+        raise LakeCorrupt(f"{path}: a weight is no finite number")
     return net.eval()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from upbit_elt.candle import MINUTE
-from upbit_elt.errors import NotEnoughHistory
-from upbit_elt.forecast.artifacts import FIRST, Champion, Verdict, champion_version, load_champion, save_model
+from upbit_elt.errors import NoModel, NotEnoughHistory, UnusableModel
+from upbit_elt.forecast.artifacts import FIRST, Champion, Verdict, load_champion, save_model
 from upbit_elt.forecast.evaluate import Sample, baselines, forecast, log_returns, mean_crps
 from upbit_elt.forecast.history import load_panel
 from upbit_elt.forecast.model import QuantileNet
@@ -39,9 +39,19 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
     known_until = Freshness.of(coverage).covered_until
     panel = load_panel(lake, hive, settings, end=known_until, minutes=TRAIN_DAYS * 1440)
     trained = train(panel, now=now)
-    verdict = judge(trained, load_champion(lake) if champion_version(lake) else None, panel)
+    verdict = _against_champion(trained, lake, panel)
     save_model(lake, trained, verdict)
     return trained.card | verdict._asdict()
+
+
+def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Verdict:
+    """A champion that cannot be used counts as none, or nothing would ever be promoted again."""
+    try:
+        return judge(trained, load_champion(lake), panel)
+    except UnusableModel as error:
+        return Verdict(True, f"{error.why}: it counts as none, so this one is provisional", provisional=True)
+    except NoModel:
+        return judge(trained, None, panel)
 
 
 def judge(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:

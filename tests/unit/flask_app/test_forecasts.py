@@ -101,6 +101,24 @@ def test_without_a_model_it_is_409(world: World) -> None:
     assert "train_forecast" in body["detail"]
 
 
+def test_a_model_that_cannot_be_read_is_said_and_stops_nothing_else(forecasting: World, trained: TrainedModel) -> None:
+    made = make(forecasting).get_json()
+    path = f"{forecasting.lake.root}/model/{trained.card['version']}/weights.pt"
+    weights = forecasting.lake.files.pop(path)
+    app = create_app(forecasting.settings, hive=forecasting.hive, lake=forecasting.lake, clock=forecasting.clock)
+    client = app.test_client()
+    refused = client.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
+    body = problem(refused)
+    assert (body["status"], body["type"]) == (503, "/problems/unusable_model")
+    assert path in body["detail"]
+    assert "the next run of train_forecast replaces it" in body["detail"]
+    status = client.get("/api/v1/status").get_json()
+    assert (status["model"], status["model_trouble"]) == (None, body["detail"])
+    assert client.get("/api/v1/forecasts?market=KRW-BTC").get_json()["origin"] == made["origin"]
+    forecasting.lake.files[path] = weights
+    assert client.get("/api/v1/status").get_json()["model_trouble"] is None
+
+
 def test_without_candles_it_is_409(empty_world: World, trained: TrainedModel) -> None:
     save_model(empty_world.lake, trained)
     body = problem(make(empty_world))

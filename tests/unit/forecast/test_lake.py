@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,14 @@ import torch
 
 from tests.unit.forecast.market import END, MemoryHive, MemoryLake, bounce, candle
 from upbit_elt.candle import to_table, wire
-from upbit_elt.errors import LakeConflict, LakeCorrupt, NoModel, NotEnoughHistory
+from upbit_elt.errors import LakeConflict, NoModel, NotEnoughHistory, UnusableModel
 from upbit_elt.forecast.artifacts import Champion, Verdict, champion_version, load_champion, save_model
 from upbit_elt.forecast.history import load_panel
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.promote import train_and_promote
 from upbit_elt.forecast.store import store
-from upbit_elt.forecast.train import TrainedModel
+from upbit_elt.forecast.train import FORMAT, TrainedModel
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import window_name
 from upbit_elt.lake.parquet import encode, metadata, parquet_writer
@@ -72,12 +74,85 @@ def test_a_model_that_is_not_promoted_is_kept_but_not_used(lake: MemoryLake, tra
     assert json.loads(lake.files["/replica/model/20261124T1500Z/card.json"])["reason"] == "worse"
 
 
-def test_weights_that_cannot_be_read_are_named(lake: MemoryLake, trained: TrainedModel) -> None:
-    path = f"/replica/model/{save_model(lake, trained)}/weights.pt"
-    for damage in (b"", b"no weights", lake.files[path][:5000]):
-        lake.files[path] = damage
-        with pytest.raises(LakeCorrupt, match=r"weights\.pt"):
-            load_champion(lake)
+def other_format(lake: MemoryLake, folder: str) -> None:
+    card = json.loads(lake.files[f"{folder}/card.json"]) | {"format": 0}
+    lake.files[f"{folder}/card.json"] = json.dumps(card).encode()
+
+
+def poor_card(lake: MemoryLake, folder: str) -> None:
+    lake.files[f"{folder}/card.json"] = json.dumps({"format": FORMAT, "provisional": True}).encode()
+
+
+def no_weights(lake: MemoryLake, folder: str) -> None:
+    del lake.files[f"{folder}/weights.pt"]
+
+
+def empty_weights(lake: MemoryLake, folder: str) -> None:
+    lake.files[f"{folder}/weights.pt"] = b""
+
+
+def text_for_weights(lake: MemoryLake, folder: str) -> None:
+    lake.files[f"{folder}/weights.pt"] = b"no weights"
+
+
+def half_the_weights(lake: MemoryLake, folder: str) -> None:
+    lake.files[f"{folder}/weights.pt"] = lake.files[f"{folder}/weights.pt"][:5000]
+
+
+def another_network(lake: MemoryLake, folder: str) -> None:
+    sink = io.BytesIO()
+    torch.save([1, 2, 3], sink)
+    lake.files[f"{folder}/weights.pt"] = sink.getvalue()
+
+
+def no_numbers(lake: MemoryLake, folder: str) -> None:
+    state = torch.load(io.BytesIO(lake.files[f"{folder}/weights.pt"]), weights_only=True)
+    state["head.bias"][0] = math.nan
+    sink = io.BytesIO()
+    torch.save(state, sink)
+    lake.files[f"{folder}/weights.pt"] = sink.getvalue()
+
+
+def no_folder(lake: MemoryLake, folder: str) -> None:
+    for name in ("weights.pt", "card.json"):
+        del lake.files[f"{folder}/{name}"]
+
+
+def pointer_to_nothing(lake: MemoryLake, folder: str) -> None:
+    lake.files["/replica/model/champion.json"] = b'{"since": "2026-11-24"}'
+
+
+def half_a_pointer(lake: MemoryLake, folder: str) -> None:
+    lake.files["/replica/model/champion.json"] = b'{"version": "2026'
+
+
+SPOILS = (
+    other_format, poor_card, no_weights, empty_weights, text_for_weights, half_the_weights,
+    another_network, no_numbers, no_folder, pointer_to_nothing, half_a_pointer,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_champion_that_cannot_be_read_is_no_usable_model(
+    lake: MemoryLake, trained: TrainedModel, spoil: Callable[..., None]
+) -> None:
+    spoil(lake, f"/replica/model/{save_model(lake, trained)}")
+    with pytest.raises(UnusableModel, match=r"^no usable model: .* the next run of train_forecast replaces it"):
+        load_champion(lake)
+
+
+@pytest.mark.parametrize("spoil", [no_weights, half_a_pointer])
+def test_an_unusable_champion_counts_as_none_and_the_next_training_replaces_it(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings, trained: TrainedModel, spoil: Callable[..., None]
+) -> None:
+    version = save_model(lake, trained)
+    spoil(lake, f"/replica/model/{version}")
+    history(lake, hive, settings, END)
+    made = train_and_promote(lake, hive, settings, END + MINUTE)
+    assert (made["promoted"], made["provisional"]) == (True, True)
+    assert "cannot be read: /replica/model/" in made["reason"]
+    assert made["reason"].endswith("it counts as none, so this one is provisional")
+    assert load_champion(lake).version == made["version"] != version
 
 
 class Intruder:
@@ -95,16 +170,9 @@ def test_weights_never_run_code(lake: MemoryLake, trained: TrainedModel, tmp_pat
     sink = io.BytesIO()
     torch.save({"base": Intruder(tmp_path / "broken-in")}, sink)
     lake.files[path] = sink.getvalue()
-    with pytest.raises(LakeCorrupt, match=r"weights\.pt"):
+    with pytest.raises(UnusableModel, match=r"weights\.pt"):
         load_champion(lake)
     assert not (tmp_path / "broken-in").exists()
-
-
-def test_a_model_of_another_format_is_refused(lake: MemoryLake, trained: TrainedModel) -> None:
-    trained_before = TrainedModel(trained.net, trained.card | {"format": 0}, trained.train, trained.test)
-    save_model(lake, trained_before)
-    with pytest.raises(NoModel, match="format 0"):
-        load_champion(lake)
 
 
 def test_bulk_history_reads_the_files_that_hive_reads_and_the_window_needs(
