@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ _LOST = ("No active nodes contain this block", "Could not obtain block", "BlockM
 # What the client stumbles over when an answer is JSON of another form than WebHDFS's, or no JSON.
 _OTHER_FORM = (requests.JSONDecodeError, LookupError, TypeError, AttributeError)
 _LONGEST_WORDS = 300
+_QUERY = re.compile(r"\?[\w.-]+=[^\s'\")]*")
 
 
 class Entry(NamedTuple):
@@ -188,15 +190,20 @@ class Lake:
                 raise LakeCorrupt(f"{path}: HDFS has lost a block of it") from error
             if error.exception in _EXISTS or "already exists" in text:
                 raise LakeConflict(f"{path}: already there") from error
-            words = text.splitlines()[0] if text else "it gives no reason"
+            words = _public(text.splitlines()[0]) if text else "it gives no reason"
             raise LakeUnavailable(f"{path}: HDFS at {self.url} refused: {words[:_LONGEST_WORDS]}") from error
         except _OTHER_FORM as error:
-            raise LakeUnavailable(
-                f"{path}: the answer of {self.url} is not WebHDFS's ({error!r}): does a proxy stand between?"
-            ) from error
+            words = f"the answer of {self.url} is not WebHDFS's ({_public(repr(error))})"
+            raise LakeUnavailable(f"{path}: {words}: does a proxy stand between?") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             # A body is read past `requests`, so that what goes wrong in it comes as urllib3's own.
-            raise LakeUnavailable(f"HDFS at {self.url} does not answer ({type(error).__name__}): {error}") from error
+            words = f"({type(error).__name__}): {_public(str(error))}"
+            raise LakeUnavailable(f"HDFS at {self.url} does not answer {words}") from error
+
+
+def _public(words: str) -> str:
+    """The words without the queries of addresses in them: a delegation token stands there, and errors go to people."""
+    return _QUERY.sub("", words)
 
 
 def _entry(name: str, status: dict[str, Any]) -> Entry:

@@ -9,6 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
+from tests.support.ports import free_ports
 from upbit_elt.errors import LakeCorrupt, LakeUnavailable
 from upbit_elt.lake.connect import connect
 from upbit_elt.lake.webhdfs import Lake
@@ -167,3 +168,11 @@ def test_no_answer_at_all_is_the_lake_being_away(wire: Starts) -> None:
     for call in everything(wire(**dict.fromkeys(OPERATIONS, b"")).lake()):
         with pytest.raises(LakeUnavailable, match="does not answer"):
             call()
+
+
+def test_a_delegation_token_stands_in_no_error() -> None:
+    (closed,) = free_ports(1)
+    with pytest.raises(LakeUnavailable, match="does not answer") as raised:
+        Lake(connect(f"http://127.0.0.1:{closed}", "ann", "token", "dt-secret")).list("/candle")
+    assert "dt-secret" not in str(raised.value)
+    assert "/webhdfs/v1/candle" in str(raised.value)
