@@ -59,11 +59,11 @@ done
 # the executor that is not asked for stays as it is
 [ -n "$executor" ] || case $(value AIRFLOW_EXECUTOR) in CeleryExecutor) executor=celery ;; *) executor=local ;; esac
 [ -n "$exchange" ] || case $(value UPBIT_ELT_DATASET) in replica) exchange=replica ;; *) exchange=upbit ;; esac
-profiles=""
+profiles=$(value COMPOSE_PROFILES | tr ',' '\n' | sed -E '/^(replica|celery|)$/d' | paste -sd, -) # what else was added stays
 if [ $exchange = replica ]; then
   put UPBIT_BASE_URL http://replica:8765
   put UPBIT_ELT_DATASET replica
-  profiles=replica
+  profiles=${profiles:+$profiles,}replica
 elif [ "$(value UPBIT_ELT_DATASET)" = replica ]; then
   drop UPBIT_BASE_URL
   drop UPBIT_ELT_DATASET
@@ -91,6 +91,10 @@ ours() { # PORT: whether this deployment itself publishes it
 address=$(value BIND_ADDRESS)
 case $address in "" | 0.0.0.0) address=127.0.0.1 ;; esac
 while read -r name default; do
+  case $name in # published with a profile only
+    WEBHDFS_PORT | DATANODE_PORT) [[ ,$profiles, = *,webhdfs,* ]] || continue ;;
+    YARN_PORT) [[ ,$profiles, = *,yarn,* ]] || continue ;;
+  esac
   port=$(value "$name")
   port=${port:-$default}
   if (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null && ! ours "$port"; then

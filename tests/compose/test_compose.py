@@ -8,6 +8,8 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,25 +46,35 @@ def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
     rows = deployment.hive().query("SELECT market, count(*) FROM upbit_lake_replica.candle GROUP BY market")
     assert len(rows) > 30  # of 60; some have not traded yet
     assert 1000 < sum(count for _, count in rows) <= deployment.count("candle")
-    port = deployment.settings()["YARN_PORT"]
-    apps = json.loads(deployment.run("curl", "-sf", f"http://127.0.0.1:{port}/ws/v1/cluster/apps"))["apps"]["app"]
+    apps = json.loads(from_inside(deployment, "http://resourcemanager:8088/ws/v1/cluster/apps")[1])["apps"]["app"]
     assert {app["applicationType"] for app in apps} == {"TEZ"}
     assert {app["user"] for app in apps} == {"hive"}
 
 
-def test_webhdfs_works_from_this_machine_through_its_redirect(deployment: Deployment, tmp_path: Path) -> None:
+def test_webhdfs_works_from_this_machine_when_it_is_published(deployment: Deployment, tmp_path: Path) -> None:
     file = tmp_path / "hello"
     file.write_text("from outside")
-    url = f"http://localhost:{deployment.settings()['WEBHDFS_PORT']}/webhdfs/v1/tmp/hello?op="
-    deployment.run("curl", "-sfL", "-T", str(file), f"{url}CREATE&user.name=upbit")
-    assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
-
-
-def test_hdfs_lets_only_the_writer_write(deployment: Deployment) -> None:
-    url = f"http://localhost:{deployment.settings()['WEBHDFS_PORT']}/webhdfs/v1/replica/candle"
-    refused = deployment.run("curl", "-s", "-X", "DELETE", f"{url}?op=DELETE&recursive=true&user.name=tableau")
-    assert "AccessControlException" in refused
+    port = deployment.settings()["WEBHDFS_PORT"]
+    url = f"http://localhost:{port}/webhdfs/v1/tmp/hello?op="
+    with published(deployment, "webhdfs", "webhdfs", "webhdfs-data"):
+        header = ("-H", "X-XSRF-HEADER: curl")
+        deployment.run("curl", "-sfL", *header, "-T", str(file), f"{url}CREATE&user.name=upbit")
+        assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
+        # a page in a browser cannot send the header
+        refused = deployment.run("curl", "-s", "-X", "POST", f"{url}TRUNCATE&newlength=0&user.name=hdfs")
+        assert "CSRF" in refused
+        assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
+        candles = f"http://localhost:{port}/webhdfs/v1/replica/candle?op=DELETE&recursive=true&user.name=tableau"
+        assert "AccessControlException" in deployment.run("curl", "-s", *header, "-X", "DELETE", candles)
     assert deployment.count("candle") > 0
+
+
+def test_nobody_submits_to_yarn_over_http(deployment: Deployment) -> None:
+    api = "http://resourcemanager:8088/ws/v1/cluster"
+    for user in ("evil", "hive", "yarn"):
+        status, said = from_inside(deployment, f"{api}/apps/new-application?user.name={user}", "POST")
+        assert (status, "application-id" in said) == (403, False), said
+    assert from_inside(deployment, f"{api}/info")[0] == 200
 
 
 def test_hive_wants_a_password(deployment: Deployment) -> None:
@@ -102,7 +114,7 @@ def test_only_this_machine_is_let_in(deployment: Deployment) -> None:
         for published in container["NetworkSettings"]["Ports"].values()
         for binding in published or []
     ]
-    assert len(bindings) == 6
+    assert len(bindings) == 3  # Airflow, Flask, Hive
     assert set(bindings) == {"127.0.0.1"}
 
 
@@ -198,6 +210,42 @@ def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Dep
     assert {task["hostname"] for task in tasks} <= workers
     verified(deployment)
     deployment.run("docker", "start", lost)
+
+
+def test_no_password_is_an_argument_of_a_process(deployment: Deployment) -> None:
+    """Of the larger deployment: Redis is in it."""
+    secrets = [
+        value
+        for name, value in deployment.settings().items()
+        if name.endswith(("PASSWORD", "SECRET", "KEY", "TOKEN")) and value
+    ]
+    for name, container in deployment.containers().items():
+        if container["State"]["Running"]:
+            arguments = deployment.run("docker", "top", name, "-eo", "pid,args")
+            assert not [secret for secret in secrets if secret in arguments], name
+
+
+def from_inside(deployment: Deployment, url: str, method: str = "GET") -> tuple[int, str]:
+    """Status and text of a request from a container of the deployment, with the header that pages cannot send."""
+    program = (
+        "import http.client, sys; from urllib.parse import urlsplit; url = urlsplit(sys.argv[1])\n"
+        "connection = http.client.HTTPConnection(url.netloc, timeout=30)\n"
+        "connection.request(sys.argv[2], f'{url.path}?{url.query}', headers={'X-XSRF-HEADER': 'test'})\n"
+        "answer = connection.getresponse(); print(answer.status, answer.read().decode())"
+    )
+    said = deployment.compose("exec", "-T", "resourcemanager", "python3", "-c", program, url, method)
+    status, _, text = said.partition(" ")
+    return int(status), text
+
+
+@contextmanager
+def published(deployment: Deployment, profile: str, *services: str) -> Iterator[None]:
+    """A profile that publishes ports, for the block."""
+    deployment.compose("--profile", profile, "up", "--wait", "--detach", "--no-deps", *services)
+    try:
+        yield
+    finally:
+        deployment.compose("--profile", profile, "rm", "--stop", "--force", *services)
 
 
 def counts(deployment: Deployment) -> dict[str, int]:

@@ -24,8 +24,9 @@ from tests.support.guarded import (
 )
 from tests.support.ports import free_ports
 from upbit_elt.errors import LoginRefused, QueryFailed
+from upbit_elt.lake.layout import Kind
 from upbit_elt.settings import Settings
-from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.options import REPO, StackSettings
 from upbit_elt.warehouse import tables
 from upbit_elt.warehouse.hive import Hive, Statements
 
@@ -37,6 +38,7 @@ SYMLINK = (
     "STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat' "
     "OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'"
 )
+OTHER_KINDS: tuple[Kind, ...] = ("forecast", "reconciliation")
 SUCCESS = (ttypes.TStatusCode.SUCCESS_STATUS, ttypes.TStatusCode.SUCCESS_WITH_INFO_STATUS)
 
 # Refused to everybody: what reaches out of SQL into the server's process, its files, or a shell.
@@ -212,6 +214,8 @@ def guarded(
     before = Hive("127.0.0.1", port, "somebody", "anything", 60)
     with hiveserver2(stack, settings, {}), before.session() as session:
         tables.ensure_day(session, settings, "candle", "261124", OLD)
+        for kind in OTHER_KINDS:
+            tables.ensure_day(session, settings, kind, "261124", f"/replica_guarded/{kind}/261124/day-1")
         session.execute(f"INSERT INTO {DAY} VALUES {row('2026-11-24T09:00:00')}")
     with hiveserver2(stack, settings, {"STACK_HIVE_USERS": USERS}):
         made = GuardedHive(settings)
@@ -288,6 +292,15 @@ def test_a_reader_has_what_tools_need(guarded: GuardedHive) -> None:
         assert hive.query("SELECT current_user()") == [("tableau",)]
 
 
+def test_a_reader_may_ask_what_the_readme_lists(guarded: GuardedHive) -> None:
+    queries = [line.strip() for line in (REPO / "README.md").read_text().splitlines() if line.startswith("    SELECT ")]
+    assert len(queries) == 5
+    with guarded.user("tableau").session() as hive:
+        found = [hive.query(sql.replace("upbit_bi.", f"{BI}.")) for sql in queries]
+    assert found[0] == [("KRW-BTC", 1)]
+    assert found[2] == [("2026-11-24", 3.0, 2.0)]
+
+
 def test_the_pipeline_goes_on_with_tables_of_the_release_before(guarded: GuardedHive) -> None:
     settings = guarded.settings
     with guarded.user("upbit").session() as hive:
@@ -302,7 +315,7 @@ def test_the_pipeline_goes_on_with_tables_of_the_release_before(guarded: Guarded
 def test_a_new_day_is_read_at_once(guarded: GuardedHive) -> None:
     settings = guarded.settings
     with guarded.user("upbit").session() as hive:
-        for kind in ("candle", "forecast", "reconciliation"):
+        for kind in ("candle", *OTHER_KINDS):
             tables.ensure_day(hive, settings, kind, "261125", f"/replica_guarded/{kind}/261125/day-1")
         hive.execute(f"INSERT INTO {LAKE}.candle_261125 VALUES {row('2026-11-25T09:00:00')}")
     with guarded.user("ann").session() as hive:

@@ -12,6 +12,8 @@ from upbit_elt.errors import ConfigError
 
 Auth = Literal["insecure", "token", "kerberos"]
 TIMEOUT = 30.0
+# HDFS changes nothing without it (dfs.webhdfs.rest-csrf.enabled): a page in a browser cannot send it to another site.
+CSRF_HEADER = {"X-XSRF-HEADER": "upbit-elt"}
 
 
 def connect(
@@ -32,6 +34,7 @@ def connect(
         ConfigError: `auth` is none of these, there is no token, or the package that Kerberos needs is not installed.
     """
     session = session or direct_session()
+    session.headers.update(CSRF_HEADER)
     session.hooks["response"].append(_refuse_page)
     if auth == "insecure":
         return hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)

@@ -11,6 +11,7 @@ import requests
 
 from upbit_elt.direct import ask
 from upbit_elt.errors import WarehouseError
+from upbit_elt.lake.connect import CSRF_HEADER
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
@@ -55,7 +56,7 @@ def write_target(webhdfs_url: str, user: str) -> str:
         requests.RequestException: either of them does not answer.
     """
     query = {"op": "CREATE", "user.name": user, "noredirect": "true", "overwrite": "false"}
-    answer = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, timeout=TIMEOUT)
+    answer = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, headers=CSRF_HEADER, timeout=TIMEOUT)
     answer.raise_for_status()
     location = str(answer.json()["Location"])
     target = location.split("/webhdfs/", maxsplit=1)[0]

@@ -49,6 +49,11 @@ def test_a_user_name_is_said() -> None:
     assert str(written.url).startswith("https://datanode:9865/data"), "the NameNode names the DataNode, by https too"
 
 
+def test_every_request_says_that_it_comes_from_no_page() -> None:
+    for request in sent("insecure") + sent("token", "dt-1"):
+        assert request.headers["X-XSRF-HEADER"]
+
+
 def test_a_delegation_token_carries_its_user() -> None:
     listed, created, written = sent("token", "dt-1")
     for request in (listed, created, written):

@@ -125,3 +125,24 @@ def test_every_published_port_has_a_setting_that_is_looked_at() -> None:
     published = re.findall(r'ports: \["([^"]*)"', compose)
     assert len(published) >= 4
     assert all(re.match(r"\$\{BIND_ADDRESS:-127\.0\.0\.1\}:\$\{[A-Z]+_PORT:-\d+\}:", one) for one in published)
+
+
+def test_profiles_that_were_added_stay(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    env(file, "--exchange", "replica")
+    file.write_text(file.read_text().replace("COMPOSE_PROFILES=replica", "COMPOSE_PROFILES=webhdfs,replica,yarn"))
+    env(file, "--executor", "celery")
+    assert read(file)["COMPOSE_PROFILES"] == "webhdfs,yarn,replica,celery"
+    env(file, "--exchange", "upbit", "--executor", "local")
+    assert read(file)["COMPOSE_PROFILES"] == "webhdfs,yarn"
+
+
+def test_a_port_that_is_not_published_may_be_taken(tmp_path: Path, taken: int) -> None:
+    file = tmp_path / ".env"
+    file.write_text(f"WEBHDFS_PORT={taken}\nYARN_PORT={taken}\n")
+    assert "is taken" not in env(file).stdout
+    with file.open("a") as more:
+        more.write("COMPOSE_PROFILES=yarn\n")
+    said = env(file).stdout
+    assert "YARN_PORT" in said
+    assert "WEBHDFS_PORT" not in said
