@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.stack import Stack, utc_of, wait_for
 from upbit_elt.warehouse.hive import Hive
@@ -68,6 +69,23 @@ def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: St
     logs = "".join(path.read_text(errors="replace") for path in folder.rglob("*.log"))
     assert "airflow db clean" in logs
     assert "sqlite:///" not in logs
+
+
+def test_metrics_hold_what_the_tasks_measured(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+    text = requests.get(f"{stack.page}/metrics", timeout=30).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    def total(name: str, **labels: str) -> float:
+        return sum(one.value for one in samples if one.name == name and labels.items() <= one.labels.items())
+
+    assert total("upbit_task_seconds_count", dag="min_candle", task="roll", state="success") >= 2
+    assert total("upbit_exchange_request_seconds_count", outcome="ok") > 200
+    assert total("upbit_webhdfs_seconds_count", operation="create", outcome="ok") > 2
+    assert total("upbit_hive_seconds_count", operation="session", outcome="ok") > 2
+    assert total("upbit_markets", quote="KRW", state="fresh") > 200
+    assert total("upbit_services_up") == 1
+    assert 0 < total("upbit_namenode_heap_used_bytes") < total("upbit_namenode_heap_max_bytes")
+    assert 0 < total("upbit_hdfs_free_bytes") < total("upbit_hdfs_capacity_bytes")
 
 
 def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
