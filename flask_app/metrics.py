@@ -144,6 +144,7 @@ def _machine(shared: Services) -> Iterable[Metric]:
     try:
         sums = MetricsFile(folder).collect()
         ban = AddressLimits(folder, shared.settings.requests_per_second, SystemClock()).ban_left()
+        lasting, waiting = shared.troubles.lasting(), shared.troubles.waiting()
         disk = shutil.disk_usage(folder)
     except (sqlite3.Error, OSError) as error:
         log.warning("%s gives no figures: %s", folder, error)
@@ -152,6 +153,8 @@ def _machine(shared: Services) -> Iterable[Metric]:
         *sums,
         _one("upbit_state_folder_up", "Whether the state folder can be read and written.", 1),
         _one("upbit_exchange_ban_seconds", "For so long the exchange has blocked this address.", ban),
+        _one("upbit_troubles", "What is wrong now, as the webhook is told.", len(lasting)),
+        _one("upbit_webhook_waiting", "Lines that the webhook has not taken yet.", waiting),
         _one("upbit_disk_size_bytes", "Size of the disk that the state folder is on.", disk.total),
         _one("upbit_disk_free_bytes", "What is free on it.", disk.free),
     ]

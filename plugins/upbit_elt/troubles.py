@@ -71,6 +71,13 @@ class Troubles:
         with self._opened() as connection:
             connection.execute("UPDATE trouble SET until = min(until, ?) WHERE key = ?", (self._now, key))
 
+    def waiting(self) -> int:
+        """How many lines the webhook has not taken yet; 0 without a webhook."""
+        due = "SELECT count(*) FROM trouble WHERE told = 0 OR until <= ?"
+        with self._opened() as connection:
+            ((count,),) = connection.execute(due, (self._now,)).fetchall()
+        return int(count) if self._webhook.is_there else 0
+
     def lasting(self) -> list[str]:
         """Keys of what is wrong now."""
         with self._opened() as connection:

@@ -138,8 +138,12 @@ def test_a_webhook_that_does_not_answer_stops_nothing(scene: Scene) -> None:
     scene.chat.status = 503
     assert scene.look(600) == []
     assert scene.services.watch.looked == scene.world.clock.now()
+    assert "upbit_webhook_waiting 1.0" in scene.world.client.get("/metrics").get_data(as_text=True)
     scene.chat.status = 200
     assert len(scene.look(60)) == 1
+    found = scene.world.client.get("/metrics").get_data(as_text=True)
+    assert "upbit_webhook_waiting 0.0" in found
+    assert "upbit_troubles 1.0" in found
 
 
 def test_a_state_folder_that_is_in_the_way_stops_nothing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -50,6 +50,7 @@ HEALTHY = {
     "upbit_namenode_heap_used_bytes": "30",
     "upbit_namenode_heap_max_bytes": "100",
     "upbit_state_folder_up": "1",
+    "upbit_webhook_waiting": "0",
 }
 # What differs from that, by the alert that then fires, and the only one.
 TROUBLE = {
@@ -70,6 +71,7 @@ TROUBLE = {
     "PageAway": {'up{job="upbit"}': "0"},
     "ServicesAway": {"upbit_services_up": "0"},
     "WatchStopped": {"upbit_watch_timestamp_seconds": "stops"},
+    "WebhookSilent": {"upbit_webhook_waiting": "1"},
     "HdfsSlow": {'upbit_webhdfs_seconds_bucket{operation="list",le="0.1"}': "0+50"},
     "HiveSlow": {'upbit_hive_seconds_bucket{operation="query",le="1"}': "0+50"},
     "DiskNearlyFull": {"upbit_hdfs_free_bytes": "9"},
