@@ -141,6 +141,12 @@ def test_an_environment_that_a_python_too_new_began_is_made_again(odd: World) ->
     assert f"python3.13 -m venv --clear {odd.venv}" in odd.calls.read_text()
 
 
+def test_what_is_compiled_is_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start and each task took seconds longer on machines whose environment says that nothing may be kept."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert world.run("env").stdout.count("PYTHONDONTWRITEBYTECODE") == 0
+
+
 def test_setup_and_pyproject_agree_on_the_versions(world: World) -> None:
     told = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["requires-python"]
     assert world.run('echo ">=3.$oldest_python,<3.$((newest_python + 1))"').stdout.strip() == told
