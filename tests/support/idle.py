@@ -189,5 +189,6 @@ def _candles(day: str) -> bytes:
 
 def _model() -> TrainedModel:
     """A network as it is before training: what it says is of no interest here."""
-    card = {"version": "20261124T0000Z", "format": FORMAT, "created": "2026-11-24T00:00:00Z"}
+    card = {"version": "20261124T0000Z", "format": FORMAT, "created": "2026-11-24T00:00:00Z", "provisional": False}
+    card |= {"data": {"end": "2026-11-24T00:00:00+00:00"}}
     return TrainedModel(QuantileNet(len(NAMES)), card, cast("Any", None), cast("Any", None))
