@@ -95,6 +95,8 @@ def show_day(day: str) -> ResponseReturnValue:
     Query.of(request.args)
     try:
         compact = datetime.strptime(day, "%Y-%m-%d").strftime("%y%m%d")
+        if iso(compact) != day:  # of another century, or short of a zero
+            raise ValueError(day)
     except ValueError:
         raise Problem(BAD_PARAMETER, f"{day!r} is no day; write 2026-11-24") from None
     lake = services().lake

@@ -29,7 +29,7 @@ class Calendar:
         self._lock = Lock()
         self._looked: tuple[datetime, int] | None = None
         self._days: list[dict[str, Any]] = []
-        self._read: dict[str, Any] = {}
+        self._read: dict[str, dict[str, Any]] = {}  # by day and path
 
     def days(self, count: int) -> list[dict[str, Any]]:
         """Those of the last `count` KST days, today included, that the lake holds, oldest first.
@@ -39,30 +39,31 @@ class Calendar:
         """
         with self._lock:
             now = self._clock.now()
-            if self._looked is None or now - self._looked[0] >= LOOK_EVERY or self._looked[1] != count:
-                first = kst_day(now - timedelta(days=count - 1))
+            first = kst_day(now - timedelta(days=count - 1))
+            if self._looked is None or now - self._looked[0] >= LOOK_EVERY or self._looked[1] < count:
                 wanted = [day for day in ledger.days(self._lake, "candle") if day >= first]
-                kept: dict[str, Any] = {}
                 with ThreadPoolExecutor(_READERS, thread_name_prefix="days") as pool:
-                    self._days = list(pool.map(lambda day: self._day(day, kept), wanted))
-                self._looked, self._read = (now, count), kept
-            return self._days
+                    self._days = list(pool.map(self._day, wanted))
+                self._looked = now, count
+            return [day for day in self._days if day["day"] >= iso(first)]
 
-    def _day(self, day: str, kept: dict[str, Any]) -> dict[str, Any]:
+    def _day(self, day: str) -> dict[str, Any]:
+        known, kept = self._read.get(day, {}), dict[str, Any]()
         state, judged = proofs.state_of(self._lake, day)
         if judged:
             path = judged.path
-            kept[path] = counts = self._read.get(path) or _judged(proofs.read(self._lake, judged))
+            kept[path] = counts = known.get(path) or _judged(proofs.read(self._lake, judged))
         else:
-            counts = _unjudged(self._files(day, kept))
+            counts = _unjudged(self._files(day, known, kept))
+        self._read[day] = kept
         return {"day": iso(day), "state": state, **counts}
 
-    def _files(self, day: str, kept: dict[str, Any]) -> list[tuple[int, int]]:
+    def _files(self, day: str, known: dict[str, Any], kept: dict[str, Any]) -> list[tuple[int, int]]:
         """Candles of each file of the day, and markets with a hole in it."""
         generation = ledger.current(self._lake, "candle", day)
         found = ledger.files(self._lake, generation, day) if generation else []
         for file in found:
-            kept[file.path] = self._read.get(file.path) or self._of_file(file, whole=bool(generation and generation[0]))
+            kept[file.path] = known.get(file.path) or self._of_file(file, whole=bool(generation and generation[0]))
         return [kept[file.path] for file in found]
 
     def _of_file(self, file: DataFile, *, whole: bool) -> tuple[int, int]:

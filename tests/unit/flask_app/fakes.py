@@ -55,6 +55,7 @@ class MemoryLake(Lake):
         super().__init__(MemoryHdfs(StillClock(WRITTEN)).client(), root)
         self.files: dict[str, bytes] = {}
         self.up = True
+        self.reads = 0
 
     def list(self, folder: str) -> list[Entry]:
         self._answer()
@@ -71,6 +72,7 @@ class MemoryLake(Lake):
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
         self._answer()
+        self.reads += 1
         if path not in self.files:
             raise LakeCorrupt(f"{path}: no such file in HDFS")
         return self.files[path][offset : None if length is None else offset + length]

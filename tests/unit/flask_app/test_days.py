@@ -111,3 +111,17 @@ def test_a_wrong_day_is_told(world: World) -> None:
     assert answer.status_code == 400
     assert "2026-11-24" in answer.get_json()["detail"]
     assert world.client.get("/api/v1/days?count=0").status_code == 400
+
+
+def test_a_day_of_another_century_is_not_taken_for_this_ones(world: World) -> None:
+    assert world.client.get("/api/v1/days/1926-11-24").status_code == 400
+
+
+def test_short_and_long_looks_in_turn_read_each_file_once(world: World) -> None:
+    assert len(days(world, count=366)) == 3
+    read = world.lake.reads
+    for _ in range(3):
+        assert len(days(world, count=1)) == 1
+        assert len(days(world, count=366)) == 3
+        world.later(60)
+    assert world.lake.reads == read
