@@ -183,6 +183,7 @@ SET hive.resultset.use.unique.column.names=false
 SET hive.fetch.task.conversion=more
 SET hive.vectorized.execution.enabled=true
 SET mapreduce.job.name=a workbook
+SET TIME ZONE America/New_York
 SET hivevar:a=b
 EXPLAIN SELECT count(*) FROM {bi}.candle
 CREATE TEMPORARY TABLE `XTableau_1` (n INT, s STRING) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS TEXTFILE
