@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
 
-from flask_app import create_app
+from flask_app import create_app, hyper
 from flask_app.extract import NO_LIBRARY
 from flask_app.services import EXTRACTS
 from tests.unit.flask_app.test_forecasts import make
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, World, candle
-from upbit_elt.candle import MINUTE
-from upbit_elt.forecast.schema import HORIZONS
+from upbit_elt.candle import MINUTE, to_table
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 
 tableau = pytest.importorskip("tableauhyperapi", reason="Tableau's library is for x86-64 only")
 Ask = Callable[[str], list[list[Any]]]
@@ -121,18 +122,20 @@ def test_a_day_that_cannot_be_read_is_a_problem_not_a_short_file(world: World) -
         assert answer.status_code == 200, "the place is free again"
 
 
-def test_it_takes_the_memory_of_a_day_however_many_are_asked_for(world: World) -> None:
-    pool = pa.default_memory_pool()
-    peaks = []
-    for days in (1, 2):
-        counted = pa.proxy_memory_pool(pool)
-        pa.set_memory_pool(counted)
-        try:
-            world.client.get(f"/extract/upbit.hyper?days={days}").close()
-        finally:
-            pa.set_memory_pool(pool)
-        peaks.append(counted.max_memory())
-    assert peaks[1] < 1.2 * peaks[0]
+def test_of_many_days_one_is_in_memory_at_a_time(tmp_path: Path) -> None:
+    taken: list[weakref.ref[pa.Table]] = []
+    in_memory = []
+
+    def days() -> Iterator[pa.Table]:
+        for age in range(4):
+            in_memory.append(sum(table() is not None for table in taken))
+            table = to_table([candle("KRW-BTC", NOON - age * timedelta(days=1))])
+            taken.append(weakref.ref(table))
+            yield table
+            del table
+
+    hyper.write(days(), FORECAST_SCHEMA.empty_table(), tmp_path)
+    assert in_memory == [0] * 4
 
 
 def test_more_at_once_than_there_is_room_for_are_told_to_come_again(world: World) -> None:
