@@ -14,7 +14,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.stack import Stack, utc_of, wait_for
+from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.warehouse.hive import Hive
 
 HORIZONS = 8
@@ -31,7 +31,7 @@ def after_two_more_runs(stack: Stack) -> dict[str, Any]:
         forecast = utc_of(status["forecast_origin"])
         return status if forecast >= start + 2 * LIVE_RUN else None
 
-    found = wait_for(landed, 900)
+    found = wait_for(landed, 900, every=STATUS)
     assert found is not None
     return found
 

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.support.audit import audits
-from tests.support.stack import Stack, utc_of, wait_for
+from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.candle import Candle
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
@@ -82,7 +82,7 @@ def test_every_service_is_killed_and_nothing_is_lost(
         healthy = all(service["healthy"] for service in status["services"])
         return healthy and covered is not None and utc_of(covered) >= max(calm, faults_end + timedelta(minutes=1))
 
-    assert wait_for(back, 900), stack.status()
+    assert wait_for(back, 900, every=STATUS), stack.status()
     settings = stack.settings
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
     known = ledger.newest(lake)
@@ -100,9 +100,9 @@ def test_every_service_is_killed_and_nothing_is_lost(
 
 def _kill(stack: Stack, name: str) -> int:
     """kill -9 of a service that runs; gives its process id once the supervisor has started it again."""
-    pid = int(wait_for(lambda: services(stack)[name]["pid"], 120))
+    pid = int(wait_for(lambda: services(stack)[name]["pid"], 120, every=STATUS))
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: services(stack)[name]["pid"] not in (None, pid), 120)
+    wait_for(lambda: services(stack)[name]["pid"] not in (None, pid), 120, every=STATUS)
     return pid
 
 

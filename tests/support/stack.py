@@ -20,6 +20,7 @@ from upbit_elt.stack.options import load
 
 REPO = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
+STATUS = 5.0  # seconds between two looks at `./run status`, which takes a second or two of a processor
 
 
 @dataclass
