@@ -6,11 +6,14 @@ model live in the worker's memory. Starting needs neither Hive nor the lake; bot
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from flask import Flask
 
 from flask_app import api, dashboard, extract, guard, health, metrics, problems
+from flask_app.alarm import Disk
 from flask_app.jsonio import StrictJson
 from flask_app.services import Services, install
 from upbit_elt.clock import Clock, SystemClock
@@ -30,10 +33,11 @@ def create_app(
     clock: Clock | None = None,
     extract_trouble: str | None = None,
     scratch: Path | None = None,
+    disk: Callable[[Path], Disk] = shutil.disk_usage,
     watch: bool = False,
 ) -> Flask:
-    """The application. Without arguments everything comes from the environment; see Services for `extract_trouble` and
-    `scratch`. `watch` starts the thread that looks after the age of the data.
+    """The application. Without arguments everything comes from the environment; see Services for `extract_trouble`,
+    `scratch` and `disk`. `watch` starts the thread that looks after the age of the data.
 
     Raises:
         ConfigError: a variable of the environment has a value that is not allowed.
@@ -48,6 +52,7 @@ def create_app(
         clock=clock or SystemClock(),
         extract_trouble=extract.trouble() if extract_trouble is None else extract_trouble,
         scratch=scratch,
+        disk=disk,
     )
     install(app, shared)
     problems.register(app)

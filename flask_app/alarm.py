@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
 
 from flask_app.daemons import NameNode
 from flask_app.follow import Follower
@@ -20,17 +21,35 @@ log = logging.getLogger(__name__)
 # What is gone after a minute is not told; what was told is over when it has not been seen for two.
 PATIENCE, OVER_AFTER = timedelta(minutes=1), timedelta(minutes=2)
 QUARANTINE = 0.1  # share of the listed markets
-FREE = 0.1  # share of a disk
+FREE, ROOM = 0.1, 20e9  # a disk is nearly full with less than this share of it, and less than so many bytes, free
 UNKNOWN = None
+
+
+class Disk(Protocol):
+    """Size and room of a disk (bytes), as shutil.disk_usage gives them."""
+
+    @property
+    def total(self) -> int:
+        """Its size."""
+
+    @property
+    def free(self) -> int:
+        """What is free of it."""
 
 
 class Alarm:
     """Judges at each look of the watch. `troubles` are also those that Airflow's tasks report."""
 
     def __init__(
-        self, settings: Settings, follower: Follower, forecasts: Forecasts, troubles: Troubles, clock: Clock
+        self,
+        settings: Settings,
+        follower: Follower,
+        forecasts: Forecasts,
+        troubles: Troubles,
+        clock: Clock,
+        disk: Callable[[Path], Disk],
     ) -> None:
-        self._settings, self._clock, self._troubles = settings, clock, troubles
+        self._settings, self._clock, self._troubles, self._disk = settings, clock, troubles, disk
         self._follower, self._forecasts = follower, forecasts
         self._first: dict[str, datetime] = {}
 
@@ -79,13 +98,18 @@ class Alarm:
         return f"forecasts are stale, the newest is of {newest.origin:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
 
     def _full_disk(self, namenode: NameNode | None) -> str:
-        disk = shutil.disk_usage(self._settings.state_dir)
+        disk = self._disk(self._settings.state_dir)
         full = []
-        if disk.free < FREE * disk.total:
+        if nearly_full(disk.free, disk.total):
             full.append(f"{disk.free / disk.total:.0%} of the disk of {self._settings.state_dir} are free")
-        if namenode and namenode.free < FREE * namenode.capacity:
+        if namenode and nearly_full(namenode.free, namenode.capacity):
             full.append(f"{namenode.free / namenode.capacity:.0%} of HDFS are free")
         return ", ".join(full)
+
+
+def nearly_full(free: int, size: int) -> bool:
+    """Whether a disk (bytes) needs somebody: a tenth of a large one is room enough."""
+    return free < FREE * size and free < ROOM
 
 
 def _quarantine(window: Window) -> str:

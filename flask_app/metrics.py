@@ -7,7 +7,6 @@ A scrape asks nothing of HDFS, Hive or the exchange, and so never waits for them
 from __future__ import annotations
 
 import logging
-import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -145,7 +144,7 @@ def _machine(shared: Services) -> Iterable[Metric]:
         sums = MetricsFile(folder).collect()
         ban = AddressLimits(folder, shared.settings.requests_per_second, SystemClock()).ban_left()
         lasting, waiting = shared.troubles.lasting(), shared.troubles.waiting()
-        disk = shutil.disk_usage(folder)
+        disk = shared.disk(folder)
     except (sqlite3.Error, OSError) as error:
         log.warning("%s gives no figures: %s", folder, error)
         return [_one("upbit_state_folder_up", "Whether the state folder can be read and written.", 0)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import cast
 
 from flask import Flask, current_app
 
-from flask_app.alarm import Alarm
+from flask_app.alarm import Alarm, Disk
 from flask_app.days import Calendar
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
@@ -33,8 +35,9 @@ class Services:
     """The edges, and the things with a memory: recent candles, newest forecast, champion, days, errors of DAGs.
 
     `extract_trouble` is why this machine cannot write Tableau extracts, "" where it can; `scratch` is where their files
-    are while they are written (None: the system's folder for such). `extracts` and `history` are the places for what
-    costs much: an extract until it is sent, and what Hive has to look for in older days.
+    are while they are written (None: the system's folder for such). `disk` gives size and room of a folder's disk.
+    `extracts` and `history` are the places for what costs much: an extract until it is sent, and what Hive has to look
+    for in older days.
     """
 
     settings: Settings
@@ -43,6 +46,7 @@ class Services:
     clock: Clock
     extract_trouble: str = ""
     scratch: Path | None = None
+    disk: Callable[[Path], Disk] = field(default=shutil.disk_usage)
     extracts: Slots = field(default_factory=lambda: Slots(EXTRACTS, "extracts are being made or fetched"))
     history: Slots = field(default_factory=lambda: Slots(SEARCHES, "searches of older days are under way"))
     follower: Follower = field(init=False)
@@ -63,7 +67,7 @@ class Services:
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
         object.__setattr__(self, "trouble", Trouble(self.lake, self.clock))
         troubles = Troubles.from_settings(self.settings, self.clock)
-        alarm = Alarm(self.settings, follower, forecasts, troubles, self.clock)
+        alarm = Alarm(self.settings, follower, forecasts, troubles, self.clock, self.disk)
         object.__setattr__(self, "troubles", troubles)
         object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, alarm, self.clock))
 

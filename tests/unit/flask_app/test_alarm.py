@@ -13,7 +13,7 @@ from flask_app.services import Services
 from tests.support.chat import DISCORD, Chat, chat
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.test_problems import problem
-from tests.unit.flask_app.world import MARKETS, NOON, TOKEN, World
+from tests.unit.flask_app.world import GB, MARKETS, NOON, TOKEN, Disk, World
 from upbit_elt.candle import MINUTE, to_table
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage, Doubt
@@ -117,6 +117,13 @@ def test_what_is_gone_within_a_minute_is_not_told(scene: Scene) -> None:
     scene.world.lake.up = True
     publish_run(scene.world, NOON, NOON + 5 * MINUTE)
     assert scene.look(40) == []
+
+
+def test_a_disk_that_is_nearly_full_is_told_and_a_tenth_of_a_large_one_is_room_enough(scene: Scene) -> None:
+    scene.world.disk = Disk(total=1000 * GB, free=90 * GB)
+    assert scene.look(120) == []
+    scene.world.disk = Disk(total=100 * GB, free=9 * GB)
+    assert scene.look(120) == [f"[replica] 9% of the disk of {scene.folder} are free"]
 
 
 def test_a_full_quarantine_is_told(scene: Scene) -> None:

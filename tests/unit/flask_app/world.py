@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -71,6 +71,14 @@ def trades(market: str, moment: datetime) -> bool:
     return market != "KRW-THIN" or int(moment.timestamp()) // 60 % 50 == 0
 
 
+class Disk(NamedTuple):
+    """Size and room of a disk, in bytes."""
+
+    total: int
+    free: int
+
+
+GB = 10**9
 L = TypeVar("L", bound=Lake)
 H = TypeVar("H", bound=Hive)
 
@@ -81,7 +89,10 @@ class AnyWorld(Generic[L, H]):
     def __init__(self, here: Settings, lake: L, hive: H) -> None:
         self.settings, self.lake, self.hive = here, lake, hive
         self.clock = StillClock(NOON + timedelta(seconds=20))
-        self.app: Flask = create_app(self.settings, hive=self.hive, lake=self.lake, clock=self.clock)
+        self.disk = Disk(total=100 * GB, free=50 * GB)
+        self.app: Flask = create_app(
+            self.settings, hive=self.hive, lake=self.lake, clock=self.clock, disk=lambda folder: self.disk
+        )
         self.client: FlaskClient = self.app.test_client()
 
     def publish(
