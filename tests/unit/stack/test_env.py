@@ -140,7 +140,7 @@ def test_profiles_that_were_added_stay(tmp_path: Path) -> None:
 def test_a_port_that_is_not_published_may_be_taken(tmp_path: Path, taken: int) -> None:
     file = tmp_path / ".env"
     file.write_text(f"WEBHDFS_PORT={taken}\nYARN_PORT={taken}\n")
-    assert "is taken" not in env(file).stdout
+    assert f"port {taken} is taken" not in env(file).stdout
     with file.open("a") as more:
         more.write("COMPOSE_PROFILES=yarn\n")
     said = env(file).stdout
