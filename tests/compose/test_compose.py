@@ -101,8 +101,7 @@ def test_the_reader_reads_and_changes_nothing(deployment: Deployment) -> None:
                 hive.execute(sql)
         secrets = [value for name, value in deployment.settings().items() if name.endswith(("PASSWORD", "SECRET"))]
         assert not [line for line in hive.query("SET -v") for secret in secrets if secret in str(line)]
-        ((count,),) = hive.query("SELECT count(*) FROM upbit_bi_replica.candle")
-        assert count > 0
+        assert len(hive.query("SELECT candle_time_utc FROM upbit_bi_replica.candle LIMIT 1")) == 1
         hive.execute("CREATE TEMPORARY TABLE mine AS SELECT market FROM upbit_lake_replica.candle LIMIT 3")
         assert hive.query("SELECT count(*) FROM mine") == [(3,)]
 
@@ -177,13 +176,10 @@ def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_
     assert all(before[table] <= restored[table] <= after[table] for table in before)
     assert set(deployment.successes("min_candle")) >= set(runs)
     note("rows before the backup, restored", f"{before}, {restored}")
-    deployment.compose("up", "--wait", "--detach")
-    wait_for(lambda: set(deployment.successes("min_candle")) - set(runs), RUN)
-    verified(deployment)
 
 
 def test_down_and_up_keep_the_data_in_a_larger_deployment(deployment: Deployment, note: Note) -> None:
-    """Stopped, and started again with three DataNodes and Airflow's Celery workers."""
+    """What was restored is stopped, and started again with three DataNodes and Airflow's Celery workers."""
     before = counts(deployment)
     deployment.compose("down", "--timeout", "20")
     assert not deployment.containers()
