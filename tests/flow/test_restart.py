@@ -62,7 +62,9 @@ def services(stack: Stack) -> dict[str, Any]:
 
 def test_a_second_start_goes_on_with_the_same_data(restart: Restart) -> None:
     assert restart.left == [], "every process is gone"
-    assert [service for service in restart.after["services"] if not service["healthy"]] == []
+    # of the exchange every answer may fail, as it was told to, also that to a health check
+    ours = [service for service in restart.after["services"] if service["name"] != "replica"]
+    assert [service for service in ours if not service["healthy"]] == []
     assert utc_of(restart.after["covered_until"]) >= utc_of(restart.before["covered_until"])
     assert restart.after["candles_today"] >= restart.before["candles_today"]
 
