@@ -13,11 +13,11 @@ from flask import Flask, current_app
 
 from flask_app.alarm import Alarm, Disk
 from flask_app.days import Calendar
+from flask_app.failing import FailingDags
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
 from flask_app.slots import Slots
-from flask_app.trouble import Trouble
 from flask_app.watch import Watch
 from upbit_elt.clock import Clock
 from upbit_elt.lake.webhdfs import Lake
@@ -53,7 +53,7 @@ class Services:
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)
     calendar: Calendar = field(init=False)
-    trouble: Trouble = field(init=False)
+    failing: FailingDags = field(init=False)
     troubles: Troubles = field(init=False)
     watch: Watch = field(init=False)
 
@@ -65,7 +65,7 @@ class Services:
         object.__setattr__(self, "forecasts", forecasts)
         object.__setattr__(self, "forecaster", forecaster)
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
-        object.__setattr__(self, "trouble", Trouble(self.lake, self.clock))
+        object.__setattr__(self, "failing", FailingDags(self.lake, self.clock))
         troubles = Troubles.from_settings(self.settings, self.clock)
         alarm = Alarm(self.settings, follower, forecasts, troubles, self.clock, self.disk)
         object.__setattr__(self, "troubles", troubles)

@@ -39,7 +39,7 @@ def current(shared: Services) -> dict[str, Any]:
         "markets": len(latest),
         "candles_today": sum(row.candles_today for row in latest.values()),
         **_model(shared),
-        "errors": [_error(one) for one in shared.trouble.shown()],
+        "errors": [_error(one) for one in shared.failing.shown()],
     }
 
 

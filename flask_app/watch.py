@@ -16,7 +16,7 @@ from flask_app.follow import Follower
 from flask_app.forecasts import Forecasts
 from flask_app.window import Window
 from upbit_elt.clock import Clock
-from upbit_elt.errors import LakeError, WarehouseError
+from upbit_elt.errors import UpbitEltError
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Watch:
             if self._forecasts.known is None and self._due("forecasts", now, FORECASTS_EVERY):
                 self._forecasts.newest()
             trouble = ""
-        except (LakeError, WarehouseError) as error:
+        except UpbitEltError as error:
             trouble = str(error)
         if trouble != self.trouble:
             log.warning("the watch: %s", trouble or "HDFS and Hive answer again")

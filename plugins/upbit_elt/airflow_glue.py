@@ -141,6 +141,7 @@ def measure(context: Mapping[str, Any], state: str) -> None:
     # of a task that was killed the DAG processor knows less
     began, ended = getattr(task, "start_date", None), getattr(task, "end_date", None)
     seconds = ((ended or now) - (began or now)).total_seconds()
+    # both are shown from the first run on: a rate needs the 0 before the first failure
     seconds_by = {name: TASK_SECONDS.labels(task.dag_id, task.task_id, name) for name in ("success", "failed")}
     seconds_by.get(state, TASK_SECONDS.labels(task.dag_id, task.task_id, state)).observe(seconds)
     try:

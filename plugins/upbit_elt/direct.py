@@ -16,7 +16,7 @@ def direct_session() -> requests.Session:
     """A session that uses no proxy; certificates are checked as the environment says (`REQUESTS_CA_BUNDLE`)."""
     session = requests.Session()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _DirectAdapter())
+        session.mount(scheme, DirectAdapter())
     return session
 
 
@@ -26,7 +26,10 @@ def ask(method: str, url: str, **options: Any) -> requests.Response:
         return session.request(method, url, **options)
 
 
-class _DirectAdapter(HTTPAdapter):
+class DirectAdapter(HTTPAdapter):
+    """Sends by no proxy, whatever the environment or a redirect says."""
+
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        """As HTTPAdapter does, straight to the address."""
         request.headers.pop("Proxy-Authorization", None)  # a redirect adds the proxy's password
         return super().send(request, *args, **(kwargs | {"proxies": None}))

@@ -17,6 +17,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
+from upbit_elt.direct import DirectAdapter
+
 # Connections that are kept open to one host: as many as requests may be under way.
 POOL = 64
 Seconds = Callable[[], float]
@@ -30,18 +32,15 @@ def keep_alive_session(seconds: Seconds, direct: bool = False) -> requests.Sessi
     """
     session = requests.Session()
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter(seconds, direct))
+        session.mount(scheme, _TimedDirectAdapter(seconds) if direct else _TimedAdapter(seconds))
     session.headers["Accept"] = "application/json"
     return session
 
 
-class _Adapter(HTTPAdapter):
-    def __init__(self, seconds: Seconds, direct: bool) -> None:
-        self._seconds, self._direct = seconds, direct
+class _TimedAdapter(HTTPAdapter):
+    def __init__(self, seconds: Seconds) -> None:
+        self._seconds = seconds
         super().__init__(pool_connections=1, pool_maxsize=POOL)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        return super().send(request, *args, **(kwargs | {"proxies": None} if self._direct else kwargs))
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -62,6 +61,10 @@ class _Adapter(HTTPAdapter):
             ConnectionCls = _timed(HTTPSConnection, seconds)
 
         manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
+
+
+class _TimedDirectAdapter(DirectAdapter, _TimedAdapter):
+    pass
 
 
 def _timed(connection: Any, seconds: Seconds) -> Any:

@@ -12,7 +12,7 @@ from upbit_elt.lake.webhdfs import Lake
 LOOK_EVERY = timedelta(seconds=10)
 
 
-class Trouble:
+class FailingDags:
     """Keeps the last look at the errors for some seconds; one list of a folder a look while nothing is new."""
 
     def __init__(self, lake: Lake, clock: Clock) -> None:
