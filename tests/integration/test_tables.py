@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -124,3 +125,11 @@ def test_a_session_takes_several_statements_and_goes_on_after_one_that_is_refuse
         with pytest.raises(QueryFailed, match="Table not found"):
             session.query("SELECT * FROM nowhere")
         assert session.query("SET hive.query.name") == [("hive.query.name=mine",)], "it is the same session still"
+
+
+def test_a_session_that_ends_takes_no_folder_of_those_that_are_open(daemons: Settings) -> None:
+    hive = Hive.from_settings(daemons)
+    with hive.session() as session:
+        hive.query("SELECT 1")
+        [(setting,)] = session.query("SET hive.downloaded.resources.dir")
+        assert Path(setting.partition("=")[2]).is_dir()
