@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,24 @@ def engine_trouble() -> str | None:
     except FileNotFoundError:
         return "docker is not installed"
     return None if done.returncode == 0 else (done.stderr or done.stdout).strip().splitlines()[0]
+
+
+def not_healthy(containers: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Those that cannot do their work now, of what Deployment.containers gives, and their state."""
+    return {
+        name: f"{state['Status']}, {state.get('Health', {}).get('Status')}"
+        for name, container in containers.items()
+        if (state := container["State"])["Status"] != "exited" or state["ExitCode"]
+        if "Health" in state and state["Health"]["Status"] != "healthy"
+    }
+
+
+@cache  # it holds for hours and for every start with the same secrets; each sign-in costs Airflow a password hash
+def airflow_token(url: str, password: str) -> str:
+    """What signs requests to Airflow's API as its admin."""
+    answer = requests.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
+    answer.raise_for_status()
+    return str(answer.json()["access_token"])
 
 
 @dataclass(frozen=True)
@@ -70,15 +89,6 @@ class Deployment:
         found = json.loads(self.run("docker", "inspect", *names)) if names else []
         return {container["Name"].lstrip("/"): container for container in found}
 
-    def unhealthy(self) -> dict[str, str]:
-        """Services that cannot do their work now, and their state."""
-        return {
-            name: f"{state['Status']}, {state.get('Health', {}).get('Status')}"
-            for name, container in self.containers().items()
-            if (state := container["State"])["Status"] != "exited" or state["ExitCode"]
-            if "Health" in state and state["Health"]["Status"] != "healthy"
-        }
-
     def in_app(self, *arguments: str, check: bool = True) -> str:
         """`python -m upbit_elt ARGUMENTS` in the scheduler's container."""
         return self.compose("exec", "-T", "airflow-scheduler", "python", "-m", "upbit_elt", *arguments, check=check)
@@ -104,8 +114,7 @@ class Deployment:
         """GET from Airflow's API as its admin."""
         known = self.settings()
         url = f"http://127.0.0.1:{known['AIRFLOW_PORT']}"
-        login = {"username": "admin", "password": known["AIRFLOW_ADMIN_PASSWORD"]}
-        token = requests.post(f"{url}/auth/token", json=login, timeout=30).json()["access_token"]
+        token = airflow_token(url, known["AIRFLOW_ADMIN_PASSWORD"])
         answer = requests.get(f"{url}/api/v2{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()
