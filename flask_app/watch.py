@@ -48,7 +48,16 @@ class Watch:
         Thread(target=self._run, name="watch", daemon=True).start()
 
     def look(self) -> None:
-        """One look; what is wrong is told. Whatever does not answer is noted, never raised."""
+        """One look; what is wrong is told. Nothing is raised: the next look is in 20 seconds, whatever happened.
+
+        After an error that nobody foresaw, `looked` stays where it was, by which the alert WatchStopped sees it.
+        """
+        try:
+            self._look()
+        except Exception:  # the hole: an error of our own must not end the thread
+            log.exception("the watch could not look; it tries again in %.0f s", EVERY)
+
+    def _look(self) -> None:
         now = self._clock.now()
         if self._due("namenode", now, NAMENODE_EVERY):
             self.namenode = namenode(self._settings.webhdfs_url)

@@ -160,6 +160,16 @@ def test_a_state_folder_that_is_in_the_way_stops_nothing(scene: Scene, caplog: p
     assert "troubles are not told" in caplog.text
 
 
+def test_an_error_that_nobody_foresaw_ends_no_watch(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    healthy, scene.world.disk = scene.world.disk, Disk(total=100 * GB, free="much")  # type: ignore[arg-type]
+    assert scene.look(20) == []
+    assert scene.services.watch.looked is None
+    assert "the watch could not look; it tries again in 20 s" in caplog.text
+    scene.world.disk = healthy
+    scene.look(20)
+    assert scene.services.watch.looked == scene.world.clock.now()
+
+
 def error_of(scene: Scene, words: str) -> bytes:
     now = scene.world.clock.now()
     return DagError("prove_day", "prove", "run", now, now + timedelta(minutes=5), words).to_json()
