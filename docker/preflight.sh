@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Before anything starts: enough memory and disk, and volumes that these versions can read. One line for each trouble.
 set -euo pipefail
+LAYOUT=1
 failed=0
 volumes=${VOLUMES:-/volumes}
 trouble() {
@@ -29,4 +30,8 @@ version=$(cat "$volumes/postgres/PG_VERSION" 2>/dev/null || echo 17)
 layout=$(sed -n 's/^layoutVersion=//p' "$volumes/name/hdfs/name/current/VERSION" 2>/dev/null || true)
 [ "${layout:--67}" = -67 ] ||
   trouble "the volume 'namenode' has HDFS layout $layout, this NameNode writes -67: start it with the release that wrote it, or restore a backup"
+# as plugins/upbit_elt/release.py
+written=$(sed -n 's/.*"layout": \([0-9]*\).*/\1/p' "$volumes/state/release.json" 2>/dev/null || true)
+[ "${written:-0}" -le "$LAYOUT" ] ||
+  trouble "release $(sed -n 's/.*"release": "\([^"]*\)".*/\1/p' "$volumes/state/release.json") has written the volumes (layout $written; this one reads up to layout $LAYOUT): start that one or a newer one, or restore a backup of before it into an empty deployment"
 exit $failed

@@ -1,5 +1,5 @@
 -- For BI tools: real timestamps. A plain cast of the wire string gives NULL because of its T.
-CREATE VIEW IF NOT EXISTS ${bi_database}.candle AS
+CREATE OR REPLACE VIEW ${bi_database}.candle AS
 SELECT
     market,
     CAST(REPLACE(candle_date_time_utc, 'T', ' ') AS TIMESTAMP) AS candle_time_utc,

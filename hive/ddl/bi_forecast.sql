@@ -1,5 +1,5 @@
 -- For BI tools: real timestamps instead of wire strings.
-CREATE VIEW IF NOT EXISTS ${bi_database}.forecast AS
+CREATE OR REPLACE VIEW ${bi_database}.forecast AS
 SELECT
     market,
     CAST(REPLACE(origin, 'T', ' ') AS TIMESTAMP) AS origin_utc,

@@ -1,5 +1,5 @@
 -- For BI tools: which market-days are proven, and when they were checked (UTC).
-CREATE VIEW IF NOT EXISTS ${bi_database}.reconciliation AS
+CREATE OR REPLACE VIEW ${bi_database}.reconciliation AS
 SELECT
     market,
     state,

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from upbit_elt import pipeline
+from upbit_elt import pipeline, release
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.cli import accounts, proofs
 from upbit_elt.cli.clean import clean
@@ -30,6 +30,7 @@ from upbit_elt.warehouse.hive import Hive
 @click.group()
 def main() -> None:
     """Upbit candles, end to end. Settings are read from UPBIT_ELT_* and UPBIT_BASE_URL."""
+    release.check(settings().state_dir)
 
 
 @main.command()

@@ -4,6 +4,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
 
     UpbitEltError
     ├── ConfigError              a setting or option is wrong (terminal)
+    ├── DataTooNew               a newer release wrote what is there, and this one does not read it (terminal)
     ├── BadFile                  a file that was given to adopt is not what it should be (terminal)
     ├── ExchangeError
     │   ├── ExchangeTerminal
@@ -50,6 +51,10 @@ class UpbitEltError(Exception):
 
 class ConfigError(UpbitEltError):
     """A setting or an option is wrong; the message names it and says what is allowed."""
+
+
+class DataTooNew(UpbitEltError):
+    """A newer release has written in a form that this one does not read; the message says which."""
 
 
 class BadFile(UpbitEltError):

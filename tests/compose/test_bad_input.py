@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.compose import Deployment
+from upbit_elt import __version__
 
 New = Callable[[], Deployment]
 pytestmark = pytest.mark.timeout(3600)
@@ -37,7 +38,7 @@ def test_a_volume_of_another_version(new_deployment: New) -> None:
     versions = "echo 16 >/volumes/postgres/PG_VERSION && mkdir -p /volumes/name/hdfs/name/current && \
         echo layoutVersion=-60 >/volumes/name/hdfs/name/current/VERSION"
     volumes = [f"--volume={deployment.project}_{a}:/volumes/{b}" for a, b in (("postgres",) * 2, ("namenode", "name"))]
-    image = ["--user", "root", "--entrypoint", "bash", "upbit-elt/hadoop:0.1.0"]
+    image = ["--user", "root", "--entrypoint", "bash", f"upbit-elt/hadoop:{__version__}"]
     deployment.run("docker", "run", "--rm", *volumes, *image, "-c", versions)
     said = preflight(deployment)
     assert "was written by PostgreSQL 16, this is 17" in said

@@ -57,6 +57,18 @@ def test_bi_tools_get_real_timestamps(here: Settings) -> None:
     assert hive.query(sql) == [(datetime(2026, 11, 24, 1, 5), datetime(2026, 11, 24, 10, 5), "2026-11-24")]
 
 
+def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
+    """Its columns are those of hive/ddl again with the day's next snapshot."""
+    hive = Hive.from_settings(here)
+    ensure_day(hive, here, "candle", "261124", generation(here, "live-1", 5))
+    hive.execute(f"DROP VIEW {here.bi_database}.candle")
+    hive.execute(f"CREATE VIEW {here.bi_database}.candle AS SELECT market, dt FROM {here.database}.candle")
+    ensure_day(hive, here, "candle", "261124", generation(here, "live-2", 5))
+    assert hive.query(f"SELECT market, trade_price, dt FROM {here.bi_database}.candle") == [
+        ("KRW-BTC", 162483000.0, "2026-11-24")
+    ]
+
+
 def test_a_new_generation_is_switched_in_and_a_half_done_switch_is_mended(here: Settings) -> None:
     hive = Hive.from_settings(here)
     ensure_day(hive, here, "candle", "261124", generation(here, "live-1", 5))

@@ -280,11 +280,48 @@ def a_new_table_makes_its_folder_and_a_dropped_one_leaves_it(edge: Edge) -> None
     assert tables.days(edge.hive, edge.settings, "candle") == []
 
 
+def what_an_earlier_release_made_gets_the_columns_that_it_lacks(edge: Edge) -> None:
+    """And no row of its files is lost: those without a column have NULL there."""
+    name, days = edge.settings.database, {"261123": "2026-11-23", DAY: DT}
+    old = encode(to_table([OTHER]).drop_columns(["unit"]))
+    at = {day: edge.candles(f"{day}-live-1", "a.parquet", ROW) for day in days}
+    for folder in at.values():
+        edge.lake.publish(f"{folder}/old.parquet", old)
+    table = (
+        "CREATE EXTERNAL TABLE IF NOT EXISTS {name} (\n    market STRING\n)\n{more}STORED AS PARQUET LOCATION '{at}'"
+    )
+    made = table.format(name=f"{name}.candle", more="PARTITIONED BY (dt STRING)\n", at=edge.folder)
+    edge.hive.execute(f"CREATE DATABASE IF NOT EXISTS {name}", made)
+    for day, dt in days.items():
+        edge.hive.execute(
+            table.format(name=f"{name}.candle_{day}", more="", at=at[day]),
+            f"ALTER TABLE {name}.candle ADD IF NOT EXISTS PARTITION (dt='{dt}') LOCATION '{at[day]}'",
+        )
+
+    def shown() -> list[bool]:
+        return [tables.is_shown(edge.hive, edge.settings, "candle", day, at[day]) for day in days]
+
+    assert shown() == [False, False]
+    tables.ensure_day(edge.hive, edge.settings, "candle", DAY, at[DAY])
+    assert shown() == [False, True]
+    select = "SELECT market, trade_price, unit FROM {db}.%s WHERE dt = '2026-11-24'"
+    wide = [("KRW-BTC", 1.5, 1), ("KRW-ETH", 1.25, None)]
+    assert edge.rows(select % "candle") == wide
+    assert edge.rows((select % "candle_261124").split(" WHERE")[0]) == wide
+    assert edge.what(lambda: len(edge.hive.query(f"SELECT * FROM {name}.candle"))) == 4, (
+        "also with a day that is narrow"
+    )
+    tables.ensure_day(edge.hive, edge.settings, "candle", "261123", at["261123"])
+    assert shown() == [True, True]
+    assert edge.rows((select % "candle").replace("-24'", "-23'")) == wide
+
+
 HIVE: list[Callable[[Edge], None]] = [
     a_day_is_made_moved_and_asked,
     what_is_not_there_is_refused,
     hive_reads_what_lies_in_the_folder_now,
     a_new_table_makes_its_folder_and_a_dropped_one_leaves_it,
+    what_an_earlier_release_made_gets_the_columns_that_it_lacks,
 ]
 CHECKS = [*HDFS, *HIVE]
 

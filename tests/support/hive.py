@@ -44,10 +44,14 @@ COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass
 class Place:
-    """A folder that a table or partition points at (a whole URI), and when it was last changed (s)."""
+    """A folder that a table or partition points at (a whole URI), and when it was last changed (s).
+
+    `columns` of a partition that has others than its table, as one that was there before the table got more.
+    """
 
     uri: str
     changed: int
+    columns: dict[str, pa.DataType] | None = None
 
 
 @dataclass
@@ -81,9 +85,10 @@ class MemoryHive:
             for pattern, act in (
                 (r"CREATE DATABASE IF NOT EXISTS (\w+)\s*$", self._create_database),
                 (rf"CREATE EXTERNAL TABLE IF NOT EXISTS {NAME} \((.*?)\n?\)\s+(.*?)STORED AS .*?{AT}", self._create),
-                (rf"CREATE VIEW IF NOT EXISTS {NAME} AS\s(.*)", self._create_view),
+                (rf"CREATE OR REPLACE VIEW {NAME} AS\s(.*)", self._create_view),
                 (rf"ALTER TABLE {NAME} ADD IF NOT EXISTS {PARTITION} {AT}\s*$", self._add),
                 (rf"ALTER TABLE {NAME}(?: {PARTITION})? SET {AT}\s*$", self._move),
+                (rf"ALTER TABLE {NAME}(?: {PARTITION})? ADD COLUMNS \((.*)\)\s*$", self._add_columns),
                 (r"SHOW DATABASES LIKE '([^']+)'\s*$", self._show_databases),
                 (r"SHOW TABLES IN (\w+) LIKE '([^']+)'\s*$", self._show_tables),
                 (rf"SHOW PARTITIONS {NAME}(?: {PARTITION})?\s*$", self._show_partitions),
@@ -159,7 +164,7 @@ class MemoryHive:
 
     def _create_view(self, name: str, select: str) -> list[Row]:
         database, _, table = name.partition(".")
-        self._tables(database).setdefault(table, Table({}, Place("", self._now()), view=select))
+        self._tables(database)[table] = Table({}, Place("", self._now()), view=select)
         return []
 
     def _add(self, name: str, dt: str, uri: str) -> list[Row]:
@@ -175,6 +180,23 @@ class MemoryHive:
         place.uri, place.changed = uri, self._now()
         return []
 
+    def _add_columns(self, name: str, dt: str | None, added: str) -> list[Row]:
+        """As Hive without CASCADE: of the table alone, or of the one partition."""
+        table, place = self._find(name), self._place(name, dt)
+        before = table.columns if place.columns is None else place.columns
+        pairs = (pair.split() for pair in added.split(", "))
+        more = {column.strip("`"): TYPES[kind] for column, kind in pairs}
+        if twice := before.keys() & more.keys():
+            raise exc.OperationalError(f"SemanticException: duplicate column name: {', '.join(sorted(twice))}")
+        if dt is not None:
+            place.columns = before | more
+        else:
+            for part in (table.partitions or {}).values():
+                part.columns = part.columns or table.columns
+            table.columns = before | more
+        place.changed = self._now()
+        return []
+
     def _show_databases(self, pattern: str) -> list[Row]:
         return [(name,) for name in sorted(self.databases) if name == pattern]
 
@@ -188,7 +210,8 @@ class MemoryHive:
         return [(f"dt={there}",) for there in sorted(partitions) if dt in (None, there)]
 
     def _describe(self, name: str, dt: str | None) -> list[Row]:
-        columns, place = self._find(name).columns, self._place(name, dt)
+        place = self._place(name, dt)
+        columns = self._find(name).columns if place.columns is None else place.columns
         return [
             ("# col_name            ", "data_type           ", "comment             "),
             *((column, str(kind), "") for column, kind in columns.items()),
@@ -262,8 +285,7 @@ class MemoryHive:
             if file.lost:
                 raise exc.OperationalError(f"java.io.IOException: BlockMissingException: {path}")
             try:
-                tables.append(pq.read_table(pa.BufferReader(file.data), columns=schema.names).select(schema.names))
-                tables[-1] = tables[-1].cast(schema)
+                tables.append(_wide(pq.read_table(pa.BufferReader(file.data)), schema))
             except (pa.ArrowException, KeyError) as error:
                 raise exc.OperationalError(f"java.io.IOException: {path} is not a Parquet file: {error}") from None
         return pa.concat_tables(tables)
@@ -336,6 +358,14 @@ class _Connection:
             self._clock.sleep(self._patience)
             raise TTransportException(message="read timed out")
         return found
+
+
+def _wide(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Rows with the columns of a table: NULL in those that the file does not have."""
+    for column in schema:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column, pa.nulls(rows.num_rows, column.type))
+    return rows.select(schema.names).cast(schema)
 
 
 def _visible(node: Node, path: str) -> Iterator[tuple[str, Node]]:

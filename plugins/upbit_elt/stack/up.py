@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.panel import Panel
 
+from upbit_elt import release
 from upbit_elt.errors import StackError
 from upbit_elt.stack import airflow, choice, jars, plan, preflight, processes, status
 from upbit_elt.stack.airflow import AirflowApi
@@ -42,6 +43,7 @@ def _up(stack: StackSettings, console: Console) -> None:
     preflight.check_drive(stack)
     preflight.check_disk(stack)
     preflight.check_memory(stack)
+    release.enter(stack.data_dir / "state")
     memory = choice.recall(stack)
     chosen = choice.choose(stack, memory, settings_for(stack).base_url)
     _announce(chosen, console)

@@ -2,14 +2,18 @@
 
 Of reconciliations there is the partition alone.
 
-Both always point at the same leaf folder, the day's current generation; every call checks that and mends it. Each
-call is several statements: whoever makes more than one gives them a session.
+Both always point at the same leaf folder, the day's current generation, and have every column of hive/ddl; every call
+checks that and mends it. A new column thus reaches what an earlier release made: the open day with the next run, older
+days with `housekeeping`, which looks at all. A column that this release does not know stays where it is.
+Each call is several statements: whoever makes more than one gives them a session.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import NamedTuple
@@ -22,6 +26,7 @@ from upbit_elt.warehouse.hive import Statements
 # Kinds whose days have a table of their own besides their partition.
 DAILY: tuple[Kind, ...] = ("candle", "forecast")
 DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
+COLUMN = re.compile(r"^ {4}`?(\w+)`? ([A-Z]+),?$", re.MULTILINE)
 
 
 class Pointer(NamedTuple):
@@ -45,17 +50,34 @@ def partition(day: str) -> str:
 
 
 def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> None:
-    """Make daily table and partition where they are missing, and point both at `location` (a leaf folder).
+    """Make databases, tables, view and partition where they are missing, and bring those of an earlier release up to
+    hive/ddl; point daily table and partition at `location` (a leaf folder).
 
     Moving is one metastore operation each; a run that died between the two is mended by the next.
     """
     uri = f"{settings.hdfs_uri}{location}"
-    hive.execute(*_partition_made(settings, kind, day, uri))
+    database, all_days = settings.database, f"{settings.database}.{kind}"
+    hive.execute(
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        f"CREATE DATABASE IF NOT EXISTS {settings.bi_database}",
+        _create(settings, kind, kind, _root(settings, kind), partitioned=True),
+    )
+    _widen(hive, kind, all_days, _describe(hive, all_days))
+    hive.execute(
+        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
+        f"ALTER TABLE {all_days} ADD IF NOT EXISTS PARTITION (dt='{partition(day)}') LOCATION '{uri}'",
+    )
     if kind in DAILY:
         daily = daily_table(kind, day)
         hive.execute(_create(settings, kind, daily, uri, partitioned=False))
-        _point(hive, f"{settings.database}.{daily}", uri)
-    _point(hive, _partition_of(settings, kind, day), uri)
+        _settle(hive, kind, f"{database}.{daily}", uri)
+    _settle(hive, kind, _partition_of(settings, kind, day), uri)
+
+
+@cache
+def columns(kind: Kind) -> dict[str, str]:
+    """Names and types of a kind's columns, as hive/ddl says them; without the partition's `dt`."""
+    return dict(COLUMN.findall(_text(kind)))
 
 
 def days(hive: Statements, settings: Settings, kind: Kind) -> list[str]:
@@ -78,15 +100,17 @@ def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable
 
 
 def is_shown(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
-    """Whether daily table and partition of a KST day are both there and point at `location`."""
-    if locations(hive, settings, kind, [day]).get(day) != location:
+    """Whether daily table and partition of a KST day are both there, point at `location` and have every column."""
+    if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
+        return False
+    if not _fits(_describe(hive, _partition_of(settings, kind, day)), kind, location):
         return False
     if kind not in DAILY:
         return True
     daily = daily_table(kind, day)
     if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return False
-    return urlsplit(_location(hive, f"{settings.database}.{daily}")).path == location
+    return _fits(_describe(hive, f"{settings.database}.{daily}"), kind, location)
 
 
 def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
@@ -117,24 +141,30 @@ def _pointer(described: Mapping[str, str]) -> Pointer:
     return Pointer(urlsplit(described["Location:"]).path, since)
 
 
-def _partition_made(settings: Settings, kind: Kind, day: str, uri: str) -> list[str]:
-    """Statements that make databases, table, view and partition where they are missing."""
-    database = settings.database
-    return [
-        f"CREATE DATABASE IF NOT EXISTS {database}",
-        f"CREATE DATABASE IF NOT EXISTS {settings.bi_database}",
-        _create(settings, kind, kind, _root(settings, kind), partitioned=True),
-        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
-        f"ALTER TABLE {database}.{kind} ADD IF NOT EXISTS PARTITION (dt='{partition(day)}') LOCATION '{uri}'",
-    ]
-
-
 def _partition_of(settings: Settings, kind: Kind, day: str) -> str:
     return f"{settings.database}.{kind} PARTITION (dt='{partition(day)}')"
 
 
-def _point(hive: Statements, target: str, uri: str) -> None:
-    if _location(hive, target) != uri:
+def _fits(described: Mapping[str, str], kind: Kind, location: str) -> bool:
+    return urlsplit(described["Location:"]).path == location and not _lacking(described, kind)
+
+
+def _lacking(described: Mapping[str, str], kind: Kind) -> dict[str, str]:
+    return {name: type_ for name, type_ in columns(kind).items() if name not in described}
+
+
+def _widen(hive: Statements, kind: Kind, target: str, described: Mapping[str, str]) -> None:
+    """Add the columns that a table or partition lacks; its rows have NULL there."""
+    if lacking := _lacking(described, kind):
+        added = ", ".join(f"`{name}` {type_}" for name, type_ in lacking.items())
+        hive.execute(f"ALTER TABLE {target} ADD COLUMNS ({added})")
+
+
+def _settle(hive: Statements, kind: Kind, target: str, uri: str) -> None:
+    """Give a table or partition the columns that it lacks, and point it at `uri`."""
+    described = _describe(hive, target)
+    _widen(hive, kind, target, described)
+    if described["Location:"] != uri:
         hive.execute(f"ALTER TABLE {target} SET LOCATION '{uri}'")
 
 
@@ -159,5 +189,9 @@ def _root(settings: Settings, kind: Kind) -> str:
 
 
 def _ddl(name: str, **values: str) -> str:
+    return Template(_text(name)).substitute(values)
+
+
+def _text(name: str) -> str:
     lines = (DDL / f"{name}.sql").read_text().splitlines()
-    return Template("\n".join(line for line in lines if not line.startswith("--"))).substitute(values)
+    return "\n".join(line for line in lines if not line.startswith("--"))

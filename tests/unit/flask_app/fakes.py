@@ -18,6 +18,7 @@ from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.lake.parquet import decode
 from upbit_elt.lake.webhdfs import Entry, Lake
 from upbit_elt.warehouse.hive import Hive, Statements
+from upbit_elt.warehouse.tables import columns
 
 SCHEMAS = {"candle": SCHEMA, "forecast": FORECAST_SCHEMA}
 PARTITION = re.compile(r"ALTER TABLE \w+\.(\w+) ADD IF NOT EXISTS PARTITION \(dt='(\S+)'\) LOCATION '(\S+)'")
@@ -144,7 +145,9 @@ class FileHive(Hive):
             return [(f"dt={found}",) for found in self._days(kind) if day in (None, found)]
         described = DESCRIBE.match(sql)
         if described:
-            return [("Location:           ", self.places[described[1], described[2] or ""], None)]
+            rows = [(name, "type", "") for kind in SCHEMAS if described[1].startswith(kind) for name in columns(kind)]
+            place = self.places.get((described[1], described[2] or ""), "")
+            return [*rows, ("Location:           ", place, None)]
         return [self.hand_out(row) for row in self._select(sql, dict(parameters or {}))]
 
     def _days(self, kind: str) -> list[str]:

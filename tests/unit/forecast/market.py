@@ -17,6 +17,7 @@ from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.lake.webhdfs import Entry, Lake
 from upbit_elt.warehouse.hive import Hive, Statements
+from upbit_elt.warehouse.tables import columns
 
 END = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 TICK = 1.0
@@ -130,7 +131,8 @@ class MemoryHive(Hive):
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         subject = sql.split(maxsplit=2)[2]
         if sql.startswith("DESCRIBE FORMATTED"):
-            return [("Location:", self.locations[subject], None)]
+            rows = [(name, "type", "") for name in columns("forecast")]
+            return [*rows, ("Location:", self.locations.get(subject, ""), None)]
         if sql.startswith("SHOW PARTITIONS"):
             table, _, only = subject.partition(" PARTITION ")
             wanted = re.escape(only) if only else r"\(dt='.*'\)"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.stack.conftest import program
+from upbit_elt import release
 from upbit_elt.stack.options import REPO
 
 
@@ -36,14 +37,27 @@ def test_a_machine_that_is_fit_passes(volumes: Path) -> None:
     assert preflight(volumes) == (0, [])
 
 
+def test_volumes_that_this_release_wrote_pass(volumes: Path) -> None:
+    release.enter(volumes / "state")
+    assert preflight(volumes) == (0, [])
+
+
 def test_each_trouble_is_one_line_that_says_what_to_do(volumes: Path) -> None:
     (volumes / "postgres" / "PG_VERSION").write_text("16\n")
     current = volumes / "name" / "hdfs" / "name" / "current"
     current.mkdir(parents=True)
     (current / "VERSION").write_text("layoutVersion=-99\n")
+    (volumes / "state").mkdir()
+    (volumes / "state" / "release.json").write_text('{"release": "9.0.0", "layout": 1000}\n')
     code, lines = preflight(volumes, memory=10**9, disk=10**9)
-    words = ("MIN_MEMORY_MB in .env", "MIN_DISK_MB in .env", "PostgreSQL 16, this is 17", "HDFS layout -99")
-    assert (code, len(lines)) == (1, 4)
+    words = (
+        "MIN_MEMORY_MB in .env",
+        "MIN_DISK_MB in .env",
+        "PostgreSQL 16, this is 17",
+        "HDFS layout -99",
+        "9.0.0 has",
+    )
+    assert (code, len(lines)) == (1, 5)
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
