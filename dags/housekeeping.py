@@ -8,6 +8,56 @@ from airflow.sdk import CronTriggerTimetable, dag, task
 
 from upbit_elt.reporting import reported
 
+PATIENCE = timedelta(hours=1)
+
+
+@task(execution_timeout=PATIENCE)
+def check_days() -> list[str]:
+    """Hive shows every day, and what is open or not proven is noted; gives what had to be mended."""
+    from upbit_elt import airflow_glue
+    from upbit_elt.housekeeping import lake
+
+    return lake.check_days(airflow_glue.deployment(), datetime.now(UTC))
+
+
+@task(execution_timeout=PATIENCE)
+def clean_lake() -> list[str]:
+    """Old generations, old days of forecasts, what dead writers left, old rejected rows; gives the paths gone."""
+    from upbit_elt import airflow_glue
+    from upbit_elt.housekeeping import lake
+
+    troubles: dict[str, str] = {}
+    removed = lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC), troubles)
+    airflow_glue.fail_with(troubles)
+    return removed
+
+
+@task(execution_timeout=PATIENCE)
+def clean_database() -> None:
+    """Airflow's own rows, by `airflow db clean`; skip where the database is another's to clean."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    from upbit_elt import airflow_glue
+    from upbit_elt.housekeeping import airflow
+    from upbit_elt.settings import settings
+
+    url = airflow_glue.metadata_database()
+    if url is None:
+        raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
+    keep = timedelta(days=settings().keep_airflow_days)
+    airflow.clean_database(url, datetime.now(UTC) - keep)
+
+
+@task(execution_timeout=PATIENCE)
+def clean_logs() -> int:
+    """Logs of tasks; gives the number of files that are gone."""
+    from upbit_elt import airflow_glue
+    from upbit_elt.housekeeping import airflow
+    from upbit_elt.settings import settings
+
+    keep = timedelta(days=settings().keep_airflow_days)
+    return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - keep)
+
 
 @dag(
     dag_id="housekeeping",
@@ -24,50 +74,7 @@ from upbit_elt.reporting import reported
     doc_md=__doc__,
 )
 def housekeeping() -> None:
-    @task(execution_timeout=timedelta(hours=1))
-    def check_days() -> list[str]:
-        """Hive shows every day, and what is open or not proven is noted; gives what had to be mended."""
-        from upbit_elt import airflow_glue
-        from upbit_elt.housekeeping import lake
-
-        return lake.check_days(airflow_glue.deployment(), datetime.now(UTC))
-
-    @task(execution_timeout=timedelta(hours=1))
-    def clean_lake() -> list[str]:
-        """Old generations, what dead writers left, old rejected rows; gives the paths that are gone."""
-        from upbit_elt import airflow_glue
-        from upbit_elt.housekeeping import lake
-
-        troubles: dict[str, str] = {}
-        removed = lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC), troubles)
-        airflow_glue.fail_with(troubles)
-        return removed
-
-    @task(execution_timeout=timedelta(hours=1))
-    def clean_database() -> None:
-        """Airflow's own rows, by `airflow db clean`; skip where the database is another's to clean."""
-        from airflow.sdk.exceptions import AirflowSkipException
-
-        from upbit_elt import airflow_glue
-        from upbit_elt.housekeeping import airflow
-        from upbit_elt.settings import settings
-
-        url = airflow_glue.metadata_database()
-        if url is None:
-            raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
-        keep = timedelta(days=settings().keep_airflow_days)
-        airflow.clean_database(url, datetime.now(UTC) - keep)
-
-    @task(execution_timeout=timedelta(hours=1))
-    def clean_logs() -> int:
-        """Logs of tasks; gives the number of files that are gone."""
-        from upbit_elt import airflow_glue
-        from upbit_elt.housekeeping import airflow
-        from upbit_elt.settings import settings
-
-        keep = timedelta(days=settings().keep_airflow_days)
-        return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - keep)
-
+    """The four do not wait for each other: what one finds wrong keeps no other from its work."""
     check_days()
     clean_lake()
     clean_database()

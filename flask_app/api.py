@@ -181,7 +181,9 @@ def _stale(state: MarketFreshness | None, now: datetime) -> dict[str, Any]:
 def _nothing(query: ForecastQuery, state: MarketFreshness | None) -> str:
     """Why there is no forecast of a market."""
     if query.origin:
-        return f"{query.market}: no forecast was made at {zulu(query.origin)}; they are made every 2 minutes"
+        kept = services().settings.keep_forecast_days
+        kept_for = f" and kept for {kept} days" if kept else ""
+        return f"{query.market}: no forecast of {zulu(query.origin)}; they are made every 2 minutes{kept_for}"
     if state and state.reason:
         return f"{query.market}: none is made from an old price; it is known only until {state.words}"
     return f"{query.market}: no forecast was made yet; they are made every 2 minutes"

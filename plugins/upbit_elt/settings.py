@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     )
     keep_leftovers_hours: int = Field(24, ge=1, description="Then what a writer that died left behind goes.")
     keep_rejected_days: int = Field(30, ge=1, description="Then a day's rejected rows go.")
+    keep_forecast_days: int = Field(
+        30, ge=0, description="Whole days of forecasts before the newest that stay; 0: all. Candles always stay."
+    )
     keep_airflow_days: int = Field(14, ge=1, description="Then Airflow's runs and task logs go.")
 
     @field_validator("base_url")

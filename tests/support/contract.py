@@ -8,10 +8,12 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
+import pyarrow as pa
 from hdfs.util import HdfsError
 
 from upbit_elt.candle import Candle, to_table
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeError, QueryFailed, WarehouseError
+from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -316,12 +318,32 @@ def what_an_earlier_release_made_gets_the_columns_that_it_lacks(edge: Edge) -> N
     assert edge.rows((select % "candle").replace("-24'", "-23'")) == wide
 
 
+def a_hidden_day_leaves_its_files_and_the_other_days(edge: Edge) -> None:
+    days = ("261122", "261123")
+    table = pa.Table.from_pylist([dict.fromkeys(FORECAST_SCHEMA.names)], schema=FORECAST_SCHEMA)
+    tables.hide_day(edge.hive, edge.settings, "forecast", days[0])  # where there is no table at all
+    for day in days:
+        edge.lake.publish(f"{edge.folder}/{day}/live-1/a.parquet", encode(table))
+        tables.ensure_day(edge.hive, edge.settings, "forecast", day, f"{edge.folder}/{day}/live-1")
+    assert tables.is_visible(edge.hive, edge.settings, "forecast", days[0])
+    for _ in range(2):
+        tables.hide_day(edge.hive, edge.settings, "forecast", days[0])
+        assert [tables.is_visible(edge.hive, edge.settings, "forecast", day) for day in days] == [False, True]
+        assert tables.days(edge.hive, edge.settings, "forecast") == [days[1]]
+    assert edge.rows("SELECT count(*) FROM {db}.forecast") == [(1,)]
+    assert edge.rows(f"SELECT count(*) FROM {{db}}.forecast_{days[0]}") is QueryFailed
+    assert edge.lake.exists(f"{edge.folder}/{days[0]}/live-1/a.parquet")
+    edge.hive.execute(f"ALTER TABLE {edge.settings.database}.forecast DROP IF EXISTS PARTITION (dt='2026-11-23')")
+    assert tables.is_visible(edge.hive, edge.settings, "forecast", days[1]), "its daily table alone is there"
+
+
 HIVE: list[Callable[[Edge], None]] = [
     a_day_is_made_moved_and_asked,
     what_is_not_there_is_refused,
     hive_reads_what_lies_in_the_folder_now,
     a_new_table_makes_its_folder_and_a_dropped_one_leaves_it,
     what_an_earlier_release_made_gets_the_columns_that_it_lacks,
+    a_hidden_day_leaves_its_files_and_the_other_days,
 ]
 CHECKS = [*HDFS, *HIVE]
 

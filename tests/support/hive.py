@@ -89,6 +89,7 @@ class MemoryHive:
                 (rf"ALTER TABLE {NAME} ADD IF NOT EXISTS {PARTITION} {AT}\s*$", self._add),
                 (rf"ALTER TABLE {NAME}(?: {PARTITION})? SET {AT}\s*$", self._move),
                 (rf"ALTER TABLE {NAME}(?: {PARTITION})? ADD COLUMNS \((.*)\)\s*$", self._add_columns),
+                (rf"ALTER TABLE {NAME} DROP IF EXISTS {PARTITION}\s*$", self._drop_partition),
                 (r"SHOW DATABASES LIKE '([^']+)'\s*$", self._show_databases),
                 (r"SHOW TABLES IN (\w+) LIKE '([^']+)'\s*$", self._show_tables),
                 (rf"SHOW PARTITIONS {NAME}(?: {PARTITION})?\s*$", self._show_partitions),
@@ -227,6 +228,10 @@ class MemoryHive:
     def _drop(self, name: str) -> list[Row]:
         database, _, table = name.partition(".")
         self.databases.get(database, {}).pop(table, None)
+        return []
+
+    def _drop_partition(self, name: str, dt: str) -> list[Row]:
+        (self._find(name).partitions or {}).pop(dt, None)
         return []
 
     def _select(self, sql: str) -> list[Row]:

@@ -169,11 +169,13 @@ def _unaccounted(world: World, coverages: Iterable[Coverage], newest: Coverage) 
 def _unregistered(world: World) -> Iterator[str]:
     """Tables and partition of a day point at its newest snapshot, and nothing says that they may not."""
     lake, hive, database = world.process().lake, world.hive, world.settings.database
-    yield from (f"{entry.name} is stuck" for entry in pending.listing(lake) if entry.task == "register")
+    waiting = pending.listing(lake)
+    yield from (f"{entry.name} is stuck" for entry in waiting if entry.task == "register")
+    expiring = {(entry.kind, entry.day) for entry in waiting if entry.task == "expire"}
     for kind in get_args(Kind):
         for day in ledger.days(lake, kind):
             current = ledger.current(lake, kind, day)
-            if current is None:
+            if current is None or (kind, day) in expiring:
                 continue
             places = {f"{database}.{kind}": partition(day)}
             places |= {} if kind == "reconciliation" else {f"{database}.{daily_table(kind, day)}": ""}

@@ -41,6 +41,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.forecast import store
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
+from upbit_elt.housekeeping.lake import check_days_in, clean_lake_in
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.judged import Judged
@@ -224,6 +225,14 @@ class Process:
         found = adopt(self.lake, sources, self.clock)
         self.show(*(day for source in sources for day in source.days()))
         return found
+
+    def housekeeping(self) -> dict[str, str]:
+        """What the DAG housekeeping does in the lake; gives what it could not do."""
+        troubles: dict[str, str] = {}
+        now = self.clock.now()
+        check_days_in(self.lake, self.hive, self.settings, now)
+        clean_lake_in(self.lake, self.hive, self.settings, now, self.clock, troubles)
+        return troubles
 
     def forecast(self) -> None:
         """DAG forecast_candle: what a model would say of the newest covered minute, stored."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from upbit_elt.settings import Settings
 from upbit_elt.stack.options import REPO
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
@@ -30,3 +31,10 @@ def test_one_service_builds_each_image() -> None:
 def test_who_starts_one_service_builds_its_image_too(name: str) -> None:
     assert BUILDERS[OURS[name]["image"]] in needs(name)
     assert OURS[name]["pull_policy"] == "never", "no registry has it, and another project's must not be taken for it"
+
+
+@pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("keep_")])
+def test_what_stays_how_long_can_be_said_in_env(name: str) -> None:
+    variable = f"UPBIT_ELT_{name.upper()}"
+    for service in ("airflow-scheduler", "airflow-worker", "flask"):
+        assert SERVICES[service]["environment"][variable] == f"${{{variable}:-}}", "empty is the default"

@@ -7,16 +7,19 @@ from datetime import UTC, datetime
 
 import click
 
-from upbit_elt.housekeeping.lake import clean_lake, unneeded
+from upbit_elt.housekeeping.lake import clean_lake, would_go
 from upbit_elt.settings import settings
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only name what would go.")
 def clean(dry_run: bool) -> None:
-    """Remove what nobody needs any more from the lake (what the DAG housekeeping does there)."""
+    """Remove what nobody needs any more from the lake (what the DAG housekeeping does there).
+
+    Old days of forecasts are hidden from Hive first, and go with a run a day later.
+    """
     troubles: dict[str, str] = {}
-    paths = (unneeded if dry_run else clean_lake)(settings(), datetime.now(UTC), troubles)
+    paths = (would_go if dry_run else clean_lake)(settings(), datetime.now(UTC), troubles)
     for path in paths:
         click.echo(path)
     click.echo(f"{len(paths)} paths {'would go' if dry_run else 'removed'}")

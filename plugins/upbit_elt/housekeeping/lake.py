@@ -9,7 +9,9 @@ from collections.abc import Iterator, MutableMapping
 from datetime import datetime, timedelta
 from typing import get_args
 
-from upbit_elt.lake import ledger, leftovers
+from upbit_elt.clock import Clock, SystemClock
+from upbit_elt.housekeeping import expiry
+from upbit_elt.lake import layout, ledger, leftovers
 from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
@@ -22,20 +24,28 @@ from upbit_elt.warehouse.tables import pointers
 log = logging.getLogger(__name__)
 
 
-def unneeded(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
-    """Paths in HDFS that can go at `now` (UTC) by the settings `keep_*`. Days of which it cannot be told go into
-    `troubles`, with the reason; nothing of them goes.
+def would_go(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
+    """Paths in HDFS that `clean_lake` would remove at `now` (UTC), also old days that would only be hidden first.
+
+    Days of which it cannot be told go into `troubles`, with the reason.
 
     Raises:
         LakeError, WarehouseError: HDFS or Hive do not answer.
     """
-    return unneeded_in(Lake.from_settings(settings), Hive.from_settings(settings), settings, now, troubles)
+    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
+    old = (layout.day_folder(lake.root, expiry.KIND, day) for day in expiry.old_days(lake, settings, now))
+    return [*unneeded_in(lake, hive, settings, now, troubles), *old]
 
 
 def unneeded_in(
     lake: Lake, hive: Hive, settings: Settings, now: datetime, troubles: MutableMapping[str, str]
 ) -> list[str]:
-    """As `unneeded`, of this lake and warehouse."""
+    """Paths of this lake that can go at `now` (UTC) by the settings `keep_*`; old days, which are to be hidden first,
+    are not among them. Days of which it cannot be told go into `troubles`, with the reason; nothing of them goes.
+
+    Raises:
+        LakeError, WarehouseError: HDFS or Hive do not answer.
+    """
     grace = timedelta(hours=settings.keep_generations_hours)
     return [
         *_old_generations(lake, hive, settings, now - grace, troubles),
@@ -68,11 +78,19 @@ def check_days_in(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> 
 def clean_lake(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
     """Remove what is unneeded at `now` (UTC) and return its paths; `troubles` gets what does not go, with the reason.
 
-    Raises as `unneeded`; a rerun goes on.
+    Raises:
+        LakeError, WarehouseError: HDFS or Hive do not answer; a rerun goes on.
     """
-    lake = Lake.from_settings(settings)
-    removed = []
-    for path in unneeded(settings, now, troubles):
+    lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
+    return clean_lake_in(lake, hive, settings, now, SystemClock(), troubles)
+
+
+def clean_lake_in(
+    lake: Lake, hive: Hive, settings: Settings, now: datetime, clock: Clock, troubles: MutableMapping[str, str]
+) -> list[str]:
+    """As `clean_lake`, of this lake and warehouse; `clock` is that of leases."""
+    removed = expiry.expire(lake, hive, settings, now, clock, troubles)
+    for path in unneeded_in(lake, hive, settings, now, troubles):
         with kept_apart(lake, path, troubles):
             lake.delete(path)
             log.info("removed %s", path)

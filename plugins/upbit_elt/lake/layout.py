@@ -26,6 +26,8 @@ from typing import Literal
 from upbit_elt.candle import day_end, day_start
 
 Kind = Literal["candle", "forecast", "reconciliation"]
+# Kinds of which old days may go.
+Expiring = Literal["forecast"]
 # Folders at the top of a dataset.
 TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
 STAMP = "%Y%m%d%H%M"

@@ -3,6 +3,7 @@
     register.<kind>.<yyMMdd>.<snapshot>             that snapshot is there, or about to be; Hive may not show it yet
     close.<kind>.<yyMMdd>                           the day is open
     reconcile.candle.<yyMMdd>.<snapshot>            that closed snapshot is not proven yet
+    expire.forecast.<yyMMdd>                        the day is old: Hive shows it no more, its folder will go
 
 An index, not the ledger: all of it follows from the lake's folders and files. What is lost here costs time, until
 housekeeping has looked at every day again, and nothing else.
@@ -11,6 +12,7 @@ housekeeping has looked at every day again, and nothing else.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Literal, NamedTuple, cast, get_args
 
 from upbit_elt.errors import LakeConflict, LakeCorrupt
@@ -18,7 +20,7 @@ from upbit_elt.lake import layout
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 
-Task = Literal["register", "close", "reconcile"]
+Task = Literal["register", "close", "reconcile", "expire"]
 _NAME = re.compile(
     rf"^({'|'.join(get_args(Task))})\.({'|'.join(get_args(Kind))})\.(\d{{6}})"
     r"(?:\.((?:live|day)-\d+))?$"
@@ -47,8 +49,13 @@ def registering(kind: Kind, snapshot: str) -> Pending:
 
 def listing(lake: Lake) -> list[Pending]:
     """All that waits, sorted. Names that this program does not know are left out."""
-    names = (_NAME.match(entry.name) for entry in lake.list(layout.pending_folder(lake.root)))
-    return sorted(_parsed(match) for match in names if match)
+    return sorted(noted(lake))
+
+
+def noted(lake: Lake) -> dict[Pending, datetime]:
+    """As `listing`, with the moment (UTC, the NameNode's clock) at which each was noted."""
+    entries = ((_NAME.match(entry.name), entry) for entry in lake.list(layout.pending_folder(lake.root)))
+    return {_parsed(match): entry.modified for match, entry in entries if match}
 
 
 def add(lake: Lake, entry: Pending) -> None:

@@ -50,7 +50,9 @@ def derive(lake: Lake, now: datetime) -> list[Pending]:
     Each day of the lake costs some listings.
     """
     there = set(pending.listing(lake))
-    found = [entry for kind in OPENED for entry in _derived(lake, kind, now) if entry not in there]
+    expiring = {(entry.kind, entry.day) for entry in there if entry.task == "expire"}
+    derived = [entry for kind in OPENED for entry in _derived(lake, kind, now) if entry not in there]
+    found = [entry for entry in derived if (entry.kind, entry.day) not in expiring]
     _note(lake, found)
     return found
 

@@ -58,8 +58,13 @@ def show_one(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
 
 
 def show_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
-    """As `show`, with every day of the lake: for what no marker names. Each day costs a listing and six statements."""
-    everything = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
+    """As `show`, with every day of the lake: for what no marker names. Each day costs a listing and six statements.
+
+    Days that expire are left out.
+    """
+    expiring = {Day(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
+    there = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
+    everything = [day for day in there if day not in expiring]
     changed = show(lake, hive, settings)
     for first in range(0, len(everything), BATCH):
         changed += _shown(lake, hive, settings, everything[first : first + BATCH], {}, {})

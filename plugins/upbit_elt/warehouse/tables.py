@@ -19,7 +19,7 @@ from string import Template
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from upbit_elt.lake.layout import Kind, kind_folder
+from upbit_elt.lake.layout import Expiring, Kind, kind_folder
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Statements
 
@@ -80,6 +80,19 @@ def columns(kind: Kind) -> dict[str, str]:
     return dict(COLUMN.findall(_text(kind)))
 
 
+def hide_day(hive: Statements, settings: Settings, kind: Expiring, day: str) -> None:
+    """Take a KST day's table and partition out of Hive; their files stay. One that died between the two, or none there:
+    nothing is wrong with calling it again.
+    """
+    if not _is_there(hive, settings, kind):
+        return
+    name, dt = f"{settings.database}.{kind}", partition(day)
+    hive.execute(
+        f"DROP TABLE IF EXISTS {settings.database}.{daily_table(kind, day)}",
+        f"ALTER TABLE {name} DROP IF EXISTS PARTITION (dt='{dt}')",
+    )
+
+
 def days(hive: Statements, settings: Settings, kind: Kind) -> list[str]:
     """KST days `yyMMdd` that the table over all days shows, oldest first; [] before the first."""
     if not _is_there(hive, settings, kind):
@@ -111,6 +124,14 @@ def is_shown(hive: Statements, settings: Settings, kind: Kind, day: str, locatio
     if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return False
     return _fits(_describe(hive, f"{settings.database}.{daily}"), kind, location)
+
+
+def is_visible(hive: Statements, settings: Settings, kind: Kind, day: str) -> bool:
+    """Whether Hive shows anything of a KST day, be it its table or its partition alone."""
+    if not _is_there(hive, settings, kind):
+        return False
+    daily = f"SHOW TABLES IN {settings.database} LIKE '{daily_table(kind, day)}'"
+    return _has_partition(hive, settings, kind, day) or bool(hive.query(daily))
 
 
 def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
