@@ -28,10 +28,10 @@ from flask import Response, request  # noqa: E402
 
 from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
 from tests.support.machine import process, wait_until_healthy  # noqa: E402
+from upbit_elt.backfill.time_budget import next_live_run  # noqa: E402
 from upbit_elt.candle import KST, day_end, kst_day  # noqa: E402
-from upbit_elt.collect.requests import RequestBook  # noqa: E402
-from upbit_elt.collect.turns import next_live_run  # noqa: E402
 from upbit_elt.lake import ledger  # noqa: E402
+from upbit_elt.lake.backfill_queue import RequestBook  # noqa: E402
 from upbit_elt.lake.webhdfs import Lake  # noqa: E402
 from upbit_elt.replica import SyntheticSource, create_replica, running  # noqa: E402
 from upbit_elt.stack import environment, services  # noqa: E402

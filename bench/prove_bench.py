@@ -28,17 +28,17 @@ import pyarrow.compute as pc  # noqa: E402
 from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
 from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from tests.support.world import World  # noqa: E402
-from upbit_elt import pipeline  # noqa: E402
 from upbit_elt.candle import SCHEMA, WIRE_FORMAT, day_end, day_start, kst_day  # noqa: E402
+from upbit_elt.flows import min_candle  # noqa: E402
 from upbit_elt.lake import layout, ledger  # noqa: E402
 from upbit_elt.lake.coverage import Coverage, Span  # noqa: E402
 from upbit_elt.lake.lease import lease  # noqa: E402
 from upbit_elt.lake.parquet import coverage_of, decode, encode  # noqa: E402
 from upbit_elt.lake.publish import publish_generation  # noqa: E402
 from upbit_elt.lake.read import read_day  # noqa: E402
-from upbit_elt.quality.gaps import ledger_of  # noqa: E402
+from upbit_elt.quality.coverage_report import ledger_of  # noqa: E402
 from upbit_elt.quality.judged import Judged  # noqa: E402
-from upbit_elt.quality.prove import wanted  # noqa: E402
+from upbit_elt.quality.reconcile import wanted  # noqa: E402
 from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402
 from upbit_elt.stack.options import load  # noqa: E402
@@ -90,7 +90,7 @@ def fill(world: World, days: list[str]) -> int:
         coverage = Coverage(start, end, "bench", spans, dict.fromkeys(world.markets, end))
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", day), world.clock) as held:
             rows += publish_generation(world.lake, day, true_day(world, day), coverage, held, complete=True).rows
-    pipeline.show(world.settings, days)
+    min_candle.show(world.settings, days)
     return rows
 
 

@@ -44,7 +44,7 @@ from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402
 from upbit_elt.stack.options import load  # noqa: E402
 from upbit_elt.warehouse.hive import Hive  # noqa: E402
-from upbit_elt.warehouse.show import show_day  # noqa: E402
+from upbit_elt.warehouse.register import show_day  # noqa: E402
 from upbit_elt.warehouse.tables import partition  # noqa: E402
 
 DAY, PLAIN = "261124", "261123"

@@ -25,7 +25,7 @@ import click  # noqa: E402
 from tests.support.hdfs import MemoryHdfs  # noqa: E402
 from upbit_elt.candle import Candle, days_between, from_table  # noqa: E402
 from upbit_elt.clock import SystemClock  # noqa: E402
-from upbit_elt.collect.window import Collector  # noqa: E402
+from upbit_elt.collect.collector import Collector  # noqa: E402
 from upbit_elt.exchange.client import UpbitClient  # noqa: E402
 from upbit_elt.lake import ledger  # noqa: E402
 from upbit_elt.lake.coverage import merge  # noqa: E402

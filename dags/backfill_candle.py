@@ -67,19 +67,20 @@ def backfill_candle() -> None:
         """Take the form's request down, then work until shortly before the next live run."""
         from airflow.sdk.exceptions import AirflowFailException
 
-        from upbit_elt import airflow_glue, backfill
+        from upbit_elt import airflow_glue
         from upbit_elt.errors import ConfigError, UnknownMarket
+        from upbit_elt.flows import backfill_candle
 
         context = get_current_context()
         here = airflow_glue.deployment()
         try:
             # `run_after` is when the form was sent, also for a task that is tried again.
-            backfill.take_form(here, context["params"], context["run_id"], context["dag_run"].run_after)
+            backfill_candle.take_form(here, context["params"], context["run_id"], context["dag_run"].run_after)
         except (ConfigError, UnknownMarket) as wrong:
             raise AirflowFailException(str(wrong)) from wrong  # trying again would not help
-        progress = backfill.go_on(here, context["run_id"])
+        progress = backfill_candle.go_on(here, context["run_id"])
         airflow_glue.fail_with(progress.troubles)
-        return backfill.summary(progress)
+        return backfill_candle.summary(progress)
 
     fill()
 

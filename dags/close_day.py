@@ -28,9 +28,10 @@ def close_day() -> None:
     @task(execution_timeout=timedelta(minutes=8))
     def close() -> dict[str, Any]:
         """Close what is ready; a day with holes waits some hours for them, and is then closed with its holes named."""
-        from upbit_elt import airflow_glue, closing
+        from upbit_elt import airflow_glue
+        from upbit_elt.flows import close_day
 
-        done = closing.close(airflow_glue.deployment(), get_current_context()["run_id"])
+        done = close_day.close(airflow_glue.deployment(), get_current_context()["run_id"])
         airflow_glue.fail_with(done.troubles)
         return {
             "made": [published._asdict() for published in done.made],

@@ -32,12 +32,13 @@ def forecast_candle() -> None:
         """Ask for the forecast of the newest minute; skip while nothing has been trained."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt import airflow_glue
         from upbit_elt.errors import NoModel
+        from upbit_elt.flows import forecast_candle
 
         here = airflow_glue.deployment()
         try:
-            return pipeline.request_forecast(here.flask_url, here.flask_token.get_secret_value())
+            return forecast_candle.request_forecast(here.flask_url, here.flask_token.get_secret_value())
         except NoModel as nothing_trained:
             raise AirflowSkipException(str(nothing_trained)) from nothing_trained
 

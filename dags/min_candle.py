@@ -31,11 +31,12 @@ def min_candle() -> None:
     @task(pool="upbit", execution_timeout=timedelta(minutes=4))
     def collect() -> dict[str, Any]:
         """Ask the exchange, publish to HDFS."""
-        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt import airflow_glue
+        from upbit_elt.flows import min_candle
 
         context = get_current_context()
         with airflow_glue.no_late_retry(timedelta(seconds=45)):
-            collected = pipeline.collect(airflow_glue.deployment(), context["run_id"])
+            collected = min_candle.collect(airflow_glue.deployment(), context["run_id"])
         window = airflow_glue.to_xcom(collected)
         context["ti"].xcom_push(key="file_name", value=window["file_name"])
         return window
@@ -47,10 +48,11 @@ def min_candle() -> None:
         Fails, without a retry, when no request for candles was answered: its holes are published and named, but a green
         run would say that there are new prices, and forecasts would be made from old ones. The next run is on time.
         """
-        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt import airflow_glue
+        from upbit_elt.flows import min_candle
 
         folders = {published["day"]: published["folder"] for published in window["files"]}
-        changed = pipeline.show(airflow_glue.deployment(), folders, folders)
+        changed = min_candle.show(airflow_glue.deployment(), folders, folders)
         airflow_glue.roll_variables(window)
         airflow_glue.fail_with({"candles": window["outage"]} if window["outage"] else {})
         return changed

@@ -30,13 +30,14 @@ def prove_day() -> None:
         """Judge the closed days that wait for it, as far as eight minutes reach; waits while a live run is at work."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from upbit_elt import airflow_glue, proving
+        from upbit_elt import airflow_glue
         from upbit_elt.errors import LeaseHeld
+        from upbit_elt.flows import prove_day
 
         run_id = get_current_context()["run_id"]
         until = datetime.now(UTC) + timedelta(minutes=8)
         try:
-            judged: list[Any] = proving.prove(airflow_glue.deployment(), run_id, until)
+            judged: list[Any] = prove_day.prove(airflow_glue.deployment(), run_id, until)
         except LeaseHeld as busy:
             raise AirflowSkipException(f"somebody proves already: {busy}") from busy
         airflow_glue.fail_with({one.day: one.trouble for one in judged if one.trouble})

@@ -26,16 +26,18 @@ def train_forecast() -> None:
     @task.sensor(poke_interval=5, timeout=3600, mode="poke")
     def candles_are_there() -> bool:
         """At the first start the first window may still be on its way."""
-        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt import airflow_glue
+        from upbit_elt.flows import train_forecast
 
-        return pipeline.has_candles(airflow_glue.deployment())
+        return train_forecast.has_candles(airflow_glue.deployment())
 
     @task(outlets=[MODEL], retries=1, retry_delay=timedelta(minutes=1), execution_timeout=timedelta(hours=1))
     def train() -> dict[str, Any]:
         """Train, store the artifacts in HDFS, promote if better."""
-        from upbit_elt import airflow_glue, pipeline
+        from upbit_elt import airflow_glue
+        from upbit_elt.flows import train_forecast
 
-        return pipeline.train_model(airflow_glue.deployment())
+        return train_forecast.train_model(airflow_glue.deployment())
 
     candles_are_there() >> train()
 

@@ -23,7 +23,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.schema import QUANTILE_COLUMNS
 from upbit_elt.lake.dag_errors import DagError
 from upbit_elt.lake.freshness import MarketFreshness
-from upbit_elt.quality.proofs import state_of
+from upbit_elt.quality.results import state_of
 
 # Markets that an answer about left-out ones names.
 NAMED = 20

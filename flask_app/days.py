@@ -15,7 +15,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.ledger import DataFile
 from upbit_elt.lake.parquet import read_count, read_coverage
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
+from upbit_elt.quality import results
 
 LOOK_EVERY = timedelta(seconds=25)
 _READERS = 8
@@ -49,10 +49,10 @@ class Calendar:
 
     def _day(self, day: str) -> dict[str, Any]:
         known, kept = self._read.get(day, {}), dict[str, Any]()
-        state, judged = proofs.state_of(self._lake, day)
+        state, judged = results.state_of(self._lake, day)
         if judged:
             path = judged.path
-            kept[path] = counts = known.get(path) or _judged(proofs.read(self._lake, judged))
+            kept[path] = counts = known.get(path) or _judged(results.read(self._lake, judged))
         else:
             counts = _unjudged(self._files(day, known, kept))
         self._read[day] = kept
@@ -80,18 +80,18 @@ def iso(day: str) -> str:
 
 def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
     """Reconciliation of a KST day `yyMMdd`, a row a market; [] while it has none that counts."""
-    found = proofs.read(lake, proofs.valid(lake, day)).values()
+    found = results.read(lake, results.valid(lake, day)).values()
     return [_row(proof) for proof in sorted(found, key=lambda proof: (proof.state, proof.market))]
 
 
-def _row(proof: proofs.Proof) -> dict[str, Any]:
+def _row(proof: results.Proof) -> dict[str, Any]:
     row = {name: value for name, value in asdict(proof).items() if name not in ("digest", "detail")}
     entries, found = proof.entries(), proof.found()
     unjudged = [entry for entry in entries if entry not in found]
     return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": unjudged}
 
 
-def _judged(rows: dict[str, proofs.Proof]) -> dict[str, Any]:
+def _judged(rows: dict[str, results.Proof]) -> dict[str, Any]:
     proven = list(rows.values())
     sums = ("candles", "differences", "repaired", "findings")
     return {

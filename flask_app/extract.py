@@ -12,12 +12,12 @@ from threading import Lock
 from flask import Blueprint, request, send_file
 from flask.typing import ResponseReturnValue
 
-from flask_app import hyper
-from flask_app.bulk import load_candles
 from flask_app.params import ExtractQuery
 from flask_app.problems import NO_EXTRACT, Problem
 from flask_app.services import Services, services
 from upbit_elt.candle import day_end, day_start
+from upbit_elt.extract import hyper
+from upbit_elt.extract.bulk import load_candles
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.warehouse.tables import locations
 

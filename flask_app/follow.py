@@ -14,16 +14,16 @@ from threading import Lock
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from flask_app.bulk import load_readable
 from flask_app.rows import COLUMNS, partition_of, table_of
 from flask_app.window import LENGTH, Window
 from upbit_elt.candle import days_between, wire
 from upbit_elt.clock import Clock
 from upbit_elt.errors import WarehouseUnavailable
+from upbit_elt.extract.bulk import load_readable
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
-from upbit_elt.lake.generation import same_rows
 from upbit_elt.lake.ledger import Newest
+from upbit_elt.lake.snapshot import same_rows
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements

@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
-from upbit_elt import pipeline, release
+from upbit_elt import release
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.cli import accounts, proofs
 from upbit_elt.cli.clean import clean
@@ -19,6 +19,7 @@ from upbit_elt.cli.times import MarketCode, Moment, kst
 from upbit_elt.collect.plan import Ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.flows import min_candle
 from upbit_elt.lake import ledger
 from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
@@ -40,9 +41,9 @@ def collect() -> None:
     Exit 1 when not one request for candles was answered.
     """
     here = settings()
-    window = pipeline.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    window = min_candle.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     folders = {published.day: published.folder for published in window.files}
-    pipeline.show(here, folders, folders)
+    min_candle.show(here, folders, folders)
     click.echo(str(window))
     if window.outage:
         raise click.ClickException(window.outage)

@@ -25,7 +25,7 @@ from sqlalchemy import URL
 
 from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.clock import SystemClock
-from upbit_elt.collect.window import Collected
+from upbit_elt.collect.collector import Collected
 from upbit_elt.direct import ask
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.lake.dag_errors import DagError, in_one_line, report, trouble_key

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from upbit_elt import __version__
 from upbit_elt.errors import DataTooNew, UpbitEltError
-from upbit_elt.stack.files import write_whole
+from upbit_elt.files import write_whole
 
 LAYOUT = 1
 NAME = "release.json"

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from upbit_elt.exchange.transport import keep_alive_session
+from upbit_elt.http_timeout import keep_alive_session
 
 log = logging.getLogger(__name__)
 TIMEOUT = 5.0

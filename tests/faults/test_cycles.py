@@ -18,10 +18,10 @@ from tests.support.hooks import hooked, quiet
 from tests.support.machine import Machine
 from tests.support.world import World
 from upbit_elt.candle import MINUTE, kst_day
-from upbit_elt.collect.doubts import TRIES
-from upbit_elt.collect.requests import RequestBook
+from upbit_elt.collect.recheck import TRIES
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.lake import ledger
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.replica.faults import KINDS
 

@@ -16,8 +16,8 @@ from tests.support.machine import Machine
 from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
 from upbit_elt.collect.leftover import reach_of
-from upbit_elt.collect.requests import RequestBook
 from upbit_elt.lake import ledger
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.replica import truth
 
 START = utc(3, 0, 5, day=12)

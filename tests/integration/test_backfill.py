@@ -14,15 +14,15 @@ from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World
+from upbit_elt.backfill.planner import History
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import Tally, Tools
 from upbit_elt.candle import day_end, day_start, kst_day
-from upbit_elt.collect.chunks import Tally, Tools
-from upbit_elt.collect.history import History
-from upbit_elt.collect.requests import PASSES, RequestBook, check_markets
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collected
+from upbit_elt.collect.collector import Collected
 from upbit_elt.errors import UnknownMarket
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.backfill_queue import PASSES, RequestBook, check_markets
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.read import read_sources
 from upbit_elt.warehouse.tables import days

@@ -19,8 +19,8 @@ import pytest
 from flask import request
 
 from tests.support.stack import REPO, wait_for
-from upbit_elt import pipeline
 from upbit_elt.candle import KST, Candle, day_end, day_start, days_between
+from upbit_elt.flows import train_forecast
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.replica import SyntheticSource, create_replica, running, truth
@@ -167,4 +167,4 @@ def test_bad_input_is_told_in_one_line(shop: Shop) -> None:
             assert child.returncode == 2, arguments
             assert BAD[arguments] in " ".join((out + err).split())
             assert "Traceback" not in err
-    assert pipeline.has_candles(shop.settings) is False
+    assert train_forecast.has_candles(shop.settings) is False

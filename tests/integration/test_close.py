@@ -19,16 +19,16 @@ from tests.support.hooks import HookedSession
 from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import to_table
-from upbit_elt.closing import Closed, Closer
-from upbit_elt.collect.requests import RequestBook
+from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, pending, publish
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.lake.coverage import Coverage, Span
-from upbit_elt.lake.generation import read_files
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage, read_notes
 from upbit_elt.lake.publish import MOST_FILES
-from upbit_elt.lake.shape import CANDLE
+from upbit_elt.lake.snapshot import read_files
+from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import is_shown, locations

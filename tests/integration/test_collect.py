@@ -14,8 +14,8 @@ from tests.support.exchange import Reply, headers_at
 from tests.support.world import World, with_ticker
 from upbit_elt import errors
 from upbit_elt.candle import to_table
-from upbit_elt.collect.requests import RequestBook
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.warehouse.tables import locations
 

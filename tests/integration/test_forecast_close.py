@@ -15,7 +15,7 @@ from tests.support.edges import Edge
 from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import wire
-from upbit_elt.closing import Closer
+from upbit_elt.flows.close_day import Closer
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
 from upbit_elt.forecast.store import MOST_FILES, store
 from upbit_elt.lake import pending

@@ -18,10 +18,10 @@ from upbit_elt.candle import Candle, from_table, to_table
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
+from upbit_elt.quality.coverage_report import Ledger, ledger_of
 from upbit_elt.quality.explain import explain
-from upbit_elt.quality.gaps import Ledger, ledger_of
-from upbit_elt.quality.prove import wanted
 from upbit_elt.quality.rechecks import FIRST, LONGEST
+from upbit_elt.quality.reconcile import wanted
 from upbit_elt.warehouse.tables import locations
 
 # 00:10 KST of the 25th: the 24th is over.

@@ -19,7 +19,7 @@ from upbit_elt.__main__ import main
 from upbit_elt.candle import from_table, to_table
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake.parquet import coverage_of, decode, encode
-from upbit_elt.quality.prove import wanted
+from upbit_elt.quality.reconcile import wanted
 from upbit_elt.replica import create_replica
 from upbit_elt.replica.server import running
 from upbit_elt.settings import Settings

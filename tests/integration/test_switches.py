@@ -15,8 +15,8 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import DaemonEdge
 from tests.support.world import World
-from upbit_elt import pipeline
-from upbit_elt.closing import Closer
+from upbit_elt.flows import min_candle
+from upbit_elt.flows.close_day import Closer
 from upbit_elt.lake import layout, publish
 from upbit_elt.lake.lease import lease
 from upbit_elt.settings import Settings
@@ -171,6 +171,6 @@ def test_the_readers_see_a_switch_that_is_done_wrongly(world: World) -> None:
     with readers.asking():
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
             publish.rewrite(world.lake, DAY, "test", held, complete=False)
-        pipeline.show_in(TooHighHive(world.hive), world.lake, world.settings, [DAY])
+        min_candle.show_in(TooHighHive(world.hive), world.lake, world.settings, [DAY])
         readers.await_more(6)
     assert readers.wrong()

@@ -20,11 +20,11 @@ from tests.support.invariants import assert_right, broken
 from tests.support.old_lake import load
 from tests.support.simulation import World, determined, utc
 from upbit_elt.candle import from_table
-from upbit_elt.collect.requests import RequestBook
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.lake.read import read_sources
-from upbit_elt.quality import proofs
+from upbit_elt.quality import results
 
 ORIGINS = ("2026-11-23T07:02:00", "2026-11-23T14:50:00", "2026-11-23T19:02:00", "2026-11-24T00:22:00")
 
@@ -48,7 +48,7 @@ def test_it_is_read_as_it_was_meant(world: World) -> None:
         ("KRW-DDD", HoleReason.LATE_ROW),
     }
     assert {doubt.state for doubt in newest.doubts or ()} == {"quiet", "hole"}
-    assert [proofs.state_of(lake, day)[0] for day in ("261121", "261122", "261123", "261124")] == [
+    assert [results.state_of(lake, day)[0] for day in ("261121", "261122", "261123", "261124")] == [
         "proven",
         "proven",
         "proven",
@@ -74,7 +74,7 @@ def test_it_goes_on_and_everything_comes_right(world: World) -> None:
     for day, candles in before.items():
         after = {candle for table in read_sources(lake, day)[0] for candle in from_table(table)}
         assert candles <= after, f"{day} has lost {candles - after}"
-    assert proofs.state_of(lake, "261124")[0] == "proven"
+    assert results.state_of(lake, "261124")[0] == "proven"
     assert not [path for path in world.hdfs.files() if layout.UNSHOWN in path]
 
 

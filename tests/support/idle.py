@@ -15,15 +15,15 @@ from tests.support.clock import ManualClock, utc
 from tests.support.exchange import HandlerAdapter, Reply, headers_at, minute_row, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
-from upbit_elt import pipeline, proving
+from upbit_elt.backfill.planner import History
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, SCHEMA, Candle, day_end, day_start, floor_minute, kst_day, parse_wire, to_table
-from upbit_elt.closing import Closed, Closer
-from upbit_elt.collect.chunks import Tools
-from upbit_elt.collect.history import History
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collector
+from upbit_elt.collect.collector import Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.flows import min_candle, prove_day
+from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.forecast.artifacts import save_model
 from upbit_elt.forecast.features import NAMES
 from upbit_elt.forecast.model import QuantileNet
@@ -34,7 +34,7 @@ from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.prove import Prover
+from upbit_elt.quality.reconcile import Prover
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import ensure_day
 
@@ -141,7 +141,7 @@ class Deployment:
         return Cost(step, self.hdfs.operations.total() - before[0], self.server.sessions - before[1])
 
     def _show(self, published: dict[str, str]) -> None:
-        pipeline.show_in(self.hive, self.lake, self.settings, published, published)
+        min_candle.show_in(self.hive, self.lake, self.settings, published, published)
 
     def _forecast(self) -> None:
         answer = self._service.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -150,7 +150,7 @@ class Deployment:
 
     def _backfill(self) -> None:
         def show(day: str) -> None:
-            pipeline.show_in(self.hive, self.lake, self.settings, [day])
+            min_candle.show_in(self.hive, self.lake, self.settings, [day])
 
         turns = Turns(self.lake, self.clock, self.clock.now() + timedelta(minutes=1), patient=False)
         History(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", turns)
@@ -158,7 +158,7 @@ class Deployment:
     def _prove(self) -> None:
         prover = Prover(self.client, self.lake, self.settings, self.clock)
         until = self.clock.now() + timedelta(minutes=8)
-        proving.prove_in(self.hive, prover, self.settings, "idle", until)
+        prove_day.prove_in(self.hive, prover, self.settings, "idle", until)
 
     def _fill(self, days: list[str]) -> None:
         """Closed and proven days, as a lake holds them and Hive shows them."""

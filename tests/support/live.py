@@ -9,15 +9,15 @@ from tests.support.clock import ManualClock
 from tests.support.exchange import headers_at, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.world import Spoil, Wire
+from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import Candle, days_between, from_table
-from upbit_elt.collect.chunks import Tools
-from upbit_elt.collect.history import History, Progress
-from upbit_elt.collect.requests import RequestBook
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake import ledger
+from upbit_elt.lake.backfill_queue import RequestBook
 from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.read import read_day, read_sources
 from upbit_elt.lake.webhdfs import Lake

@@ -12,23 +12,23 @@ from tests.support.clock import ManualClock
 from tests.support.exchange import session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.world import Wire
+from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import CHUNK, Tools
 from upbit_elt.candle import Candle, day_end, from_table, to_table
-from upbit_elt.collect.chunks import CHUNK, Tools
-from upbit_elt.collect.history import History, Progress
-from upbit_elt.collect.requests import Request, RequestBook, make_request
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import publish_generation
 from upbit_elt.lake.read import read_day
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.judged import Judged
-from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
-from upbit_elt.quality.prove import Prover
+from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
+from upbit_elt.quality.reconcile import Prover
 from upbit_elt.replica import SyntheticSource, create_replica, truth
 from upbit_elt.settings import Settings
 

@@ -27,25 +27,25 @@ from tests.support.exchange import HandlerAdapter, Reply, headers_at, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from tests.support.small_exchange import SmallExchange
-from upbit_elt import pipeline, proving
+from upbit_elt.backfill.old_files import Adopted, adopt, survey
+from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, MachineClock
-from upbit_elt.closing import Closed, Closer
-from upbit_elt.collect.adopt import Adopted, adopt, survey
-from upbit_elt.collect.chunks import Tools
-from upbit_elt.collect.history import History, Progress
-from upbit_elt.collect.requests import RequestBook, make_request
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.flows import min_candle, prove_day
+from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.forecast import store
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 from upbit_elt.housekeeping.lake import check_days_in, clean_lake_in
 from upbit_elt.lake import ledger
+from upbit_elt.lake.backfill_queue import RequestBook, make_request
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.judged import Judged
-from upbit_elt.quality.prove import Prover, wanted
+from upbit_elt.quality.reconcile import Prover, wanted
 from upbit_elt.settings import Settings
 
 MARKETS = {"KRW-AAA": 3, "KRW-BBB": 11, "KRW-CCC": 97}
@@ -194,7 +194,7 @@ class Process:
 
     def show(self, *days: str) -> None:
         """Candles of these days, and of the newest ones, in Hive."""
-        pipeline.show_in(self.hive, self.lake, self.settings, days)
+        min_candle.show_in(self.hive, self.lake, self.settings, days)
 
     def close(self) -> Closed:
         """DAG close_day."""
@@ -205,7 +205,7 @@ class Process:
         until = self.clock.now() + timedelta(minutes=10)
         days = wanted(self.lake, self.clock.now())
         judged = Prover(self.client, self.lake, self.settings, self.clock).run("prove", days, until)
-        proving.show_in(self.hive, self.lake, self.settings, judged)
+        prove_day.show_in(self.hive, self.lake, self.settings, judged)
         return judged
 
     def backfill(self) -> Progress:

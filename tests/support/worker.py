@@ -18,12 +18,12 @@ from flask import Flask
 
 from tests.support.clock import ManualClock
 from tests.support.hooks import hooked
-from upbit_elt import pipeline
 from upbit_elt.clock import MachineClock
-from upbit_elt.collect.window import Collector
+from upbit_elt.collect.collector import Collector
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.flows import min_candle
 from upbit_elt.replica import running
 from upbit_elt.settings import Settings
 
@@ -84,7 +84,7 @@ def collect_once(job: Job, clock: MachineClock) -> None:
     lake, hive = hooked(job.settings, hook)
     client = UpbitClient(job.base_url, AddressLimits(job.state, 1000, clock), clock, timeout=2.0)
     collected = Collector(client, lake, job.settings, clock).run(f"worker-{os.getpid()}")
-    pipeline.show_in(hive, lake, job.settings, [published.day for published in collected.files])
+    min_candle.show_in(hive, lake, job.settings, [published.day for published in collected.files])
 
 
 def run_at(job: Job, now: datetime) -> None:

@@ -15,25 +15,25 @@ from tests.support.audit import Audit, audits, in_hive
 from tests.support.clock import ManualClock
 from tests.support.edges import Edge
 from tests.support.exchange import NOT_FOUND, Reply, WsgiAdapter, headers_at, session_on
-from upbit_elt import pipeline, proving
-from upbit_elt.backfill import adopt_in
+from upbit_elt.backfill.old_files import Adopted
+from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.worker import CHUNK, Tally, Tools
 from upbit_elt.candle import Candle, day_end, to_table
-from upbit_elt.collect.adopt import Adopted
-from upbit_elt.collect.chunks import CHUNK, Tally, Tools
-from upbit_elt.collect.history import History, Progress
-from upbit_elt.collect.requests import Request, RequestBook, make_request
-from upbit_elt.collect.turns import Turns
-from upbit_elt.collect.window import Collected, Collector
+from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
+from upbit_elt.flows import min_candle, prove_day
+from upbit_elt.flows.backfill_candle import adopt_in
 from upbit_elt.lake import layout
+from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import publish_generation
 from upbit_elt.quality.compare import Comparison, accounted, compare
 from upbit_elt.quality.judged import Judged
-from upbit_elt.quality.prove import CHUNK as PROVE_CHUNK
-from upbit_elt.quality.prove import Prover
+from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
+from upbit_elt.quality.reconcile import Prover
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 
 # A request takes this long on the hand-turned clock, so that the replica's own limit is never met.
@@ -110,7 +110,7 @@ class World:
 
     def show(self, *days: str) -> None:
         """Let Hive show what the lake holds of KST days."""
-        pipeline.show_in(self.hive, self.lake, self.settings, days)
+        min_candle.show_in(self.hive, self.lake, self.settings, days)
 
     def adopt(self, folder: Path) -> Adopted:
         """Take over a folder of the old pipeline's files, shown in Hive."""
@@ -130,7 +130,7 @@ class World:
         until = self.clock.now() + timedelta(seconds=seconds)
         prover = Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk)
         judged = prover.run("prove", days, until, retry=retry)
-        proving.show_in(self.hive, self.lake, self.settings, judged)
+        prove_day.show_in(self.hive, self.lake, self.settings, judged)
         return judged
 
     def compare(self, start: datetime, end: datetime) -> Comparison:

@@ -17,8 +17,8 @@ from tests.support.proxy import MARKETS, VARIABLES, Proxy, company_proxy
 from tests.unit.stack.conftest import Stub, stack, stub
 from upbit_elt.clock import Deadline
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.flows.forecast_candle import request_forecast
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.pipeline import request_forecast
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, health, plan, status
 from upbit_elt.stack.airflow import AirflowApi

@@ -18,9 +18,9 @@ from upbit_elt.cli.times import MarketCode, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.coverage_report import Account, Hole, Ledger, ledger_of
 from upbit_elt.quality.explain import Chain, Evidence, near
 from upbit_elt.quality.explain import explain as evidence_of
-from upbit_elt.quality.gaps import Account, Hole, Ledger, ledger_of
 from upbit_elt.settings import settings
 
 SHOWN = 3  # markets that a line of holes names

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import click
 
-from upbit_elt import closing
 from upbit_elt.candle import day_start, kst_day
+from upbit_elt.flows import close_day
 from upbit_elt.settings import settings
 
 
@@ -22,7 +22,7 @@ def close(day: str | None, with_holes: bool) -> None:
     """
     if day:
         _check(day)
-    done = closing.close(settings(), f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", only=day, with_holes=with_holes)
+    done = close_day.close(settings(), f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", only=day, with_holes=with_holes)
     for published in done.made:
         click.echo(f"{published.day}: {published.rows} rows in {published.folder}/{published.file_name}")
     for hole in done.holes:

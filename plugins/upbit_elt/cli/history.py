@@ -16,10 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from upbit_elt import backfill as steps
+from upbit_elt.backfill.worker import Tally
 from upbit_elt.cli.times import MarketCode, Minutes, Moment
-from upbit_elt.collect.chunks import Tally
-from upbit_elt.collect.requests import Request, make_request
+from upbit_elt.flows import backfill_candle as steps
+from upbit_elt.lake.backfill_queue import Request, make_request
 from upbit_elt.settings import Settings, settings
 
 

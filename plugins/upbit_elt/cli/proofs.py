@@ -10,14 +10,14 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from upbit_elt import proving
 from upbit_elt.candle import days_between
 from upbit_elt.cli.times import Day, Minutes, Moment, kst
 from upbit_elt.errors import NotCollected
+from upbit_elt.flows import prove_day
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.proofs import state_of
-from upbit_elt.quality.prove import wanted
+from upbit_elt.quality.reconcile import wanted
+from upbit_elt.quality.results import state_of
 from upbit_elt.settings import settings
 
 FINDINGS = 50  # that are printed
@@ -49,7 +49,7 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task("asking", total=None)
-        judged = proving.prove(
+        judged = prove_day.prove(
             settings(),
             f"cli__{now:%Y-%m-%dT%H:%M:%SZ}",
             now + timedelta(minutes=minutes),

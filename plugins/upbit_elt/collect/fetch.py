@@ -26,9 +26,9 @@ from upbit_elt.errors import (
     Unreachable,
 )
 from upbit_elt.exchange.client import UpbitClient
-from upbit_elt.exchange.gate import Refused
 from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.exchange.pager import Arrived, Pages, UnusablePage
+from upbit_elt.exchange.validation import Refused
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps
 from upbit_elt.lake.coverage import Span, clip

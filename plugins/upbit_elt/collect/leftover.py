@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 
 from upbit_elt.candle import KST, kst_day
 from upbit_elt.collect.plan import Ask, Plan
-from upbit_elt.collect.requests import Request, RequestBook, make_request
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import overlaps
+from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
 from upbit_elt.lake.coverage import Doubt, Span
 
 # A live run reaches back at least so long, and to the half of the KST day before: a run that is repeated asks for the

@@ -33,7 +33,6 @@ from upbit_elt.errors import (
 )
 from upbit_elt.exchange import models
 from upbit_elt.exchange.answers import body_of, error_of, server_time
-from upbit_elt.exchange.gate import Page, judge
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.exchange.models import (
     DayCandle,
@@ -44,8 +43,9 @@ from upbit_elt.exchange.models import (
     SecondCandle,
     Ticker,
 )
-from upbit_elt.exchange.transport import keep_alive_session
+from upbit_elt.exchange.validation import Page, judge
 from upbit_elt.exchange.words import printable, shown
+from upbit_elt.http_timeout import keep_alive_session
 from upbit_elt.metrics import REQUEST_SECONDS, measured
 from upbit_elt.settings import REPLICAS, Settings
 

@@ -9,8 +9,8 @@ from datetime import datetime
 from upbit_elt.candle import MINUTE
 from upbit_elt.errors import BadAnswer
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
-from upbit_elt.exchange.gate import Page, Refused
 from upbit_elt.exchange.models import MinuteCandle, MinuteUnit
+from upbit_elt.exchange.validation import Page, Refused
 
 FEW = 5
 

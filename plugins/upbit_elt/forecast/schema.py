@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from upbit_elt.lake.shape import Shape
+from upbit_elt.lake.table_spec import Shape
 
 HORIZONS = (1, 2, 3, 5, 10, 15, 30, 60)
 """Minutes from the origin to the target."""

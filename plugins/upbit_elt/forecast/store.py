@@ -14,14 +14,14 @@ from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
 from upbit_elt.lake import layout, ledger, pending
-from upbit_elt.lake.generation import Published, Source, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.ledger import DataFile, Generation
 from upbit_elt.lake.parquet import encode, read_notes
+from upbit_elt.lake.snapshot import Published, Source, read_files, rewrite_notes, write_generation
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.show import Day, show, show_day
+from upbit_elt.warehouse.register import Day, show, show_day
 
 ORIGINS = "origins"
 # Twice as many as of candles: a day of forecasts is five times as large.

@@ -11,14 +11,14 @@ from typing import get_args
 
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.housekeeping import expiry
-from upbit_elt.lake import layout, ledger, leftovers
+from upbit_elt.lake import layout, ledger, orphans
 from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.backlog import derive
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.show import show_all
+from upbit_elt.warehouse.register import show_all
 from upbit_elt.warehouse.tables import pointers
 
 log = logging.getLogger(__name__)
@@ -49,9 +49,9 @@ def unneeded_in(
     grace = timedelta(hours=settings.keep_generations_hours)
     return [
         *_old_generations(lake, hive, settings, now - grace, troubles),
-        *leftovers.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
-        *leftovers.cancelled(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
-        *leftovers.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
+        *orphans.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
+        *orphans.cancelled(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
+        *orphans.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
     ]
 
 
@@ -109,7 +109,7 @@ def _old_generations(
             with kept_apart(lake, f"{kind} {day}", troubles):
                 shown = pointers(session, settings, kind, day)
                 if all(pointer.since < before for pointer in shown):
-                    found = leftovers.superseded(lake, kind, day, [pointer.location for pointer in shown])
+                    found = orphans.superseded(lake, kind, day, [pointer.location for pointer in shown])
                     yield from (generation.path for generation in found)
 
 

@@ -14,11 +14,11 @@ from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.intervals import overlaps, union
 from upbit_elt.lake import layout, ledger, pending, salvage
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
-from upbit_elt.lake.generation import SOURCES, Published, lineage, rewrite_notes, write_generation
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode, read_coverage
 from upbit_elt.lake.read import outside
-from upbit_elt.lake.shape import CANDLE
+from upbit_elt.lake.snapshot import SOURCES, Published, lineage, rewrite_notes, write_generation
+from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
 __all__ = ["Published", "publish_generation", "publish_window", "rewrite"]

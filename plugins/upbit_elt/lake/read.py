@@ -15,7 +15,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of, decode
-from upbit_elt.lake.shape import CANDLE, Shape
+from upbit_elt.lake.table_spec import CANDLE, Shape
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 

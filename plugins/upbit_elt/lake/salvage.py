@@ -16,9 +16,9 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import overlaps
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
-from upbit_elt.lake.generation import Source, read_source
 from upbit_elt.lake.parquet import read_coverage
-from upbit_elt.lake.shape import CANDLE
+from upbit_elt.lake.snapshot import Source, read_source
+from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
+from upbit_elt.quality import results
 from upbit_elt.quality.rechecks import RECHECK_DAYS
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def _derived(lake: Lake, kind: Kind, now: datetime) -> Iterator[Pending]:
         if generation and not generation.complete:
             yield Pending("close", kind, day)
         elif generation and kind == "candle":
-            judged = proofs.valid(lake, day)
+            judged = results.valid(lake, day)
             given_up = judged and judged.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
             if not given_up and not (judged and judged.verdict == "proven"):
                 yield Pending("reconcile", kind, day, generation.path.rsplit("/", 1)[1])

@@ -22,9 +22,9 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, by_market
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
+from upbit_elt.quality import results
 from upbit_elt.quality.hours import HOUR, Difference, Hours, Summed, differences, exchange_hours, sum_up
-from upbit_elt.quality.proofs import Proof, Verdict, hours_of
+from upbit_elt.quality.results import Proof, Verdict, hours_of
 
 log = logging.getLogger(__name__)
 _NOTHING = Summed({}, 0, "")
@@ -65,7 +65,7 @@ class Day:
         sums = sum_up(pa.concat_tables([SCHEMA.empty_table(), *tables]))
         name = generation.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
-        old = proofs.carried(proofs.read(lake, proofs.newest(lake, day)), digests, name)
+        old = results.carried(results.read(lake, results.newest(lake, day)), digests, name)
         judged = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
         return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), judged)
 
@@ -171,7 +171,7 @@ class Day:
     def _left(self, market: str) -> str:
         hours = sorted(self.open_hours(market))
         words = self.why.get(market, {}).get(hours[0], NOT_YET)
-        return words if len(hours) == len(self.expected[market]) else f"{len(hours)} of {proofs.HOURS} hours: {words}"
+        return words if len(hours) == len(self.expected[market]) else f"{len(hours)} of {results.HOURS} hours: {words}"
 
     def _compare(self, market: str) -> list[Difference]:
         """What differs in the hours that the exchange has spoken of."""
@@ -190,9 +190,9 @@ class Day:
         """Write down what the heard hours of a market come to, beside what was judged before."""
         old, summed, heard = self.judged.get(market), self._summed(market), self.heard[market]
         before = old.judged_hours(self.day) - heard if old else frozenset()
-        details = [entry for entry in (old.found() if old else []) if proofs.hour_of(entry) in before]
+        details = [entry for entry in (old.found() if old else []) if results.hour_of(entry) in before]
         details += [difference.to_json() for difference in found]
-        left = len({proofs.hour_of(entry) for entry in details})
+        left = len({results.hour_of(entry) for entry in details})
         first, last = self.first.get(market, _hours(found)) & heard, _hours(found)
         judged = heard | before
         open_hours = [hour for hour in hours_of(self.day) if hour not in judged]
@@ -207,7 +207,7 @@ class Day:
             state="finding" if left else "partial" if self.expected[market] - judged else "proven",
             checked=checked,
             digest=summed.digest,
-            detail=json.dumps([*details, *(proofs.unjudged(hour, self._why(market, hour)) for hour in open_hours)]),
+            detail=json.dumps([*details, *(results.unjudged(hour, self._why(market, hour)) for hour in open_hours)]),
         )
 
     def _why(self, market: str, hour: datetime) -> str:

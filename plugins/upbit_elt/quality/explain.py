@@ -17,9 +17,9 @@ from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.isolation import kept_apart
 from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
-from upbit_elt.quality.gaps import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of, read_keys
-from upbit_elt.quality.proofs import DayProof, Proof
+from upbit_elt.quality import results
+from upbit_elt.quality.coverage_report import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of, read_keys
+from upbit_elt.quality.results import DayProof, Proof
 
 _WORDS = {PROVEN: "empty (proven)", ASKED: "empty (asked)", QUIET: "empty (quiet)", CANDLE: "candle"}
 
@@ -68,7 +68,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
     row = grid.markets.index(market)
     hole = Hole(minute, minute + MINUTE, *grid.reasons[grid.reason[row, 0]])
     state = _WORDS.get(int(grid.state[row, 0]), f"hole: {hole.words}")
-    day_state, judgement = proofs.state_of(lake, day)
+    day_state, judgement = results.state_of(lake, day)
     return Chain(
         market=market,
         minute=minute,
@@ -80,7 +80,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
         covered_until=known.end,
         day_state=day_state,
         judgement=judgement,
-        proof=proofs.read(lake, judgement).get(market),
+        proof=results.read(lake, judgement).get(market),
     )
 
 

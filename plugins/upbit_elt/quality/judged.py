@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from upbit_elt.quality.day import NOT_YET
-from upbit_elt.quality.proofs import DayProof, Proof, Verdict
+from upbit_elt.quality.results import DayProof, Proof, Verdict
 
 REASONS = 3  # that are told of a day
 

@@ -17,7 +17,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.judged import Judged
-from upbit_elt.quality.proofs import DayProof
+from upbit_elt.quality.results import DayProof
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from dotenv import dotenv_values
 
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
+from upbit_elt.files import write_whole
 from upbit_elt.settings import Settings
-from upbit_elt.stack.files import write_whole
 from upbit_elt.stack.options import HOST, REPO, StackSettings
 from upbit_elt.stack.secrets import Secrets, write_private
 

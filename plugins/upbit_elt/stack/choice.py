@@ -8,9 +8,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from upbit_elt.errors import StackError
+from upbit_elt.files import write_whole
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health
-from upbit_elt.stack.files import write_whole
 from upbit_elt.stack.options import Exchange, StackSettings
 
 PROBE_TIMEOUT = 5.0

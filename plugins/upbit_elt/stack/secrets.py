@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from upbit_elt.errors import StackError
-from upbit_elt.stack.files import write_whole
+from upbit_elt.files import write_whole
 
 
 def _token() -> str:

@@ -17,7 +17,7 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import FOOTER_KEY
 from upbit_elt.lake.parquet import decode, parquet_writer
-from upbit_elt.quality.gaps import ledger_of
+from upbit_elt.quality.coverage_report import ledger_of
 
 START = utc(3, 0, 5)
 FIRST = utc(3) - timedelta(minutes=200)

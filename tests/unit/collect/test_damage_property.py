@@ -19,11 +19,11 @@ from tests.support.clock import utc
 from tests.support.hive import MemoryHive
 from tests.support.memory_world import MemoryWorld
 from upbit_elt.candle import Candle, day_end, day_start
-from upbit_elt.closing import Closer
 from upbit_elt.errors import LakeCorrupt
+from upbit_elt.flows.close_day import Closer
 from upbit_elt.lake import ledger
 from upbit_elt.lake.lease import Lease
-from upbit_elt.quality.gaps import ledger_of
+from upbit_elt.quality.coverage_report import ledger_of
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "4"))
 SEEDED = "PROPERTY_EXAMPLES" not in os.environ  # the same cases each time, where a failure stops other people's work

@@ -22,7 +22,7 @@ from tests.support.exchange import NOT_FOUND, HandlerAdapter, Reply, headers_at,
 from tests.support.hdfs import MemoryHdfs
 from tests.support.spoils import Spoil, Spoiler, spoils
 from upbit_elt.candle import MINUTE, Candle, day_start, floor_minute, from_table
-from upbit_elt.collect.window import Collector
+from upbit_elt.collect.collector import Collector
 from upbit_elt.errors import ExchangeError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits

@@ -34,7 +34,7 @@ os.utime(old, (0, 0))
 found["removed"] = bag.dags["housekeeping"].get_task("clean_logs").python_callable()
 
 import upbit_elt
-from upbit_elt import pipeline
+from upbit_elt.flows import min_candle
 from upbit_elt.warehouse import tables
 found |= {"package": upbit_elt.__file__, "ddl": sorted(path.stem for path in tables.DDL.iterdir())}
 print("RESULT" + json.dumps(found))

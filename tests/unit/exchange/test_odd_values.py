@@ -12,7 +12,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import Exchange, Handler, headers_at, minute_row
 from upbit_elt import errors
-from upbit_elt.exchange.gate import judge
+from upbit_elt.exchange.validation import judge
 
 NOW = utc(3, 5, 10)
 TO = utc(3, 5)

@@ -10,8 +10,8 @@ from upbit_elt.candle import day_end, day_start, kst_day, to_table
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import encode
-from upbit_elt.quality import proofs
-from upbit_elt.quality.proofs import Proof
+from upbit_elt.quality import results
+from upbit_elt.quality.results import Proof
 
 YESTERDAY = kst_day(NOON - timedelta(days=1))
 
@@ -27,7 +27,7 @@ def close(world: World, *holes: Span) -> int:
 
 def judge(world: World, verdict: str, *rows: Proof, number: int = 1) -> None:
     folder = f"{world.lake.root}/reconciliation/{YESTERDAY}/day-{number}"
-    world.lake.publish(f"{folder}/day-1_{verdict}.parquet", encode(proofs.to_table(list(rows))))
+    world.lake.publish(f"{folder}/day-1_{verdict}.parquet", encode(results.to_table(list(rows))))
 
 
 def proof(market: str, **changes: Any) -> Proof:

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
 
-from flask_app import create_app, hyper
+from flask_app import create_app
 from flask_app.extract import NO_LIBRARY
 from flask_app.services import EXTRACTS
 from tests.unit.flask_app.test_forecasts import make
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, World, candle
 from upbit_elt.candle import MINUTE, to_table
+from upbit_elt.extract import hyper
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 
 tableau = pytest.importorskip("tableauhyperapi", reason="Tableau's library is for x86-64 only")

@@ -12,7 +12,7 @@ from upbit_elt.lake import layout, publish
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import encode
-from upbit_elt.warehouse import show
+from upbit_elt.warehouse import register
 
 TODAY = kst_day(NOON)
 
@@ -86,7 +86,7 @@ def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle 
             publish.publish_generation(lake, day, to_table([repaired]), known, held, complete=complete)
         else:
             publish.rewrite(lake, day, "roll", held, complete=complete)
-    show.show_day(lake, world.hive, world.settings, "candle", day)
+    register.show_day(lake, world.hive, world.settings, "candle", day)
 
 
 def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) -> None:

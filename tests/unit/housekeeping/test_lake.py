@@ -9,13 +9,13 @@ from tests.support.edge import Fault
 from tests.support.edges import MemoryEdge
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
-from upbit_elt.collect.requests import RequestBook, make_request
 from upbit_elt.housekeeping.lake import unneeded_in
 from upbit_elt.lake import layout
+from upbit_elt.lake.backfill_queue import RequestBook, make_request
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality import proofs
-from upbit_elt.quality.proofs import Proof
+from upbit_elt.quality import results
+from upbit_elt.quality.results import Proof
 from upbit_elt.warehouse.tables import ensure_day
 
 DAY, LATER = "261123", timedelta(hours=25)
@@ -31,7 +31,7 @@ def test_old_judgements_go_a_day_after_hive_has_shown_the_next_and_one_bad_day_k
         with lease(lake, layout.kind_folder(lake.root, "reconciliation"), clock) as held:
             for name in ("day-1", "day-2", "day-3"):
                 row = Proof("KRW-BTC", name, 24, 1, 0, 0, 0, "proven", "2026-11-24T00:00:00", "x")
-                folders[day] = proofs.publish(lake, day, [row], name, "proven", held).folder
+                folders[day] = results.publish(lake, day, [row], name, "proven", held).folder
     old = {day: [f"{folders[day].removesuffix('3')}{number}" for number in (1, 2)] for day in folders}
     for day, folder in folders.items():
         ensure_day(hive, settings, "reconciliation", day, folder)

@@ -7,7 +7,7 @@ import pytest
 from upbit_elt.candle import SCHEMA
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.lake.layout import Kind
-from upbit_elt.quality.proofs import SCHEMA as PROOFS
+from upbit_elt.quality.results import SCHEMA as PROOFS
 from upbit_elt.warehouse.tables import columns
 
 TYPES = {"string": "STRING", "double": "DOUBLE", "int64": "BIGINT", "int32": "INT"}

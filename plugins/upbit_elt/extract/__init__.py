@@ -1,0 +1,1 @@
+"""What Tableau opens: days read in bulk, and the file made of them."""

@@ -1,0 +1,197 @@
+"""The close of the day, and what else keeps days in few files: for candles and forecasts, by one machinery.
+
+A KST day is closed once every market that is still listed is accounted for up to 24:00 KST. A day with holes waits
+for them to be healed, but not for ever: then it is closed with its holes named. What heals later makes a new
+generation of the closed day.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+
+from upbit_elt.candle import KST, day_end
+from upbit_elt.clock import Clock, SystemClock
+from upbit_elt.errors import ConfigError, LeaseHeld
+from upbit_elt.forecast import store
+from upbit_elt.lake import completeness, layout, ledger, pending, publish
+from upbit_elt.lake.backfill_queue import ask_for_lost
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.lease import Lease, lease
+from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.pending import Pending
+from upbit_elt.lake.snapshot import Published
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality import backlog
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.register import Day, show_one
+
+log = logging.getLogger(__name__)
+
+# The forecast of a day's last minute may be under way when the next day begins.
+LAST_FORECAST = timedelta(minutes=10)
+# A day that somebody else writes is left to the next run.
+NO_WAIT = timedelta(0)
+Step = Callable[[Lease], list[Published]]
+
+
+@dataclass
+class Closed:
+    """What a run did: generations made, days whose tables were mended, holes of closed days, and what waits and why.
+
+    `troubles` are the days that cannot go on without a person, each with what is wrong with it.
+    """
+
+    made: list[Published] = field(default_factory=list)
+    mended: list[str] = field(default_factory=list)
+    holes: list[Span] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
+    troubles: dict[str, str] = field(default_factory=dict)
+
+
+class Closer:
+    """Closes days and rolls up forecasts; a rerun does what is left."""
+
+    def __init__(self, lake: Lake, hive: Hive, settings: Settings, clock: Clock) -> None:
+        self._lake, self._hive, self._settings, self._clock = lake, hive, settings, clock
+
+    def run(self, run_id: str, *, only: str | None = None, with_holes: bool = False) -> Closed:
+        """Close each day (or the KST day `only`) that is ready, and mend what a writer that died left half done.
+
+        `with_holes` closes now what would still wait for its holes. A day that cannot be read or written stays as it
+        is, with its reason; the others are closed.
+
+        Raises:
+            ConfigError: the lake has nothing of the day `only`, or the day is not over.
+            LakeError, WarehouseError: HDFS or Hive do not answer, so not all was done; run it again.
+        """
+        live = ledger.newest(self._lake)
+        done = Closed()
+        if only:
+            self._check(only, live)
+        if live is None:
+            return done
+        waiting = pending.listing(self._lake)
+        if not only:
+            waiting = backlog.with_open_days(self._lake, waiting, live.end, self._clock.now())
+            self._mend([entry for entry in waiting if entry.task == "register"], done)
+        for kind in backlog.OPENED:
+            for day in [only] if only else _days(waiting, kind):
+                with kept_apart(self._lake, f"{kind} {day}", done.troubles):
+                    self._day(kind, day, live, run_id, done, with_holes=with_holes)
+        return done
+
+    def _day(self, kind: Kind, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> None:
+        over = _is_over(day, live) if kind == "candle" else live.end >= day_end(day) + LAST_FORECAST
+        if kind == "candle" and not over:
+            return
+        generation = ledger.current(self._lake, kind, day)
+        if generation and not generation.complete:
+            if kind == "candle":
+                step = self._candles(day, live, run_id, done, with_holes=with_holes)
+            else:
+                step = self._forecasts(day, generation, run_id, over=over)
+            if step:
+                self._leased(kind, day, done, step)
+            if f"{kind} {day}" in done.waiting or not over:
+                return
+        elif not over:
+            return
+        if backlog.newest_day(live.end) != day:  # that of the day in which the live runs are says how far it is known
+            pending.remove(self._lake, Pending("close", kind, day))
+
+    def _check(self, day: str, live: Coverage | None) -> None:
+        if live is None or day not in ledger.days(self._lake, "candle"):
+            raise ConfigError(f"--day {day}: the lake has nothing of this KST day (yyMMdd)")
+        if not _is_over(day, live):
+            raise ConfigError(
+                f"--day {day}: the day is not over yet; the lake reaches until {live.end:%Y-%m-%dT%H:%MZ}"
+            )
+
+    def _leased(self, kind: Kind, day: str, done: Closed, step: Step) -> None:
+        try:
+            with lease(self._lake, layout.day_folder(self._lake.root, kind, day), self._clock, wait=NO_WAIT) as held:
+                made = step(held)
+        except LeaseHeld as busy:
+            done.waiting[f"{kind} {day}"] = str(busy)
+            return
+        ask_for_lost(self._lake, made, now := self._clock.now(), f"close {now:%Y%m%dT%H%M%S}")
+        for published in made:
+            log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
+        if made:
+            show_one(self._lake, self._hive, self._settings, Day(kind, day))
+        done.made += made
+
+    def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
+        """What closes a day of candles that is over; None while it has to wait, or when only the history knows."""
+        if not completeness.collected(self._lake, day):
+            return None
+        left = completeness.missing(self._lake, day, live)
+        patient = live.end < day_end(day) + timedelta(hours=self._settings.close_wait_hours)
+        if left and patient and not with_holes:
+            done.waiting[f"candle {day}"] = _words(left)
+            return None
+
+        def step(held: Lease) -> list[Published]:
+            made = [publish.rewrite(self._lake, day, run_id, held, complete=True)]
+            for hole in left:
+                words = f"{hole.market} {hole.start} to {hole.end}: {hole.why}"
+                log.warning("%s is closed with a hole: %s", day, words)
+            done.holes += left
+            return made
+
+        return step
+
+    def _forecasts(self, day: str, generation: Generation, run_id: str, *, over: bool) -> Step | None:
+        """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
+        if over or store.is_due(self._lake, generation, day):
+            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=over)]
+        return None
+
+    def _mend(self, waiting: Sequence[Pending], done: Closed) -> None:
+        """Show what writers left unshown that died after their rename, and forget what they died before."""
+        for kind, day in sorted({(entry.kind, entry.day) for entry in waiting}):
+            with kept_apart(self._lake, f"{kind} {day}", done.troubles):
+                if show_one(self._lake, self._hive, self._settings, Day(kind, day)):
+                    log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
+                    done.mended.append(f"{kind} {day}")
+        for entry in pending.listing(self._lake) if waiting else ():
+            if entry in waiting and f"{entry.kind} {entry.day}" not in done.troubles:
+                self._leased(entry.kind, entry.day, done, partial(self._forget, entry))
+
+    def _forget(self, entry: Pending, held: Lease) -> list[Published]:
+        """Strike out a snapshot that is not there: under the lease no other writer is about to make it."""
+        there = [found.path for found in ledger.generations(self._lake, entry.kind, entry.day)]
+        held.check()
+        if not any(path.endswith(f"/{entry.snapshot}") for path in there):
+            pending.remove(self._lake, entry)
+        return []
+
+
+def close(settings: Settings, run_id: str, *, only: str | None = None, with_holes: bool = False) -> Closed:
+    """Close what is ready, in Hive too. Raises as Closer.run."""
+    closer = Closer(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock())
+    return closer.run(run_id, only=only, with_holes=with_holes)
+
+
+def _days(waiting: Sequence[Pending], kind: Kind) -> list[str]:
+    """Open days of a kind, newest first."""
+    return sorted((entry.day for entry in waiting if entry.task == "close" and entry.kind == kind), reverse=True)
+
+
+def _is_over(day: str, live: Coverage) -> bool:
+    """Whether a live run has begun the day after it: so its own last window is there, unless it is a hole."""
+    return live.end > day_end(day)
+
+
+def _words(left: list[Span]) -> str:
+    first = left[0]
+    markets = len({span.market for span in left})
+    start, end = (moment.astimezone(KST) for moment in (first.start, first.end))
+    return f"{markets} markets have holes, as {first.market} {start:%H:%M} to {end:%H:%M} KST: {first.why}"

@@ -1,0 +1,47 @@
+"""When candles or a model have landed: the Flask service forecasts and stores it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from upbit_elt.direct import ask
+from upbit_elt.errors import ForecastError, NoModel
+
+
+def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict[str, Any]:
+    """Let the Flask service compute and store the forecast of the newest covered minute; returns its answer.
+
+    `timeout` in seconds. A service that refuses the connection is asked again for some seconds: it may be starting.
+
+    Raises:
+        NoModel: nothing has been trained yet.
+        ForecastError: the service does not answer, gives no JSON, or refused; the message says which.
+    """
+    try:
+        answer = _post(f"{flask_url}/api/v1/forecasts", token, timeout)
+    except requests.RequestException as error:
+        raise ForecastError(f"{flask_url} gives no answer ({type(error).__name__}, timeout {timeout:g} s)") from error
+    try:
+        body: Any = answer.json()
+    except requests.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        page = f"{answer.status_code}, which is no answer of the forecast service: {answer.text[:80]!r}"
+        raise ForecastError(f"{flask_url}: {page}")
+    if answer.ok:
+        return body
+    text = f"{flask_url}: {answer.status_code} {body.get('title')}: {body.get('detail')}"
+    raise NoModel(text) if answer.status_code == 409 else ForecastError(text)
+
+
+@retry(
+    retry=retry_if_exception_type(requests.ConnectionError),
+    wait=wait_exponential(max=10),
+    stop=stop_after_attempt(5),
+    reraise=True,
+)
+def _post(url: str, token: str, timeout: float) -> requests.Response:
+    return ask("POST", url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)

@@ -1,0 +1,76 @@
+"""The steps of reconciliation, as the DAG `prove_day` and the command line call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+
+from upbit_elt.clock import SystemClock
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality.judged import Judged
+from upbit_elt.quality.reconcile import Prover, wanted
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.register import Day
+from upbit_elt.warehouse.register import show as show_waiting
+
+# What a judgement may change.
+TOUCHED: tuple[Kind, ...] = ("candle", "reconciliation")
+
+
+def prove(
+    settings: Settings,
+    run_id: str,
+    until: datetime,
+    chosen: Iterable[str] | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+    tick: Callable[[], None] = lambda: None,
+) -> list[Judged]:
+    """Judge KST days (all that wait for it without `chosen`) until `until` (UTC), and show repairs and results in Hive.
+
+    Raises:
+        LeaseHeld: another run is proving.
+        LakeError, WarehouseError: run it again.
+    """
+    clock = SystemClock()
+    client = UpbitClient.from_settings(settings, clock)
+    try:
+        prover = Prover(client, Lake.from_settings(settings), settings, clock, tick=tick)
+        return prove_in(Hive.from_settings(settings), prover, settings, run_id, until, chosen, wait=wait)
+    finally:
+        client.close()
+
+
+def prove_in(
+    hive: Hive,
+    prover: Prover,
+    settings: Settings,
+    run_id: str,
+    until: datetime,
+    chosen: Iterable[str] | None = None,
+    *,
+    wait: timedelta = timedelta(0),
+) -> list[Judged]:
+    """As `prove`, with a Hive and a prover that are there already."""
+    days = wanted(prover.lake, prover.clock.now()) if chosen is None else list(chosen)
+    judged = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
+    show_in(hive, prover.lake, settings, judged)
+    return judged
+
+
+def show(settings: Settings, judged: Iterable[Judged]) -> list[Day]:
+    """Make Hive show repaired days and all results; returns the days (of any kind) that had to be changed.
+
+    What a run that died left unshown is shown by the next.
+    """
+    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, judged)
+
+
+def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]) -> list[Day]:
+    """As `show`, with a lake and a Hive that are there already."""
+    days = [one.day for one in judged if not one.trouble]
+    touched: dict[Day, str | None] = {Day(kind, day): None for kind in TOUCHED for day in days}
+    return show_waiting(lake, hive, settings, touched)

@@ -1,0 +1,309 @@
+"""Requests for history: kept in the lake, so that whoever works next goes on where the last one was cut off.
+
+A request is one JSON file, `<id>.json`. It is worked off day by day, newest first; `at` says how far that is. The same
+span and markets are the same request, so asking twice (a retried task) changes nothing. A request that is done moves
+to `done/`, so that what is open is known from one listing. One that is cancelled leaves `<id>.cancelled`, which is
+there before the request goes: whoever saves the request later, not knowing, does not bring it back. A file that cannot
+be read is renamed to `<id>.json.<hex>.unreadable` and kept; the other requests go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import uuid4
+
+from pydantic import AwareDatetime, TypeAdapter
+from pydantic_core import from_json
+
+from upbit_elt.candle import KST, MINUTE, day_end, day_start, days_between
+from upbit_elt.errors import ConfigError, LakeConflict, LakeCorrupt, LakeUnavailable, UnknownMarket
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.exchange.models import Market
+from upbit_elt.lake import layout
+from upbit_elt.lake.snapshot import Published
+from upbit_elt.lake.webhdfs import Entry, Lake
+
+log = logging.getLogger(__name__)
+
+# How often a day with a market out of reach is gone through before the failure is written down as a hole.
+PASSES = 3
+# KST midnight before the first candle of the whole exchange (KRW-BTC, 2017-09-25T03:00Z).
+FIRST_EVER = datetime(2017, 9, 24, 15, tzinfo=UTC)
+VERSION = 1
+OPEN, CANCELLED, UNREADABLE = ".json", ".cancelled", ".unreadable"
+_ID = re.compile(r"^[\w-]{1,150}$", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Candles of [start, end) (UTC minutes) of some markets, of all that are collected when there is none.
+
+    Everything of [at, end) has been gone through, but for the KST days `left`; `passes` counts how often. `nothing
+    before` names, by market, the minute before which the exchange has no candle. `done` is when it was finished,
+    `trouble` why it did not get on when it was last worked on, at `troubled`.
+    """
+
+    id: str
+    start: AwareDatetime
+    end: AwareDatetime
+    markets: tuple[str, ...]
+    at: AwareDatetime
+    asked: AwareDatetime
+    by: str
+    left: tuple[str, ...] = ()
+    passes: int = 0
+    candles: int = 0
+    nothing_before: Mapping[str, AwareDatetime] = field(default_factory=dict)
+    done: AwareDatetime | None = None
+    trouble: str = ""
+    troubled: AwareDatetime | None = None
+
+    def days(self) -> list[str]:
+        """KST days that this pass has still to go through, newest first."""
+        return list(days_between(self.start, self.at))[::-1] if self.at > self.start else list(self.left)[::-1]
+
+    def __str__(self) -> str:
+        last = (self.end - MINUTE).astimezone(KST)
+        whose = f"{len(self.markets)} markets" if len(self.markets) > 3 else ", ".join(self.markets) or "all markets"
+        state = f"done, {self.candles} candles" if self.done else f"{self.candles} candles so far"
+        if not self.done and self.at < self.end:
+            state += f", at {self.at.astimezone(KST):%Y-%m-%d}"
+        if not self.done and self.trouble:
+            state += f"; it did not get on: {self.trouble}"
+        return f"{self.id}: {self.start.astimezone(KST):%Y-%m-%d} to {last:%Y-%m-%d} KST, {whose} ({state})"
+
+
+class Cancelled(NamedTuple):
+    """A request that is off the book: `id`, and what it was; None when it had been cancelled before."""
+
+    id: str
+    request: Request | None
+
+    def __str__(self) -> str:
+        if self.request is None:
+            return f"{self.id} was cancelled before; what it brought in stays"
+        return f"cancelled {self.request}"
+
+
+def make_request(start: datetime, end: datetime, markets: Iterable[str], now: datetime, by: str) -> Request:
+    """A request for [start, end) (aware; whole minutes), asked for at `now` by the run `by`.
+
+    Raises:
+        ConfigError: the span is empty or lies in the future.
+    """
+    end = min(end, now).astimezone(UTC).replace(second=0, microsecond=0)
+    start = max(start, FIRST_EVER).astimezone(UTC).replace(second=0, microsecond=0)
+    if start >= end:
+        raise ConfigError(
+            f"nothing to bring in from {start.astimezone(KST):%Y-%m-%d %H:%M} to {end.astimezone(KST):%Y-%m-%d %H:%M} "
+            "KST: the start must lie before the end, and before now"
+        )
+    chosen = tuple(sorted(set(markets)))
+    digest = hashlib.sha256(" ".join(chosen).encode()).hexdigest()[:8] if len(chosen) > 1 else "".join(chosen)
+    name = f"{layout.stamp(start)}-{layout.stamp(end)}-{digest or 'all'}"
+    return Request(name, start, end, chosen, at=end, asked=now, by=by)
+
+
+def check_markets(client: UpbitClient, markets: Iterable[str]) -> list[Market]:
+    """What the exchange lists now. Raises UnknownMarket when it does not list one of `markets`."""
+    listed = client.markets()
+    unknown = sorted(set(markets) - {row.market for row in listed})
+    if unknown:
+        raise UnknownMarket(
+            f"{', '.join(unknown)}: not listed at {client.base_url} (never was, or delisted: the exchange gives no "
+            f"history of a delisted market). {client.base_url}/v1/market/all lists the {len(listed)} there are"
+        )
+    return listed
+
+
+class RequestBook:
+    """The requests of one lake."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._folder = layout.requests_folder(lake.root)
+        self._done = f"{self._folder}/done"
+
+    def add(self, request: Request) -> Request:
+        """Put a request on the book and return what holds; one that is there and not done goes on as it is.
+
+        A run that asks again (its task was retried) changes nothing, also when its request is done or was cancelled.
+        """
+        cancelled_for = self._cancelled(request.id)
+        if cancelled_for == request.by:
+            log.info("%s was cancelled; it stays so", request.id)
+            return request
+        if cancelled_for is not None:
+            self._remove(request.id)
+            self._lake.delete(self._path(request.id, CANCELLED))
+        there = self.find(request.id)
+        if there and (not there.done or there.by == request.by):
+            return there
+        self._write(request)
+        return request
+
+    def save(self, request: Request) -> bool:
+        """Keep how far a request is; False when it is not on the book any more, and is not put back on it."""
+        try:
+            there = _from_json(self._lake.read(self._path(request.id)))
+        except LakeCorrupt:  # there is no such file
+            return False
+        except ValueError:  # what holds is known here
+            there = request
+        if there.asked != request.asked:
+            return False
+        self._write(request)
+        if self._lake.exists(self._path(request.id, CANCELLED)):  # cancelled since it was read
+            self._remove(request.id)
+            return False
+        return True
+
+    def find(self, request_id: str) -> Request | None:
+        """The request of this id, None when there is none (that can be read)."""
+        return self._read(self._path(request_id)) or self._read(f"{self._done}/{request_id}{OPEN}")
+
+    def all(self) -> list[Request]:
+        """All requests, oldest first."""
+        open_ones = self._listed()  # moves on what is done
+        names = [entry.name for entry in self._lake.list(self._done) if _is_request(entry.name)]
+        done = [request for name in names if (request := self._read(f"{self._done}/{name}"))]
+        return sorted([*(r for r in open_ones if not r.done), *done], key=lambda r: (r.asked, r.id))
+
+    def open(self) -> list[Request]:
+        """Requests that are not done, oldest first; behind them those that last got into trouble, longest ago first."""
+        return sorted(
+            (request for request in self._listed() if not request.done),
+            key=lambda r: (r.troubled or datetime.min.replace(tzinfo=UTC), r.asked, r.id),
+        )
+
+    def unreadable(self) -> list[str]:
+        """Paths of files that could not be read as requests and were set aside."""
+        folders = self._folder, self._done
+        return [f"{folder}/{entry.name}" for folder in folders for entry in self._lake.list(folder) if _is_aside(entry)]
+
+    def cancel(self, request_id: str) -> Cancelled:
+        """Take a request off the book; what it brought in stays. Raises ConfigError when there never was one."""
+        known = bool(_ID.match(request_id))
+        before = known and self._cancelled(request_id) is not None
+        request = self.find(request_id) if known and not before else None
+        if not before and request is None:
+            names = ", ".join(r.id for r in self.open()) or "none"
+            raise ConfigError(f"there is no request {request_id!r}; open are: {names}")
+        if request:
+            try:
+                self._lake.publish(self._path(request_id, CANCELLED), request.by.encode())
+            except LakeConflict:
+                log.info("%s was cancelled by somebody else as well", request_id)
+        self._remove(request_id)
+        return Cancelled(request_id, request)
+
+    def _listed(self) -> list[Request]:
+        """What the folder holds. Moves on requests that are done (as they lay in older lakes), and removes what was
+        saved by somebody who did not see that it was cancelled."""
+        names = {entry.name for entry in self._lake.list(self._folder) if not entry.is_dir}
+        found = []
+        for name in sorted(filter(_is_request, names)):
+            if name.removesuffix(OPEN) + CANCELLED in names:
+                self._lake.delete(f"{self._folder}/{name}")
+            elif request := self._read(f"{self._folder}/{name}"):
+                if request.done:
+                    self._write(request)
+                found.append(request)
+        return found
+
+    def _read(self, path: str) -> Request | None:
+        """The request in a file; None when it is not there, cannot be read now, or never (then it is set aside)."""
+        try:
+            return _from_json(self._lake.read(path))
+        except LakeCorrupt:  # there is no such file: it is done, or was cancelled, since the folder was listed
+            return None
+        except LakeUnavailable as error:
+            self._lake.list(self._folder)  # raises when it is not this file alone
+            log.warning("a request cannot be read now, the others go on: %s", error)
+        except NewerRequest as error:
+            log.warning("%s: %s; the other requests go on", path, error)
+        except ValueError as error:
+            aside = f"{path}.{uuid4().hex[:8]}{UNREADABLE}"
+            self._lake.rename(path, aside)
+            log.warning("%s cannot be read as a request and was set aside; ask again for it: %s", aside, error)
+        return None
+
+    def _write(self, request: Request) -> None:
+        if not request.done:
+            self._lake.replace(self._path(request.id), _to_json(request))
+            return
+        self._lake.replace(f"{self._done}/{request.id}{OPEN}", _to_json(request))
+        self._lake.delete(self._path(request.id))
+
+    def _cancelled(self, request_id: str) -> str | None:
+        """Which run had asked for a request that was cancelled; None when it was not."""
+        try:
+            return self._lake.read(self._path(request_id, CANCELLED)).decode(errors="replace")
+        except LakeCorrupt:
+            return None
+
+    def _remove(self, request_id: str) -> None:
+        self._lake.delete(self._path(request_id))
+        self._lake.delete(f"{self._done}/{request_id}{OPEN}")
+
+    def _path(self, request_id: str, ending: str = OPEN) -> str:
+        return f"{self._folder}/{request_id}{ending}"
+
+
+def ask_for_lost(lake: Lake, made: Iterable[Published], now: datetime, run: str) -> None:
+    """Ask the backfill for the days of snapshots that took the place of unreadable files: for what those alone held."""
+    for published in (item for item in made if item.lost):
+        wanted = make_request(day_start(published.day), min(day_end(published.day), now), (), now, run)
+        asked, names = RequestBook(lake).add(wanted), ", ".join(published.lost)
+        log.error("unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, asked)
+
+
+class NewerRequest(ValueError):
+    """A request that a newer release has written."""
+
+
+def next_pass(request: Request, left: Iterable[str], now: datetime) -> Request:
+    """The request after all its days were gone through; done when none is left, or PASSES did not help."""
+    days, passes = tuple(sorted(left)), request.passes + 1
+    done = now if not days or passes >= PASSES else None
+    return replace(request, at=request.start, left=days, passes=passes, done=done)
+
+
+def _is_request(name: str) -> bool:
+    return name.endswith(OPEN) and not name.startswith("_")
+
+
+def _is_aside(entry: Entry) -> bool:
+    return entry.name.endswith(UNREADABLE)
+
+
+def _to_json(request: Request) -> bytes:
+    return json.dumps({"version": VERSION, **_REQUEST.dump_python(request, mode="json")}, indent=1).encode()
+
+
+def _from_json(data: bytes) -> Request:
+    """The request that `_to_json` wrote. Raises NewerRequest, or ValueError on anything else."""
+    row = from_json(data)
+    version = row.pop("version", None) if isinstance(row, dict) else None
+    if isinstance(version, int) and version > VERSION:
+        raise NewerRequest(f"its version {version} is newer than this program")
+    if version != VERSION:
+        raise ValueError("it is no request")
+    request = _REQUEST.validate_python(row)
+    if not _ID.match(request.id):
+        raise ValueError("its id is none")
+    if not FIRST_EVER <= request.start <= request.at <= request.end <= request.asked or request.start == request.end:
+        raise ValueError("its times are in no order")
+    for day in request.left:
+        day_start(day)
+    return request
+
+
+_REQUEST = TypeAdapter(Request)

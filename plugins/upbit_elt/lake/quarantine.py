@@ -1,0 +1,50 @@
+"""Rows that were refused on arrival, kept as received with their reason: <root>/rejected/yyMMdd/*.jsonl.
+
+The day is the KST day of the first minute that a row leaves in doubt. Each line is one row, its market, that span
+(UTC), the reason and the run. Files appear whole and are never replaced, as all files of the lake.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+
+from upbit_elt.candle import kst_day, wire
+from upbit_elt.exchange.validation import Refused
+from upbit_elt.lake.layout import rejected_folder, stamp
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.metrics import QUARANTINED
+
+
+def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
+    """Keep refused rows; returns the paths. The same rows of the same run are one file however often they are kept."""
+    by_day: dict[str, list[Refused]] = defaultdict(list)
+    for row in rows:
+        by_day[kst_day(row.start)].append(row)
+    kept = [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
+    QUARANTINED.inc(sum(map(len, by_day.values())))
+    return kept
+
+
+def _publish(lake: Lake, day: str, rows: list[Refused], run: str) -> str:
+    lines = sorted({_line(row, run) for row in rows})
+    # A lone surrogate becomes its own JSON escape.
+    data = "\n".join([*lines, ""]).encode(errors="backslashreplace")
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    path = f"{rejected_folder(lake.root, day)}/{stamp(min(row.start for row in rows))}_{digest}.jsonl"
+    lake.publish(path, data)
+    return path
+
+
+def _line(row: Refused, run: str) -> str:
+    document = {
+        "market": row.market,
+        "start": wire(row.start),
+        "end": wire(row.end),
+        "reason": row.reason,
+        "run": run,
+        "row": row.row,
+    }
+    return json.dumps(document, ensure_ascii=False)

@@ -1,0 +1,383 @@
+"""The coverage ledger: how every minute of every market is accounted for, from the lake alone.
+
+A minute is a *candle*; *empty* (proven by reconciliation, asked and answered without it, or quiet: the ticker's last
+trade was older); or a *hole* with its reason. A hole is **explained** when the exchange has nothing to give there:
+
+- `before collection began`: before the first minute that the lake accounts for in any market
+- `not listed yet`: before the market's own first span, while others were collected. Every run asks each market that
+  the exchange lists, from the end of the run before on: a market without a span was not listed (or not wanted)
+- `delisted`: the exchange refuses the market for good, or no longer lists it (no span after its watermark)
+- `not collected`: no live run takes the market, and its history was not asked for there
+- `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more and the exchange said of
+  at least half of them that there was none
+
+What may be missing is **unexplained**: `failed request` (the next run asks again), `refused row` and `late row` (the
+row that came made no sense, or did not come yet), `file lost` (a complete day whose folder is empty, or a file that
+cannot be read), and `never asked` (between first span and watermark without a span: a file was lost, or history was not
+brought in).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_end, day_start, days_between
+from upbit_elt.errors import LakeCorrupt
+from upbit_elt.holes import HoleReason
+from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.parquet import coverage_of, decode, read_coverage
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.quality import results
+from upbit_elt.quality.hours import HOUR
+
+# States of a minute, the stronger the higher.
+UNASKED, HOLE, QUIET, ASKED, PROVEN, CANDLE = range(6)
+OUTAGE = 5
+OUTAGE_MARKETS = 20  # of fewer, a pause of all may be chance
+_READERS = 8
+_KEYS = pa.schema([(name, pa.string()) for name in KEY])
+
+
+class Hole(NamedTuple):
+    """A half-open span (UTC) of a market that is not known, with its reason and the exchange's words, if any."""
+
+    start: datetime
+    end: datetime
+    reason: HoleReason
+    detail: str = ""
+
+    @property
+    def minutes(self) -> int:
+        """Its length."""
+        return int((self.end - self.start) / MINUTE)
+
+    @property
+    def words(self) -> str:
+        """The reason for people, with what the exchange or the lake said."""
+        said = f"{self.reason.value}: {self.detail}" if self.reason.failed_request else self.detail
+        return f"{self.reason.label} ({said})" if said else self.reason.label
+
+    @property
+    def explained(self) -> bool:
+        """Whether the exchange has nothing to give there."""
+        return self.reason.explained
+
+
+@dataclass
+class Account:
+    """Minutes of one market by what they are; holes oldest first."""
+
+    market: str
+    candles: int = 0
+    quiet: int = 0
+    asked: int = 0
+    proven: int = 0
+    holes: list[Hole] = field(default_factory=list)
+
+    @property
+    def known(self) -> bool:
+        """Whether the lake accounts for any of its minutes."""
+        return bool(self.candles or self.quiet or self.asked or self.proven)
+
+    def missing(self, *, explained: bool) -> int:
+        """Minutes of its holes of this kind."""
+        return sum(hole.minutes for hole in self.holes if hole.explained is explained)
+
+
+class Grid(NamedTuple):
+    """States of the minutes of [start, end) within one KST day: a row a market, a column a minute.
+
+    `reason` holds an index into `reasons` where a minute is a hole, 0 elsewhere.
+    """
+
+    start: datetime
+    markets: Sequence[str]
+    state: NDArray[np.uint8]
+    reason: NDArray[np.int32]
+    reasons: Sequence[tuple[HoleReason, str]]
+
+
+class Ledger(NamedTuple):
+    """Accounts of markets over a span, and the spans (UTC) in which no market at all traded though all were asked."""
+
+    accounts: Sequence[Account]
+    outages: Sequence[tuple[datetime, datetime]]
+
+    def unexplained(self) -> int:
+        """Market-minutes that may be missing."""
+        return sum(found.missing(explained=False) for found in self.accounts)
+
+
+def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Ledger:
+    """How the minutes of [start, end) (UTC) are accounted for, market by market; without `markets` all that live runs
+    collect or collected.
+
+    `known` is the lake's newest coverage (ledger.newest); minutes from its end on are not collected yet and not asked
+    for here. A day at a time is in memory.
+    """
+    chosen = set(markets) or set(known.watermark)
+    found = {market: Account(market) for market in sorted(chosen)}
+    firsts, silent, end = Firsts(lake), [], min(end, known.end)
+    began = min(firsts.began() or end, end)
+    if start < began:
+        for one in found.values():
+            one.holes.append(Hole(start, began, HoleReason.BEFORE_COLLECTION))
+    for day in days_between(max(start, began), end):
+        first, last = max(start, began, day_start(day)), min(end, day_end(day))
+        grid = grid_of(lake, known, firsts, day, first, last, chosen)
+        silent += outages(grid)
+        for row, market in enumerate(grid.markets):
+            if market in found:
+                _add(found[market], grid, row)
+    return Ledger(list(found.values()), silent)
+
+
+def grid_of(
+    lake: Lake,
+    known: Coverage,
+    firsts: Firsts,
+    day: str,
+    start: datetime,
+    end: datetime,
+    more: Iterable[str] = (),
+) -> Grid:
+    """The states of the minutes of [start, end) (UTC), a span within the KST day, of the markets that live runs collect
+    and of `more`."""
+    markets = sorted({*known.watermark, *more})
+    width = int((end - start) / MINUTE)
+    state = np.zeros((len(markets), width), np.uint8)
+    reason = np.zeros((len(markets), width), np.int32)
+    reasons = _Reasons()
+    lost = lost_folder(lake, day)
+    never = reasons.number(HoleReason.FILE_LOST, lost) if lost else reasons.number(HoleReason.NOT_ASKED)
+    grid = Grid(start, markets, state, reason, reasons)
+    rows = {market: row for row, market in enumerate(markets)}
+    counts: Counter[str] = Counter()
+    for keys, coverage in read_keys(lake, day, start, end, markets):
+        counts.update({row["values"]: row["counts"] for row in pc.value_counts(keys.column(KEY[0])).to_pylist()})
+        for span in coverage.spans:
+            _apply(grid, reasons, rows, span)
+        _mark_candles(grid, rows, keys)
+    for left in (doubt for doubt in known.doubts or () if doubt.state == "left"):
+        span = Span(left.market, left.start, left.end, "hole", HoleReason.LEFT_TO_BACKFILL)
+        _apply(grid, reasons, rows, span)
+    _mark_proven(grid, rows, counts, results.read(lake, results.valid(lake, day)), day)
+    _name_holes(grid, reasons, known, firsts, never)
+    return grid
+
+
+def lost_folder(lake: Lake, day: str) -> str | None:
+    """Folder of a KST day's current generation if it is complete and yet holds no file."""
+    generation = ledger.current(lake, "candle", day)
+    lost = generation is not None and generation.complete and not ledger.files(lake, generation, day)
+    return generation.path if generation and lost else None
+
+
+class Firsts:
+    """First minute (UTC) that the lake accounts for, by market; reads footers, oldest day first, as far as needed.
+
+    What a lost file accounted for is not known: it is taken to be the whole day of every market.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+        self._days = iter(ledger.days(lake, "candle"))
+        self._found: dict[str, datetime] = {}
+        self._lost: datetime | None = None
+
+    def of(self, market: str) -> datetime | None:
+        """Start of the market's first span that is not a hole, None when there is none."""
+        while market not in self._found and not self._lost and self._read_next():
+            pass
+        known = [moment for moment in (self._found.get(market), self._lost) if moment]
+        return min(known, default=None)
+
+    def began(self) -> datetime | None:
+        """The first minute of any market."""
+        while not self._found and not self._lost and self._read_next():
+            pass
+        return min([*self._found.values(), *([self._lost] if self._lost else [])], default=None)
+
+    def _read_next(self) -> bool:
+        day = next(self._days, None)
+        generation = ledger.current(self._lake, "candle", day) if day else None
+        files = ledger.files(self._lake, generation, day) if generation and day else []
+        fresh: dict[str, datetime] = {}
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+            coverages = list(pool.map(self._coverage, files))
+        for span in (span for coverage in coverages if coverage for span in coverage.known()):
+            fresh[span.market] = min(span.start, fresh.get(span.market, span.start))
+        self._found = fresh | self._found
+        if day and (None in coverages or lost_folder(self._lake, day)):
+            self._lost = self._lost or day_start(day)
+        return day is not None
+
+    def _coverage(self, file: ledger.DataFile) -> Coverage | None:
+        try:
+            return read_coverage(self._lake, file.path, file.size)
+        except LakeCorrupt:
+            return None
+
+
+def read_keys(
+    lake: Lake, day: str, start: datetime, end: datetime, markets: Sequence[str]
+) -> Iterator[tuple[pa.Table, Coverage]]:
+    """Keys and coverage of the files of a KST day's current generation that touch [start, end), oldest first.
+
+    One that cannot be read has no keys, and holes of all `markets`.
+    """
+    generation = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, generation, day) if generation else []
+    touched = [file for file in files if file.start < end and file.end > start]
+
+    def read(file: ledger.DataFile) -> tuple[pa.Table, Coverage]:
+        try:
+            data = lake.read(file.path)
+            return decode(data, file.path, _KEYS), coverage_of(data, file.path)
+        except LakeCorrupt as error:
+            spans = (Span(name, file.start, file.end, "hole", HoleReason.FILE_LOST, str(error)) for name in markets)
+            return _KEYS.empty_table(), Coverage(file.start, file.end, "", tuple(spans))
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
+        yield from pool.map(read, touched)
+
+
+class _Reasons(list[tuple[HoleReason, str]]):
+    """Reasons by number; 0 is none."""
+
+    def __init__(self) -> None:
+        super().__init__([(HoleReason.NONE, "")])
+        self._numbers: dict[tuple[HoleReason, str], int] = {}
+
+    def number(self, reason: HoleReason, detail: str = "") -> int:
+        key = (reason, detail)
+        if key not in self._numbers:
+            self._numbers[key] = len(self)
+            self.append(key)
+        return self._numbers[key]
+
+
+def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -> None:
+    first, last = _columns(grid, span.start, span.end)
+    if span.market not in rows or first >= last:
+        return
+    # a backfill found that the market has nothing older: asked, but no minute of a market
+    state = "hole" if span.reason is HoleReason.NOT_LISTED else span.state
+    row, level = rows[span.market], {"asked": ASKED, "quiet": QUIET, "hole": HOLE}[state]
+    part = grid.state[row, first:last]
+    np.maximum(part, level, out=part)
+    if level == HOLE:
+        grid.reason[row, first:last] = reasons.number(span.reason, span.detail)
+
+
+def _mark_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
+    if not keys.num_rows:
+        return
+    moments = pc.strptime(keys.column(KEY[1]), format=WIRE_FORMAT, unit="s").cast(pa.int64()).to_numpy()
+    column = (moments - int(grid.start.timestamp())) // 60
+    encoded = pc.dictionary_encode(keys.column(KEY[0]).combine_chunks())
+    lines = np.array([rows.get(market, -1) for market in encoded.dictionary.to_pylist()])
+    line = lines[encoded.indices.to_numpy()]
+    inside = (line >= 0) & (column >= 0) & (column < grid.state.shape[1])
+    grid.state[line[inside], column[inside]] = CANDLE
+
+
+def _mark_proven(
+    grid: Grid, rows: Mapping[str, int], counts: Mapping[str, int], found: Mapping[str, results.Proof], day: str
+) -> None:
+    """Empty minutes of proven hours; a proof counts only for as many candles as it saw (a complete day is one file)."""
+    for market, proof in found.items():
+        holds = market in rows and proof.candles == counts.get(market, 0)
+        for hour in proof.proven_hours(day) if holds else ():
+            first, last = _columns(grid, hour, hour + HOUR)
+            part = grid.state[rows[market], first:last]
+            np.maximum(part, PROVEN, out=part)
+
+
+def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts, never: int) -> None:
+    """Give unasked minutes their reason, and failed ones that of an outage."""
+    outage = _outage(grid)
+    failed = {number for number, (name, _) in enumerate(reasons) if name.failed_request}
+    for row, market in enumerate(grid.markets):
+        state, reason = grid.state[row], grid.reason[row]
+        reason[state > HOLE] = 0
+        hit = outage & (state == HOLE) & np.isin(reason, list(failed))
+        for number in np.unique(reason[hit]).tolist():
+            reason[hit & (reason == number)] = reasons.number(HoleReason.VENUE_OUTAGE, reasons[number][1])
+        if (state == UNASKED).any():
+            if market in known.watermark:
+                _name_unasked(grid, row, reasons, never, known.watermark[market], firsts.of(market))
+            else:
+                reason[state == UNASKED] = reasons.number(HoleReason.NOT_COLLECTED)
+
+
+def _name_unasked(
+    grid: Grid, row: int, reasons: _Reasons, never: int, watermark: datetime, first: datetime | None
+) -> None:
+    unasked, reason = grid.state[row] == UNASKED, grid.reason[row]
+    minutes = np.arange(len(unasked))
+    reason[unasked] = never
+    reason[unasked & (minutes < (_column(grid, first) if first else len(minutes)))] = reasons.number(
+        HoleReason.NOT_LISTED
+    )
+    reason[unasked & (minutes >= _column(grid, watermark))] = reasons.number(HoleReason.DELISTED)
+
+
+def outages(grid: Grid) -> list[tuple[datetime, datetime]]:
+    """Spans (UTC) in which no market traded though the exchange answered."""
+    found = _outage(grid)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
+    return [(grid.start + int(a) * MINUTE, grid.start + int(b) * MINUTE) for a, b in edges.reshape(-1, 2)]
+
+
+def _outage(grid: Grid) -> NDArray[np.bool_]:
+    state, count = grid.state, len(grid.markets)
+    known_empty = ((state >= QUIET) & (state < CANDLE)).sum(axis=0)
+    silent = (state < CANDLE).all(axis=0) & (known_empty * 2 >= count) & (count >= OUTAGE_MARKETS)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]])))
+    for first, last in edges.reshape(-1, 2):
+        if last - first < OUTAGE:
+            silent[first:last] = False
+    return np.asarray(silent, np.bool_)
+
+
+def _add(total: Account, grid: Grid, row: int) -> None:
+    counts = np.bincount(grid.state[row], minlength=CANDLE + 1)
+    total.candles += int(counts[CANDLE])
+    total.quiet += int(counts[QUIET])
+    total.asked += int(counts[ASKED])
+    total.proven += int(counts[PROVEN])
+    for hole in _holes(grid, row):
+        last = total.holes[-1] if total.holes else None
+        if last and last.end == hole.start and (last.reason, last.detail) == (hole.reason, hole.detail):
+            total.holes[-1] = last._replace(end=hole.end)
+        else:
+            total.holes.append(hole)
+
+
+def _holes(grid: Grid, row: int) -> Iterator[Hole]:
+    reason = grid.reason[row]
+    edges = [0, *(np.flatnonzero(np.diff(reason)) + 1).tolist(), len(reason)]
+    for first, last in pairwise(edges):
+        if first < last and reason[first]:
+            yield Hole(grid.start + first * MINUTE, grid.start + last * MINUTE, *grid.reasons[reason[first]])
+
+
+def _columns(grid: Grid, start: datetime, end: datetime) -> tuple[int, int]:
+    return max(0, _column(grid, start)), min(grid.state.shape[1], _column(grid, end))
+
+
+def _column(grid: Grid, moment: datetime) -> int:
+    return int((moment - grid.start) / MINUTE)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.support.clock import utc
+from tests.support.exchange import minute_row
+from upbit_elt.exchange.validation import Page, judge
+from upbit_elt.replica.bad_rows import BAD_ROWS
+
+TO = utc(3, 5)
+TIMES = [utc(3, 4), utc(3, 3), utc(3, 1), utc(3, 0), utc(2, 59)]  # no trade in 03:02
+HARMLESS = {"twice", "added field"}
+
+
+def page(rows: list[Any], to: datetime = TO) -> Page:
+    return judge(rows, "KRW-A", 1, to)
+
+
+def rows() -> list[Any]:
+    return [minute_row("KRW-A", moment) for moment in TIMES]
+
+
+def minutes_in_doubt(found: Page) -> set[datetime]:
+    return {
+        row.start + timedelta(minutes=i)
+        for row in found.refused
+        for i in range(int((row.end - row.start).seconds / 60))
+    }
+
+
+def test_good_rows_go_on_and_nothing_is_refused() -> None:
+    found = page(rows())
+    assert [row.start for row in found.rows] == TIMES
+    assert (found.refused, found.trailing, found.added, found.oldest) == ((), (), (), utc(2, 59))
+
+
+@pytest.mark.parametrize("kind", sorted(set(BAD_ROWS) - HARMLESS))
+def test_a_bad_row_leaves_its_minute_in_doubt_and_the_others_stay(kind: str) -> None:
+    sent = rows()
+    sent[1:2] = BAD_ROWS[kind](sent[1])
+    found = page(sent)
+    assert [row.start for row in found.rows] == [moment for moment in TIMES if moment != utc(3, 3)]
+    assert utc(3, 3) in minutes_in_doubt(found)
+    assert minutes_in_doubt(found) <= {utc(3, 3), utc(3, 2)}, "no more than up to its neighbours"
+    refused = [item.row for item in found.refused]
+    assert all(any(one is row for one in refused) for row in sent if row not in rows()), "kept as received"
+    assert all(item.reason for item in found.refused)
+
+
+def test_a_row_that_comes_twice_counts_once() -> None:
+    sent = rows()
+    found = page([sent[0], sent[0], *sent[1:]])
+    assert [row.start for row in found.rows] == TIMES
+    assert minutes_in_doubt(found) == set()
+    assert [item.reason for item in found.refused] == ["a second row of the same minute"]
+
+
+def test_a_field_that_is_new_is_told_and_no_reason_to_refuse() -> None:
+    found = page([row | {"colour": "red"} for row in rows()])
+    assert [row.start for row in found.rows] == TIMES
+    assert found.added == ("colour",)
+    assert "colour" not in found.rows[0].to_candle().__slots__
+
+
+def test_a_row_without_a_time_stands_for_any_minute_between_its_neighbours() -> None:
+    sent = [minute_row("KRW-A", utc(3, 4)), "nonsense", minute_row("KRW-A", utc(3, 0))]
+    (refused,) = page(sent).refused
+    assert (refused.start, refused.end) == (utc(3, 1), utc(3, 4))
+
+
+def test_rows_behind_the_last_believed_one_are_left_to_the_next_page() -> None:
+    found = page([*rows(), {"market": "KRW-A"}])
+    assert found.refused == ()
+    assert [(item.start, item.end) for item in found.trailing] == [(utc(2, 59), utc(2, 59))]
+
+
+def test_a_number_of_a_tick_that_is_stored_a_little_late_is_no_fault() -> None:
+    late = minute_row("KRW-A", utc(3, 4)) | {"timestamp": int(utc(3, 5).timestamp() * 1000) + 348}
+    assert len(page([late]).rows) == 1

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.support.clock import utc
+from tests.unit.flask_app.fakes import MemoryLake
+from upbit_elt.errors import ConfigError, LakeUnavailable
+from upbit_elt.lake.backfill_queue import PASSES, Request, RequestBook, make_request, next_pass
+from upbit_elt.lake.backfill_queue import _from_json as read
+from upbit_elt.lake.backfill_queue import _to_json as written
+
+NOW = utc(3, 30)
+START, END = utc(15, day=18), utc(15, day=21)
+
+
+def test_the_same_span_and_markets_are_the_same_request() -> None:
+    one = make_request(START, END, ["KRW-B", "KRW-A"], NOW, "a")
+    same = make_request(START, END, ["KRW-A", "KRW-B", "KRW-A"], NOW + timedelta(hours=1), "b")
+    assert one.id == same.id
+    assert make_request(START, END, ["KRW-A"], NOW, "a").id != one.id
+    assert make_request(START, END, [], NOW, "a").id.endswith("-all")
+
+
+def test_days_run_backwards_from_where_it_is() -> None:
+    request = make_request(START, END, [], NOW, "a")
+    assert request.days() == ["261121", "261120", "261119"]
+    assert replace(request, at=utc(15, day=20)).days() == ["261120", "261119"]
+    gone_through = next_pass(request, ["261119"], NOW)
+    assert (gone_through.days(), gone_through.done) == (["261119"], None)
+    assert next_pass(request, [], NOW).done == NOW
+
+
+def test_after_some_passes_a_request_ends_with_what_it_has() -> None:
+    request = make_request(START, END, [], NOW, "a")
+    for _ in range(PASSES):
+        assert request.done is None
+        request = next_pass(request, ["261119"], NOW)
+    assert (request.done, request.left) == (NOW, ("261119",))
+
+
+def test_what_is_kept_comes_back_whole() -> None:
+    request = make_request(START, END, ["KRW-A"], NOW, "a")
+    full = replace(request, left=("261119",), nothing_before={"KRW-A": START}, candles=7, passes=1)
+    assert read(written(full)) == full
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(END, START), (NOW, NOW), (NOW + timedelta(days=1), NOW + timedelta(days=2))]
+)
+def test_a_span_without_a_closed_minute_is_refused(start: object, end: object) -> None:
+    with pytest.raises(ConfigError, match="must lie before"):
+        make_request(start, end, [], NOW, "a")  # type: ignore[arg-type]
+
+
+FOLDER = "/candle/_backfill/requests"
+
+
+class Chores(MemoryLake):
+    """A lake in which something happens between the writing of a file of this name and its rename into place."""
+
+    name, chore = "", staticmethod(lambda: None)
+
+    def create(self, path: str, data: bytes) -> None:
+        super().create(path, data)
+        if self.name and self.name in path:
+            self.name, chore = "", self.chore
+            chore()
+
+
+def on_book(book: RequestBook, *markets: str, by: str = "a", minutes: int = 0) -> Request:
+    return book.add(make_request(START, END, markets, NOW + timedelta(minutes=minutes), by))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[1]",
+        b"{}",
+        b'{"version": 0}',
+        b"[" * 100_000,
+        b'{"version": 1, "id": "x"}',
+        lambda data: data[:-20],
+        lambda data: data.replace(b'"markets": [\n  "KRW-B"\n ]', b'"markets": "KRW-B"'),
+        lambda data: data.replace(b"2026-11-18T15:00:00Z", b"1600-11-18T15:00:00Z"),
+        lambda data: data.replace(b"2026-11-21T15:00:00Z", b"2026-11-21T15:00:00"),
+        lambda data: data.replace(b'"left": []', b'"left": ["269999"]'),
+        lambda data: data.replace(b'"nothing_before": {}', b'"nothing_before": []'),
+        lambda data: data.replace(b'"id": "', b'"id": "../../'),
+    ],
+)
+def test_a_request_that_cannot_be_read_is_set_aside_and_the_others_go_on(damage: object) -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    first, bad, last = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
+    path = f"{FOLDER}/{bad.id}.json"
+    spoilt = damage(lake.files[path]) if callable(damage) else damage
+    assert spoilt != lake.files[path]
+    lake.files[path] = spoilt  # type: ignore[assignment]
+
+    assert book.open() == [first, last]
+    (aside,) = book.unreadable()
+    assert (aside.startswith(path), lake.files[aside]) == (True, spoilt)
+    assert book.all() == [first, last]
+    again = on_book(book, "KRW-B", by="b", minutes=3)
+    assert book.open() == [first, last, again]
+    assert book.unreadable() == [aside], "it is kept"
+
+
+def test_a_request_of_a_newer_release_is_left_alone() -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    mine = on_book(book, "KRW-A")
+    lake.files[f"{FOLDER}/new.json"] = b'{"version": 2, "plan": []}'
+    assert (book.open(), book.unreadable()) == ([mine], [])
+    assert f"{FOLDER}/new.json" in lake.files
+
+
+class LostBlock(MemoryLake):
+    """A lake in which one file is listed and cannot be read."""
+
+    lost = ""
+
+    def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
+        if self.lost and self.lost in path:
+            raise LakeUnavailable(f"{path}: could not obtain block")
+        return super().read(path, offset, length)
+
+
+def test_a_lost_block_of_one_request_costs_that_one_alone() -> None:
+    lake = LostBlock()
+    book = RequestBook(lake)
+    lost, other = on_book(book, "KRW-A"), on_book(book, "KRW-B", minutes=1)
+    lake.lost = lost.id
+    assert book.open() == [other]
+    lake.lost = ""
+    assert book.open() == [lost, other]
+    lake.up = False
+    with pytest.raises(LakeUnavailable):
+        book.open()
+
+
+def test_what_is_done_is_not_listed_among_what_is_open() -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    request = on_book(book, "KRW-A")
+    done = next_pass(request, [], NOW)
+    assert book.save(done)
+    assert (book.open(), book.all(), book.find(request.id)) == ([], [done], done)
+    assert [entry.name for entry in lake.list(FOLDER)] == ["done"]
+    # as older lakes have it
+    older = replace(on_book(book, "KRW-B"), done=NOW)
+    lake.files[f"{FOLDER}/{older.id}.json"] = written(older)
+    assert (book.open(), book.all()) == ([], [done, older])
+    assert [entry.name for entry in lake.list(FOLDER)] == ["done"]
+
+
+def test_the_same_run_asks_once_also_when_it_is_done_or_cancelled() -> None:
+    book = RequestBook(MemoryLake())
+    request = on_book(book, "KRW-A", by="manual__1")
+    assert on_book(book, "KRW-A", by="manual__1") == request
+    done = next_pass(request, [], NOW)
+    book.save(done)
+    assert on_book(book, "KRW-A", by="manual__1") == done
+    assert book.open() == []
+    anew = on_book(book, "KRW-A", by="manual__2", minutes=9)
+    assert book.open() == [anew]
+    book.cancel(anew.id)
+    on_book(book, "KRW-A", by="manual__2", minutes=9)
+    assert book.open() == []
+    assert on_book(book, "KRW-A", by="manual__3", minutes=10) == book.open()[0]
+
+
+def test_a_request_that_is_cancelled_does_not_come_back_by_who_saves_it() -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    request = on_book(book, "KRW-A")
+    worked_on = replace(request, at=utc(15, day=20), candles=7)
+    assert book.save(worked_on)
+    assert str(book.cancel(request.id)).startswith(f"cancelled {request.id}")
+    for state in (worked_on, next_pass(worked_on, [], NOW)):
+        assert not book.save(state)
+        assert (book.open(), book.all(), book.find(request.id)) == ([], [], None)
+
+
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_request_that_is_cancelled_in_mid_save_does_not_come_back(finishes: bool) -> None:
+    lake = Chores()
+    book = RequestBook(lake)
+    request = on_book(book, "KRW-A")
+    state = next_pass(request, [], NOW) if finishes else replace(request, candles=7)
+    # after the other process has seen that the request is there, before it has replaced it
+    lake.name, lake.chore = f"{request.id}.json", lambda: book.cancel(request.id)  # type: ignore[assignment]
+    assert not book.save(state)
+    assert (book.open(), book.all()) == ([], [])
+
+
+def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    request = on_book(book, "KRW-A")
+    book.cancel(request.id)
+    lake.files[f"{FOLDER}/{request.id}.json"] = written(replace(request, candles=7))
+    assert (book.open(), book.all()) == ([], [])
+    assert f"{FOLDER}/{request.id}.json" not in lake.files
+
+
+def test_a_save_for_a_request_that_was_asked_for_anew_does_not_replace_it() -> None:
+    book = RequestBook(MemoryLake())
+    old = on_book(book, "KRW-A", by="one")
+    book.cancel(old.id)
+    anew = on_book(book, "KRW-A", by="two", minutes=5)
+    assert not book.save(next_pass(old, [], NOW))
+    assert book.open() == [anew]
+
+
+def test_a_cancel_of_what_is_cancelled_says_so() -> None:
+    lake = MemoryLake()
+    book = RequestBook(lake)
+    request = on_book(book, "KRW-A")
+    book.cancel(request.id)
+    assert str(book.cancel(request.id)) == f"{request.id} was cancelled before; what it brought in stays"
+    # the first try may have died right after the first of its steps
+    lake.files[f"{FOLDER}/{request.id}.json"] = written(request)
+    assert "was cancelled before" in str(book.cancel(request.id))
+    assert (book.open(), sorted(lake.files)) == ([], [f"{FOLDER}/{request.id}.cancelled"])
+
+
+@pytest.mark.parametrize("text", ["nope", "", "../champion", "x" * 400, "a/b", "ㄱ"])
+def test_a_cancel_of_what_never_was_names_what_is_open(text: str) -> None:
+    book = RequestBook(MemoryLake())
+    request = on_book(book, "KRW-A")
+    with pytest.raises(ConfigError, match=f"there is no request .*open are: {request.id}"):
+        book.cancel(text)
+
+
+def test_what_got_into_trouble_goes_behind_the_others() -> None:
+    book = RequestBook(MemoryLake())
+    one, two, three = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
+    book.save(replace(one, trouble="LakeCorrupt: x", troubled=NOW + timedelta(hours=1)))
+    assert [r.id for r in book.open()] == [two.id, three.id, one.id]
+    book.save(replace(two, trouble="LakeCorrupt: x", troubled=NOW + timedelta(minutes=30)))
+    assert [r.id for r in book.open()] == [three.id, two.id, one.id]
+    assert "did not get on: LakeCorrupt: x" in str(book.open()[-1])
