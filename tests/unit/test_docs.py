@@ -1,0 +1,33 @@
+"""What the documents point at is there: every file and folder that they name in backticks or link to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).parents[2]
+ROOMS = REPO, REPO / "plugins" / "upbit_elt"
+DOCUMENTS = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
+# `dags/min_candle.py`, `lake/ledger.py`, `tests/simulation`; not `/candle/yyMMdd/`, `.data/state`, `upbit.hyper`.
+_NAMED = re.compile(r"`(\w[\w.-]*(?:/[\w.-]+)*/[\w.-]+|\w+\.(?:py|md|yml|toml|sh))`")
+_LINKED = re.compile(r"\]\((?!http|#)([^)#]+)")
+# Written by the reader, or Airflow's own.
+_ELSEWHERE = {"docker/app/torch-cpu.txt", "webserver_config.py"}
+
+
+def places(document: Path) -> Iterator[str]:
+    text = document.read_text().partition("## Where things went")[0]  # that section names what is gone
+    for name in {*_NAMED.findall(text)} - _ELSEWHERE:
+        if not any((room / name).exists() for room in ROOMS):
+            yield name
+    for link in {*_LINKED.findall(text)}:
+        if not (document.parent / link).exists():
+            yield link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_place_that_a_document_names_is_there(document: Path) -> None:
+    assert sorted(places(document)) == []
