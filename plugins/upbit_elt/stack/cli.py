@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from upbit_elt.errors import ConfigError, UpbitEltError
-from upbit_elt.stack import choice, doctor, halt, plan, preflight, status
+from upbit_elt.stack import choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings, load
@@ -107,6 +107,15 @@ def stop() -> None:
     """End every process of the stack; the data stays."""
     count = halt.halt(_stack())
     click.echo(f"stopped ({count} processes ended)" if count else "nothing was running")
+
+
+@main.command()
+@click.option("--exchange", type=click.Choice(["upbit", "replica"]), help="As of up.")
+@click.option("--replay", type=click.Path(path_type=Path), help="As of up.")
+def service(exchange: str | None, replay: Path | None) -> None:
+    """Print a unit for systemd that starts everything with this machine; its first lines say how to install it."""
+    stack = _stack(exchange=exchange, replay=replay)
+    click.echo(unit.text(stack, exchange=exchange, replay=stack.replay), nl=False)
 
 
 @main.command(name="doctor")
