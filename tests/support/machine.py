@@ -42,6 +42,23 @@ class Machine:
         self._children[name].wait()
         self.kills[name] += 1
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """All of them frozen for the block, as on a laptop that sleeps."""
+        children = [child.pid for child in self._children.values()]
+        for pid in children:
+            os.killpg(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in children:
+                os.killpg(pid, signal.SIGCONT)
+
+    @property
+    def services(self) -> list[Service]:
+        """What it runs."""
+        return list(self._table.values())
+
     def revive(self) -> None:
         """Start what is dead, and wait until all can do their work."""
         for name, child in self._children.items():

@@ -17,6 +17,7 @@ from upbit_elt.stack import choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings, load
+from upbit_elt.stack.watchdog import Watchdog
 
 
 class _Commands(click.Group):
@@ -116,6 +117,15 @@ def service(exchange: str | None, replay: Path | None) -> None:
     """Print a unit for systemd that starts everything with this machine; its first lines say how to install it."""
     stack = _stack(exchange=exchange, replay=replay)
     click.echo(unit.text(stack, exchange=exchange, replay=stack.replay), nl=False)
+
+
+@main.command(name="watchdog", hidden=True)
+def watch() -> None:
+    """Restart services that hang, for ever: the service `watchdog` of a running stack."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    stack = _stack()
+    watched = [service for service in plan.make(stack, _remembered(stack)).services if service.name != "watchdog"]
+    Watchdog(stack, watched).run()
 
 
 @main.command(name="doctor")

@@ -12,6 +12,7 @@ ORPHAN_GRACE = 3.0
 # The scheduler lets running tasks finish, for which they need everything else; nothing here needs one another. HDFS
 # is last, and left to supervisord's own order.
 _WAVES = (
+    ("watchdog",),  # it would start again what ends
     ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
     ("airflow-api-server", "flask", "replica", "hiveserver2"),
 )

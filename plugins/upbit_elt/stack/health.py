@@ -1,4 +1,7 @@
-"""Checks that mean "can do its work", not merely "is running". Each gives None, or in words what is wrong."""
+"""Checks that mean "can do its work", not merely "is running". Each gives None, or in words what is wrong.
+
+Words of the kind `Hung` are the watchdog's: the daemon itself gave no answer, and nothing that it needs explains that.
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,43 @@ from typing import Any
 import requests
 
 from upbit_elt.direct import ask
-from upbit_elt.errors import WarehouseError
+from upbit_elt.errors import WarehouseError, WarehouseUnavailable
 from upbit_elt.lake.connect import CSRF_HEADER
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 TIMEOUT = 5.0
 MARKETS = "/v1/market/all"
+DATABASE = "metadatabase"
 Check = Callable[[], str | None]
+
+
+class Hung(str):
+    """What is wrong with a daemon that may hang: no answer came from it, or no heartbeat for too long."""
+
+    __slots__ = ()
 
 
 class _NotReady(Exception):
     """Carries the reason from a probe to its check."""
 
 
+def needing(check: Check, *needs: Check) -> Check:
+    """The check of a daemon that needs others: while one of these is not well, it is not taken for hung."""
+
+    def excused() -> str | None:
+        trouble = check()
+        hung = isinstance(trouble, Hung) and all(need() is None for need in needs)
+        return trouble if trouble is None or hung else str(trouble)
+
+    return excused
+
+
 def namenode(webhdfs_url: str) -> Check:
-    """Out of safe mode, and at least one DataNode lives."""
+    """Lists its files, is out of safe mode, and at least one DataNode lives."""
 
     def check() -> str | None:
+        _get(f"{webhdfs_url}/webhdfs/v1/?op=LISTSTATUS")
         bean = _bean(webhdfs_url, "Hadoop:service=NameNode,name=FSNamesystemState")
         if bean.get("FSState") != "Operational":
             return "the NameNode is in safe mode"
@@ -44,7 +66,10 @@ def datanode(webhdfs_url: str, datanode_url: str, user: str) -> Check:
         actors = json.loads(bean.get("BPServiceActorInfo") or "[]")
         if not any(actor["ActorState"] == "RUNNING" for actor in actors):
             return "the DataNode has not registered at the NameNode yet"
-        return None if write_target(webhdfs_url, user) else "WebHDFS names no DataNode to write to"
+        try:
+            return None if write_target(webhdfs_url, user) else "WebHDFS names no DataNode to write to"
+        except requests.RequestException as error:
+            return f"no answer of WebHDFS, or of the DataNode that it names ({type(error).__name__})"
 
     return _guarded(check)
 
@@ -71,8 +96,10 @@ def hiveserver2(settings: Settings) -> Check:
     def check() -> str | None:
         try:
             rows = hive.query("SELECT 1")
-        except WarehouseError:
-            return "no answer to SELECT 1"
+        except WarehouseUnavailable:
+            return Hung("no answer to SELECT 1")
+        except WarehouseError as error:
+            return f"SELECT 1 was refused: {error}"
         return None if rows == [(1,)] else f"SELECT 1 gave {rows}"
 
     return check
@@ -85,15 +112,27 @@ def exchange(base_url: str, timeout: float = TIMEOUT) -> Check:
 
 
 def replica(replica_url: str) -> Check:
-    """Lists its markets; it runs here, so no proxy is asked."""
-    return _guarded(lambda: _lists_markets(ask("GET", f"{replica_url}{MARKETS}", timeout=TIMEOUT)))
+    """Answers, and lists its markets (unless it was told to fail); it runs here, so no proxy is asked."""
+
+    def check() -> str | None:
+        ask("GET", replica_url, timeout=TIMEOUT)
+        try:
+            return _lists_markets(ask("GET", f"{replica_url}{MARKETS}", timeout=TIMEOUT))
+        except requests.RequestException as error:
+            return f"no answer to market/all ({type(error).__name__})"
+
+    return _guarded(check)
 
 
 def page(flask_url: str) -> Check:
     """The Flask service can read HDFS and Hive. Stale candles are not its fault: `./run status` says them apart."""
 
     def check() -> str | None:
-        answer = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
+        ask("GET", f"{flask_url}/healthz", timeout=10.0)
+        try:
+            answer = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
+        except requests.RequestException as error:
+            return f"no answer of HDFS or Hive through /readyz/services ({type(error).__name__})"
         return None if answer.ok else f"/readyz/services says {answer.status_code}: {_json(answer).get('title')}"
 
     return _guarded(check)
@@ -106,14 +145,30 @@ class AirflowHealth:
     airflow_url: str
 
     def part(self, name: str) -> Check:
-        """Check of `metadatabase`, `scheduler`, `dag_processor` or `triggerer`."""
+        """Check of `scheduler`, `dag_processor` or `triggerer`, by its heartbeats in Airflow's database."""
 
         def check() -> str | None:
-            parts = _json(_get(f"{self.airflow_url}/api/v2/monitor/health"))
+            parts = self._parts()
             status = parts.get(name, {}).get("status")
-            return None if status == "healthy" else f"Airflow calls its {name} {status or 'unknown'}"
+            words = f"Airflow calls its {name} {status or 'unknown'}"
+            if status == "unhealthy" and parts.get(DATABASE, {}).get("status") == "healthy":
+                return Hung(f"{words}: no heartbeat since {parts[name].get(f'latest_{name}_heartbeat')}")
+            return None if status == "healthy" else words
+
+        return needing(_guarded(check), self.server())
+
+    def server(self) -> Check:
+        """Check of the API server: it answers, and reaches its database."""
+
+        def check() -> str | None:
+            status = self._parts().get(DATABASE, {}).get("status")
+            return None if status == "healthy" else f"Airflow calls its {DATABASE} {status or 'unknown'}"
 
         return _guarded(check)
+
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        parts: dict[str, dict[str, Any]] = _json(_get(f"{self.airflow_url}/api/v2/monitor/health"))
+        return parts
 
 
 def _guarded(check: Check) -> Check:
@@ -123,7 +178,7 @@ def _guarded(check: Check) -> Check:
         except _NotReady as reason:
             return str(reason)
         except requests.RequestException as error:
-            return f"no answer ({type(error).__name__})"
+            return Hung(f"no answer ({type(error).__name__})")
         except (LookupError, ValueError, TypeError, AttributeError) as error:
             return f"an answer that makes no sense ({error!r}); does another program have this port?"
 

@@ -67,7 +67,8 @@ def _settings(stack: StackSettings, chosen: Choice, kept: Secrets) -> Settings:
 
 
 def _services(stack: StackSettings, chosen: Choice, settings: Settings) -> list[Service]:
-    table = services.daemons(stack, settings)
+    daemons = services.daemons(stack, settings)
+    table = [*daemons]
     if chosen.exchange == "replica":
         table.append(services.replica(stack, chosen.replay))
-    return [*table, *services.airflow(stack), services.flask(stack)]
+    return [*table, *services.airflow(stack), services.flask(stack, daemons), services.watchdog(stack)]

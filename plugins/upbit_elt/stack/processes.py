@@ -37,6 +37,24 @@ def end(data_dir: Path, grace: float) -> list[psutil.Process]:
     return members(data_dir)
 
 
+def stopped(pid: int) -> bool:
+    """Whether a process is stopped (SIGSTOP), not by a debugger; one that is gone is not."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_STOPPED
+    except psutil.NoSuchProcess:
+        return False
+
+
+def end_tree(pid: int, grace: float) -> None:
+    """End a process and all below it: politely, after `grace` seconds by force, which ends what is stopped too."""
+    tree: list[psutil.Process] = []
+    with suppress(*_GONE):
+        tree = _tree(pid)
+    for how in ("terminate", "kill"):
+        _signal(tree, how)
+        _, tree = psutil.wait_procs(tree, grace)
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory (MB, 10^6 bytes) of a process and all below it.
 

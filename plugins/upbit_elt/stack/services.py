@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from upbit_elt.settings import Settings
-from upbit_elt.stack import health
+from upbit_elt.stack import health, restarts
 from upbit_elt.stack.health import AirflowHealth, Check
 from upbit_elt.stack.options import HOST, REPO, StackSettings
 
@@ -33,15 +34,17 @@ class Service:
 def daemons(stack: StackSettings, settings: Settings) -> list[Service]:
     """NameNode, DataNode and HiveServer2."""
     datanode_url = f"http://{HOST}:{stack.datanode_http_port}"
+    namenode = health.namenode(stack.webhdfs_url)
+    hive = health.needing(health.hiveserver2(settings), namenode)
     return [
-        Service("namenode", _entrypoint("namenode"), health.namenode(stack.webhdfs_url), _named("namenode")),
+        Service("namenode", _entrypoint("namenode"), namenode, _named("namenode")),
         Service(
             "datanode",
             _entrypoint("datanode"),
             health.datanode(stack.webhdfs_url, datanode_url, settings.webhdfs_user),
             _named("datanode"),
         ),
-        Service("hiveserver2", _entrypoint("hiveserver2"), health.hiveserver2(settings), ("hive_port",)),
+        Service("hiveserver2", _entrypoint("hiveserver2"), hive, ("hive_port",)),
     ]
 
 
@@ -61,19 +64,28 @@ def airflow(stack: StackSettings) -> list[Service]:
     quiet = "--skip-serve-logs"
     server = ("api-server", "--host", HOST, "--port", str(stack.airflow_port), "--workers", "1")
     return [
-        Service("airflow-api-server", _airflow(*server), parts.part("metadatabase"), ("airflow_port",), stop_seconds=5),
+        Service("airflow-api-server", _airflow(*server), parts.server(), ("airflow_port",), stop_seconds=5),
         Service("airflow-scheduler", _airflow("scheduler", quiet), parts.part("scheduler"), stop_seconds=15),
         Service("airflow-dag-processor", _airflow("dag-processor"), parts.part("dag_processor"), stop_seconds=5),
         Service("airflow-triggerer", _airflow("triggerer", quiet), parts.part("triggerer"), stop_seconds=5),
     ]
 
 
-def flask(stack: StackSettings) -> Service:
-    """Page, API and forecasts under gunicorn: one worker, so that model and candles are in memory once."""
+def flask(stack: StackSettings, needs: Iterable[Service]) -> Service:
+    """Page, API and forecasts under gunicorn: one worker, so that model and candles are in memory once.
+
+    `needs` are the services that it asks: it waits with them when they hang.
+    """
     options = ["--workers", "1", "--threads", "8", "--timeout", "120", "--no-control-socket"]
     bind = ["--bind", f"{HOST}:{stack.flask_port}"]
     command = _python("gunicorn", "flask_app:create_app(watch=True)", *options, *bind)
-    return Service("flask", command, health.page(stack.flask_url), ("flask_port",))
+    check = health.needing(health.page(stack.flask_url), *(service.check for service in needs))
+    return Service("flask", command, check, ("flask_port",))
+
+
+def watchdog(stack: StackSettings) -> Service:
+    """Restarts those of the others that hang."""
+    return Service("watchdog", _python("upbit_elt.stack", "watchdog"), restarts.watchdog(stack), stop_seconds=5)
 
 
 def _entrypoint(daemon: str) -> tuple[str, ...]:

@@ -15,9 +15,10 @@ from rich.table import Table
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
-from upbit_elt.stack import processes
+from upbit_elt.stack import processes, restarts
 from upbit_elt.stack.options import HOST, StackSettings
 from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.restarts import Restart
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.supervision import State, Supervisor
 
@@ -25,13 +26,17 @@ FLASK_TIMEOUT = 20.0
 
 
 class ServiceStatus(BaseModel):
-    """One service; `trouble` says in words what is wrong, null when it is healthy."""
+    """One service; `trouble` says in words what is wrong, null when it is healthy.
+
+    `restarted` is its last restart by the watchdog since `./run`, because it hung; null when there was none.
+    """
 
     name: str
     healthy: bool
     pid: int | None
     rss_mb: float
     trouble: str | None = None
+    restarted: Restart | None = None
 
 
 class DagError(BaseModel):
@@ -93,9 +98,13 @@ class Status(Progress):
 
 def read(stack: StackSettings, plan: Plan) -> Status:
     """Ask every service of the plan, all at once."""
-    states, step = _states(stack), clock_steps.newest(plan.settings.state_dir, datetime.now(UTC))
+    states, known, step = (
+        _states(stack),
+        restarts.known(stack),
+        clock_steps.newest(plan.settings.state_dir, datetime.now(UTC)),
+    )
     with ThreadPoolExecutor(len(plan.services)) as pool:
-        services = list(pool.map(lambda service: _service(service, states.get(service.name)), plan.services))
+        services = list(pool.map(lambda one: _service(one, states.get(one.name), known.get(one.name)), plan.services))
     return Status(
         exchange=plan.settings.dataset,
         services=services,
@@ -146,6 +155,10 @@ def show(status: Status, console: Console) -> None:
         table.add_row(service.name, state, str(service.pid or "-"), f"{service.rss_mb:.0f}")
     table.add_row("all", "", "", f"{sum(service.rss_mb for service in status.services):.0f}")
     console.print(table)
+    for service in status.services:
+        if last := service.restarted:
+            text = f"{service.name} hung and was restarted at {last.at} ({last.count} so far): {last.why}"
+            console.print(f"[yellow]watchdog[/] {escape(text)}", highlight=False, soft_wrap=True)
     for name, address in status.addresses.items():
         console.print(f"{name:8} {address}", highlight=False)
     if status.clock:
@@ -159,7 +172,7 @@ def _states(stack: StackSettings) -> dict[str, State]:
     return supervisor.states() if supervisor.alive() else {}
 
 
-def _service(service: Service, state: State | None) -> ServiceStatus:
+def _service(service: Service, state: State | None, restarted: Restart | None) -> ServiceStatus:
     pid = state.pid if state else None
     trouble = trouble_of(service, state)
     return ServiceStatus(
@@ -168,6 +181,7 @@ def _service(service: Service, state: State | None) -> ServiceStatus:
         pid=pid,
         rss_mb=processes.resident_mb(pid) if pid else 0.0,
         trouble=trouble,
+        restarted=restarted,
     )
 
 

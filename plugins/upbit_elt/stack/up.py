@@ -10,7 +10,7 @@ from rich.panel import Panel
 
 from upbit_elt import release
 from upbit_elt.errors import StackError
-from upbit_elt.stack import airflow, choice, jars, plan, preflight, processes, status
+from upbit_elt.stack import airflow, choice, jars, plan, preflight, processes, restarts, status
 from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.choice import Choice, Memory
 from upbit_elt.stack.environment import settings_for
@@ -89,6 +89,7 @@ def _start_supervisor(stack: StackSettings, planned: Plan, progress: Progress) -
         progress.waiting("ending what an earlier start left running")
         halt(stack)
     preflight.check_ports(stack, planned.services)
+    restarts.forget(stack)
     chosen = planned.choice
     Memory(exchange=chosen.exchange, replay=chosen.replay, namenode_port=stack.namenode_port).save(stack)
     Supervisor(stack).start_daemon(planned.configuration, planned.environment)

@@ -67,7 +67,7 @@ def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSet
     assert set(found["addresses"]) == {"airflow", "page", "hive", "webhdfs"}
     names = {service["name"] for service in found["services"]}
     assert names == {
-        *("namenode", "datanode", "hiveserver2", "replica", "flask"),
+        *("namenode", "datanode", "hiveserver2", "replica", "flask", "watchdog"),
         *("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
     }
     assert not any(service["healthy"] or service["pid"] for service in found["services"])
