@@ -140,8 +140,10 @@ case $daemon in
   nodemanager)
     java "$hadoop_classpath" 256m org.apache.hadoop.yarn.server.nodemanager.NodeManager ;;
   hiveserver2)
-    rm -rf "$STACK_HIVE_SCRATCH"
+    # what the one before left, on this machine and in HDFS
+    rm -rf "$STACK_HIVE_SCRATCH" "$STACK_DATA_DIR"/tmp/{*_resources,hive-local,hive-queries,snappy-*.so,libjansi-*.so}
     hide_passwords
+    (python3 "$home/docker/hadoop/scratch.py" &) # nobody's child: it waits for the NameNode, and HiveServer2 does not
     java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
   metastore)
     check_schema
