@@ -196,6 +196,7 @@ def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Dep
     datanodes = [name for name in deployment.containers() if "datanode" in name]
     assert len(datanodes) == 3
     lost = datanodes[0]
+    deployment.compose("exec", "-T", "airflow-scheduler", "airflow", "dags", "trigger", "housekeeping")
     before = deployment.successes("min_candle")
     deployment.run("docker", "kill", lost)
     new = wait_for(lambda: sorted(set(deployment.successes("min_candle")) - set(before)), RUN)[-1]
@@ -204,6 +205,23 @@ def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Dep
     assert {task["hostname"] for task in tasks} <= workers
     verified(deployment)
     deployment.run("docker", "start", lost)
+
+
+def test_no_worker_has_airflows_database_in_its_environment_and_housekeeping_cleans_it(deployment: Deployment) -> None:
+    """The Connection that the one task asks for comes from the API server."""
+    password = deployment.settings()["AIRFLOW_DB_PASSWORD"]
+    every = "cat /proc/[0-9]*/environ"
+    assert password in deployment.compose("exec", "-T", "airflow-apiserver", "sh", "-c", every, check=False)
+    of_worker = deployment.compose("exec", "-T", "airflow-worker", "sh", "-c", every, check=False)
+    assert "AIRFLOW__CELERY__BROKER_URL" in of_worker
+    assert password not in of_worker
+
+    def state() -> str:
+        (run,) = deployment.airflow("/dags/housekeeping/dagRuns?run_type=manual&limit=1")["dag_runs"]
+        path = f"/dags/housekeeping/dagRuns/{run['dag_run_id']}/taskInstances/clean_database"
+        return str(deployment.airflow(path)["state"])
+
+    assert wait_for(lambda: (found := state()) in ("success", "failed", "skipped") and found, RUN) == "success"
 
 
 def test_no_password_is_an_argument_of_a_process(deployment: Deployment) -> None:

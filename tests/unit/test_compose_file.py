@@ -14,6 +14,7 @@ from upbit_elt.stack.options import REPO
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("upbit-elt/")}
 BUILDERS = {one["image"]: name for name, one in OURS.items() if "build" in one}
+OURS_WITH = [(name, one) for name, one in OURS.items() if "environment" in one]
 
 
 def needs(name: str) -> set[str]:
@@ -31,6 +32,21 @@ def test_one_service_builds_each_image() -> None:
 def test_who_starts_one_service_builds_its_image_too(name: str) -> None:
     assert BUILDERS[OURS[name]["image"]] in needs(name)
     assert OURS[name]["pull_policy"] == "never", "no registry has it, and another project's must not be taken for it"
+
+
+def test_workers_and_the_page_do_not_know_airflows_database() -> None:
+    """It was in the environment of every task. Those of a scheduler with its LocalExecutor are its children."""
+    names = {
+        name: [n for n, v in one["environment"].items() if "AIRFLOW_DB_PASSWORD" in str(v)] for name, one in OURS_WITH
+    }
+    core = ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+    assert {name: found for name, found in names.items() if found} == {
+        "airflow-init": core,
+        "airflow-apiserver": [*core, "AIRFLOW_CONN_UPBIT_AIRFLOW_DB"],
+        "airflow-scheduler": core,
+        "airflow-dag-processor": core,
+        "airflow-triggerer": core,
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("keep_")])
