@@ -65,7 +65,9 @@ def airflow(stack: StackSettings) -> list[Service]:
     server = ("api-server", "--host", HOST, "--port", str(stack.airflow_port), "--workers", "1")
     return [
         Service("airflow-api-server", _airflow(*server), parts.server(), ("airflow_port",), stop_seconds=5),
-        Service("airflow-scheduler", _airflow("scheduler", quiet), parts.part("scheduler"), stop_seconds=15),
+        Service(
+            "airflow-scheduler", _python("upbit_elt.stack.scheduler", quiet), parts.part("scheduler"), stop_seconds=15
+        ),
         Service("airflow-dag-processor", _airflow("dag-processor"), parts.part("dag_processor"), stop_seconds=5),
         Service("airflow-triggerer", _airflow("triggerer", quiet), parts.part("triggerer"), stop_seconds=5),
     ]
