@@ -53,8 +53,12 @@ def services(stub: Stub) -> Stub:
             FSState="Operational", NumLiveDataNodes=1, BPServiceActorInfo=json.dumps([{"ActorState": "RUNNING"}])
         ),
         f"PUT {WEBHDFS}/_probe": (200, {"Location": f"{stub.url}{WEBHDFS}/_probe"}),
+        f"GET {WEBHDFS}/": (200, {"FileStatuses": {}}),
         "GET /readyz/services": (200, {}),
-        "GET /api/v2/monitor/health": (200, {"scheduler": {"status": "healthy"}}),
+        "GET /api/v2/monitor/health": (
+            200,
+            {"metadatabase": {"status": "healthy"}, "scheduler": {"status": "healthy"}},
+        ),
         "GET /api/v1/status": (200, {"markets": 3}),
         "POST /api/v1/forecasts": (200, {"rows": 9}),
         "POST /auth/token": (201, {"access_token": "t"}),

@@ -19,6 +19,8 @@ from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings, load
 from upbit_elt.stack.watchdog import Watchdog
 
+_LOG_LINE = "%(asctime)s %(levelname)s %(message)s"
+
 
 class _Commands(click.Group):
     """Without a command, or with options alone, it is `up`; our own errors become one line and exit code 1."""
@@ -122,7 +124,7 @@ def service(exchange: str | None, replay: Path | None) -> None:
 @main.command(name="watchdog", hidden=True)
 def watch() -> None:
     """Restart services that hang, for ever: the service `watchdog` of a running stack."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
+    logging.basicConfig(level=logging.WARNING, format=_LOG_LINE, stream=sys.stdout, force=True)
     stack = _stack()
     watched = [service for service in plan.make(stack, _remembered(stack)).services if service.name != "watchdog"]
     Watchdog(stack, watched).run()
