@@ -143,7 +143,8 @@ case $daemon in
     # what the one before left, on this machine and in HDFS
     rm -rf "$STACK_HIVE_SCRATCH" "$STACK_DATA_DIR"/tmp/{*_resources,hive-local,hive-queries,snappy-*.so,libjansi-*.so}
     hide_passwords
-    (python3 "$home/docker/hadoop/scratch.py" &) # nobody's child: it waits for the NameNode, and HiveServer2 does not
+    # nobody's child: it waits for the NameNode while this shell becomes HiveServer2, and ends with it at the latest
+    (python3 "$home/docker/hadoop/scratch.py" $$ </dev/null >"$STACK_DATA_DIR/tmp/scratch.log" 2>&1 &)
     java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
   metastore)
     check_schema

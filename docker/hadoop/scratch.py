@@ -1,4 +1,5 @@
-"""Removes what the sessions of an earlier HiveServer2 left in HDFS; entrypoint.sh starts it beside each new one.
+"""`scratch.py PID`: removes what the sessions of an earlier HiveServer2 left in HDFS. entrypoint.sh starts it beside
+each new one, whose process id it gets.
 
 A session takes its folder with it. Those of a HiveServer2 that was killed stay, with whatever a query had written. Only
 entries go that are older than this start, by the NameNode's clock.
@@ -12,6 +13,7 @@ import sys
 import time
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
@@ -53,13 +55,13 @@ def clean(root: str) -> int:
     return len(old)
 
 
-def main() -> str | None:
-    """Try until the NameNode takes it, which may be starting; gives why it did not."""
+def main(server: int) -> str | None:
+    """Try until the NameNode takes it, which may be starting, or HiveServer2 is gone; gives why it was not done."""
     while True:
         try:
             count = clean(os.environ["STACK_HIVE_SCRATCH"])
         except (OSError, HTTPException, ValueError) as error:
-            if time.monotonic() - STARTED > PATIENCE:
+            if time.monotonic() - STARTED > PATIENCE or not Path(f"/proc/{server}").exists():
                 return f"what earlier sessions left in HDFS stays: {error}"
             time.sleep(PAUSE)
         else:
@@ -69,4 +71,4 @@ def main() -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1])))

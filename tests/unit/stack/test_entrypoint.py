@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.stack.conftest import program
+from upbit_elt.stack.polling import becomes_true
 from upbit_elt.stack.services import ENTRYPOINT
 
 # what NameNode -format does to the folder that the configuration names
@@ -141,3 +142,15 @@ def test_without_users_hive_asks_nobody(world: World) -> None:
     program(world.home / "bin" / "java", "env >>$CALLS")
     assert world.start("hiveserver2").returncode == 0
     assert not any(line.startswith("STACK_HIVE_A") for line in world.java())
+
+
+def test_hiveserver2_ends_at_once_where_no_namenode_answers(world: World) -> None:
+    """What looks after earlier sessions' folders beside it waits for the NameNode, and holds nobody up."""
+    left = [world.data / "tmp" / name for name in ("1_resources/a", "hive-local/b", "snappy-1-libsnappyjava.so")]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert world.start("hiveserver2", STACK_NAMENODE_HTTP_PORT="9").returncode == 0
+    assert not [path for path in left if path.exists()]
+    log = world.data / "tmp" / "scratch.log"
+    assert becomes_true(lambda: log.exists() and "HDFS stays" in log.read_text(), 20)
