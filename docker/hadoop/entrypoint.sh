@@ -145,6 +145,15 @@ case $daemon in
     hide_passwords
     # nobody's child: it waits for the NameNode while this shell becomes HiveServer2, and ends with it at the latest
     (python3 "$home/docker/hadoop/scratch.py" $$ </dev/null >"$STACK_DATA_DIR/tmp/scratch.log" 2>&1 &)
+    # Calcite keeps what each of the last so many queries was planned with, their sessions' settings too (0.4 MB each): of
+    # a thousand by itself, though no query ever finds that of another.
+    flags+=" -Dcalcite.metadata.handler.cache.maximum.size=20"
+    # From the environment Hive takes this name for somebody to act on behalf of, which YARN refuses to what runs in the
+    # background: that is all that JDBC and ODBC drivers run.
+    if [ -n "${HADOOP_USER_NAME:-}" ]; then
+      flags+=" -DHADOOP_USER_NAME=$HADOOP_USER_NAME"
+      unset HADOOP_USER_NAME
+    fi
     java "$hive_classpath" 640m org.apache.hive.service.server.HiveServer2 ;;
   metastore)
     check_schema

@@ -21,12 +21,13 @@ from tests.support.guarded import (
     guarded_stack,
     hiveserver2,
     open_session,
+    readme_queries,
 )
 from tests.support.ports import free_ports
 from upbit_elt.errors import LoginRefused, QueryFailed
 from upbit_elt.lake.layout import Kind
 from upbit_elt.settings import Settings
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.warehouse import tables
 from upbit_elt.warehouse.hive import Hive, Statements
 
@@ -294,7 +295,7 @@ def test_a_reader_has_what_tools_need(guarded: GuardedHive) -> None:
 
 
 def test_a_reader_may_ask_what_the_readme_lists(guarded: GuardedHive) -> None:
-    queries = [line.strip() for line in (REPO / "README.md").read_text().splitlines() if line.startswith("    SELECT ")]
+    queries = readme_queries()
     assert len(queries) == 5
     with guarded.user("tableau").session() as hive:
         found = [hive.query(sql.replace("upbit_bi.", f"{BI}.")) for sql in queries]

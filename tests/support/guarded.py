@@ -26,6 +26,11 @@ PASSWORDS = {"upbit": "writer-secret", "tableau": "reader-secret", "ann": "anoth
 USERS = ",".join(f"{user}:{password}" for user, password in PASSWORDS.items())
 
 
+def readme_queries() -> list[str]:
+    """What README lists for readers, in its words."""
+    return [line.strip() for line in (REPO / "README.md").read_text().splitlines() if line.startswith("    SELECT ")]
+
+
 @dataclass(frozen=True)
 class GuardedHive:
     """Sessions of its users; `settings` are the pipeline's."""
@@ -50,12 +55,12 @@ def open_session(client: TCLIService.Client, name: str, configuration: dict[str,
 
 
 @contextmanager
-def hiveserver2(stack: StackSettings, settings: Settings, variables: dict[str, str]) -> Iterator[None]:
-    """A HiveServer2 on the folders and the port of `stack`, for the block."""
+def hiveserver2(stack: StackSettings, settings: Settings, variables: dict[str, str]) -> Iterator[int]:
+    """A HiveServer2 on the folders and the port of `stack`, for the block; gives its process id."""
     *_, service = services.daemons(stack, settings)
-    with process(service, stack, variables):
+    with process(service, stack, variables) as child:
         wait_until_healthy(service, stack)
-        yield
+        yield child.pid
 
 
 def guarded_stack(stack: StackSettings, folder: Path, port: int) -> StackSettings:
@@ -76,16 +81,18 @@ def guarded_settings(stack: StackSettings, **given: object) -> Settings:
 
 def _compile(classpath: Path, classes: Path, jar: Path) -> None:
     sources = sorted((REPO / "docker" / "hadoop" / "auth").glob("*.java"))
-    _run("javac", "--release", "17", "-nowarn", "-cp", f"{classpath}/*", "-d", str(classes), *map(str, sources))
-    _run("jar", "--create", "--file", str(jar), "-C", str(classes), ".")
+    jdk("javac", "--release", "17", "-nowarn", "-cp", f"{classpath}/*", "-d", str(classes), *map(str, sources))
+    jdk("jar", "--create", "--file", str(jar), "-C", str(classes), ".")
 
 
-def _run(name: str, *arguments: str) -> None:
+def jdk(name: str, *arguments: str, given: str = "") -> str:
+    """What a program of the JDK printed, which must succeed; `given` is its standard input."""
     beside = java.java_home() / "bin" / name
     program = str(beside) if beside.exists() else shutil.which(name)
     assert program, f"{name} is missing: apt-get install default-jdk-headless"
-    done = subprocess.run([program, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run([program, *arguments], input=given, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
 
 
 @contextmanager

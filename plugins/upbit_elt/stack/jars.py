@@ -22,7 +22,7 @@ _STAMP = ".stamp"
 
 def missing(folder: Path) -> list[str]:
     """Names of the jar sets that are absent, half fetched, or fetched from another pom."""
-    return [name for name in SETS if _stamp(folder / name) != _wanted(name)]
+    return [name for name in SETS if _stamp(folder / name) != _wanted(_pom(name))]
 
 
 def fetch(folder: Path) -> None:
@@ -31,19 +31,26 @@ def fetch(folder: Path) -> None:
     Raises:
         StackError: no Java or Maven, or Maven failed (its last words are in the message).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        for name in missing(folder):
-            _fetch_set(folder, name)
+    for name in missing(folder):
+        fetch_set(_pom(name), folder / name)
 
 
-def _fetch_set(folder: Path, name: str) -> None:
-    fresh, final = folder / f"{name}.new", folder / name
-    shutil.rmtree(fresh, ignore_errors=True)
-    _maven(_pom(name), fresh)
-    (fresh / _STAMP).write_text(_wanted(name))
-    shutil.rmtree(final, ignore_errors=True)
-    fresh.rename(final)
+def fetch_set(pom: Path, folder: Path) -> None:
+    """Bring the jars of one pom into a folder of their own, unless they are there.
+
+    Raises:
+        StackError: no Java or Maven, or Maven failed (its last words are in the message).
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.parent / ".lock"):
+        if _stamp(folder) == _wanted(pom):
+            return
+        fresh = folder.with_name(f"{folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        _maven(pom, fresh)
+        (fresh / _STAMP).write_text(_wanted(pom))
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
 
 
 def _maven(pom: Path, folder: Path) -> None:
@@ -72,8 +79,8 @@ def _pom(name: str) -> Path:
     return REPO / "docker" / "hadoop" / name / "pom.xml"
 
 
-def _wanted(name: str) -> str:
-    return hashlib.sha256(_pom(name).read_bytes()).hexdigest()
+def _wanted(pom: Path) -> str:
+    return hashlib.sha256(pom.read_bytes()).hexdigest()
 
 
 def _stamp(folder: Path) -> str:
