@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).parents[2]
-ROOMS = REPO, REPO / "plugins" / "upbit_elt"
+ROOMS = REPO, REPO / "plugins" / "upbit_elt", REPO / "tests"
 DOCUMENTS = [REPO / "README.md", REPO / "CONTRIBUTING.md", *sorted((REPO / "docs").glob("*.md"))]
 # `dags/min_candle.py`, `lake/ledger.py`, `tests/simulation`; not `/candle/yyMMdd/`, `.data/state`, `upbit.hyper`.
 _NAMED = re.compile(r"`(\w[\w.-]*(?:/[\w.-]+)*/[\w.-]+|\w+\.(?:py|md|yml|toml|sh))`")

@@ -73,6 +73,11 @@ def connections(stack: StackSettings, settings: Settings) -> dict[str, str]:
     return found | {"AIRFLOW_CONN_UPBIT_AIRFLOW_DB": _database(stack)}
 
 
+def unpaused_file(stack: StackSettings) -> Path:
+    """Where `./run` keeps which DAGs it has let run. It is written once all services are healthy for the first time."""
+    return stack.airflow_home / "unpaused.json"
+
+
 def prepare(stack: StackSettings, secrets: Secrets, environment: dict[str, str]) -> None:
     """Write the password file and bring the database to this Airflow's version (skipped when it is there).
 

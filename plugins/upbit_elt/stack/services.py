@@ -82,7 +82,8 @@ def flask(stack: StackSettings, needs: Iterable[Service]) -> Service:
     bind = ["--bind", f"{HOST}:{stack.flask_port}"]
     command = _python("gunicorn", "flask_app:create_app(watch=True)", *options, *bind)
     check = health.needing(health.page(stack.flask_url), *(service.check for service in needs))
-    return Service("flask", command, check, ("flask_port",))
+    # what it asks may take as long as every service may, before it is its turn
+    return Service("flask", command, check, ("flask_port",), patience=2 * Service.patience)
 
 
 def watchdog(stack: StackSettings) -> Service:

@@ -15,7 +15,7 @@ from rich.table import Table
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
-from upbit_elt.stack import processes, restarts
+from upbit_elt.stack import airflow, processes, restarts
 from upbit_elt.stack.options import HOST, StackSettings
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.restarts import Restart
@@ -23,6 +23,9 @@ from upbit_elt.stack.services import Service
 from upbit_elt.stack.supervision import State, Supervisor
 
 FLASK_TIMEOUT = 20.0
+UNFINISHED = (
+    "no DAG runs and nothing is collected yet: the first start has not ended; if it gave up, ./run goes on with it"
+)
 
 
 class ServiceStatus(BaseModel):
@@ -84,6 +87,7 @@ class Status(Progress):
     services: list[ServiceStatus]
     addresses: dict[str, str]
     clock: str | None = None  # in words, when somebody has set this machine's clock within a day
+    start: str | None = None  # in words, while nothing is collected since the first start has not ended
 
     @property
     def healthy(self) -> bool:
@@ -92,8 +96,8 @@ class Status(Progress):
 
     @property
     def well(self) -> bool:
-        """Whether every service can do its work, no market is stale and no DAG fails."""
-        return self.healthy and not self.troubles
+        """Whether every service can do its work, DAGs run, no market is stale and no DAG fails."""
+        return self.healthy and not self.start and not self.troubles
 
 
 def read(stack: StackSettings, plan: Plan) -> Status:
@@ -110,6 +114,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
         services=services,
         addresses=addresses(stack),
         clock=str(step) if step else None,
+        start=None if airflow.unpaused_file(stack).exists() else UNFINISHED,
         **_progress_if_up(stack, services).model_dump(),
     )
 
@@ -147,7 +152,7 @@ def show(status: Status, console: Console) -> None:
     console.print(
         f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
     )
-    for trouble in status.troubles:
+    for trouble in [*filter(None, [status.start]), *status.troubles]:
         console.print(f"[red]WRONG[/] {escape(trouble)}", highlight=False, soft_wrap=True)
     table = Table("service", "state", "pid", "MB", box=None)
     for service in status.services:

@@ -104,7 +104,7 @@ def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
 
     if names := until(unparsed, PARSE_PATIENCE, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
         raise failure(stack, "airflow-dag-processor", f"it has not read {names}", PARSE_PATIENCE)
-    if new := airflow.unpause_new(api, stack.airflow_home / "unpaused.json"):
+    if new := airflow.unpause_new(api, airflow.unpaused_file(stack)):
         progress.done(f"DAGs running: {', '.join(new)}")
 
 

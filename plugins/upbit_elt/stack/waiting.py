@@ -101,7 +101,10 @@ def until_healthy(stack: StackSettings, services: list[Service], progress: Progr
 def failure(stack: StackSettings, name: str, trouble: str, seconds: float) -> StackError:
     """The error for a service that does not become healthy."""
     lines = "\n".join(f"    {line[:300]}" for line in last_lines(stack.logs_dir / f"{name}.log"))
-    return StackError(f"{name} is not healthy after {seconds:.0f} s: {trouble}\n{lines}\n  more: ./run logs {name}")
+    return StackError(
+        f"{name} is not healthy after {seconds:.0f} s: {trouble}\n{lines}\n  more: ./run logs {name}\n"
+        "  What was started goes on. ./run again goes on where this start ended."
+    )
 
 
 def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:

@@ -10,7 +10,8 @@ from rich.console import Console
 
 from tests.unit.stack.conftest import Stub
 from upbit_elt.errors import StackError
-from upbit_elt.stack import status
+from upbit_elt.stack import airflow, plan, status
+from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.status import ServiceStatus, Status
 
@@ -54,6 +55,19 @@ def test_what_is_wrong_is_said_and_makes_it_unwell(
 def test_a_service_that_is_ill_makes_it_unwell() -> None:
     ill = ServiceStatus(name="hiveserver2", healthy=False, pid=None, rss_mb=0.0, trouble="no answer")
     assert not found(services=[ill]).model_copy(update={"services": [ill]}).well
+
+
+def test_a_first_start_that_gave_up_is_not_well(stack: StackSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = plan.make(stack, Choice("replica", None))
+    given_up = status.read(stack, planned).start
+    one = found().model_copy(update={"start": given_up})
+    assert (one.healthy, one.well) == (True, False)
+    status.show(one, Console(file=sys.stdout, width=80))
+    assert "WRONG no DAG runs and nothing is collected yet" in capsys.readouterr().out
+    remembered = airflow.unpaused_file(stack)
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text("[]")
+    assert status.read(stack, planned).start is None
 
 
 def test_the_service_is_asked_for_all_of_it(stack: StackSettings, stub: Stub) -> None:
