@@ -31,7 +31,7 @@ from tests.support.machine import process, wait_until_healthy  # noqa: E402
 from upbit_elt.backfill.time_budget import next_live_run  # noqa: E402
 from upbit_elt.candle import KST, day_end, kst_day  # noqa: E402
 from upbit_elt.lake import ledger  # noqa: E402
-from upbit_elt.lake.backfill_queue import RequestBook  # noqa: E402
+from upbit_elt.lake.backfill_queue import BackfillQueue  # noqa: E402
 from upbit_elt.lake.webhdfs import Lake  # noqa: E402
 from upbit_elt.replica import SyntheticSource, create_replica, running  # noqa: E402
 from upbit_elt.stack import environment, services  # noqa: E402
@@ -125,7 +125,7 @@ def main(days: int, markets: int, listed: int, live: bool) -> None:
         stop.set()
         if live:
             thread.join()
-        (done,) = RequestBook(lake).all()
+        (done,) = BackfillQueue(lake).all()
         report(days, codes, len([moment for moment in counted if moment <= ended]), begun, ended, done.candles)
         slow = [seconds for _, seconds, _ in took if seconds > LATE]
         failed = [start for start, _, fine in took if not fine]

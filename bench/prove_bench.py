@@ -34,10 +34,10 @@ from upbit_elt.lake import layout, ledger  # noqa: E402
 from upbit_elt.lake.coverage import Coverage, Span  # noqa: E402
 from upbit_elt.lake.lease import lease  # noqa: E402
 from upbit_elt.lake.parquet import coverage_of, decode, encode  # noqa: E402
-from upbit_elt.lake.publish import publish_generation  # noqa: E402
+from upbit_elt.lake.publish import publish_snapshot  # noqa: E402
 from upbit_elt.lake.read import read_day  # noqa: E402
 from upbit_elt.quality.coverage_report import ledger_of  # noqa: E402
-from upbit_elt.quality.judged import Judged  # noqa: E402
+from upbit_elt.quality.judged import ReconciledDay  # noqa: E402
 from upbit_elt.quality.reconcile import wanted  # noqa: E402
 from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402
@@ -89,7 +89,7 @@ def fill(world: World, days: list[str]) -> int:
         spans = tuple(Span(market, start, end, "asked") for market in world.markets)
         coverage = Coverage(start, end, "bench", spans, dict.fromkeys(world.markets, end))
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", day), world.clock) as held:
-            rows += publish_generation(world.lake, day, true_day(world, day), coverage, held, complete=True).rows
+            rows += publish_snapshot(world.lake, day, true_day(world, day), coverage, held, complete=True).rows
     min_candle.show(world.settings, days)
     return rows
 
@@ -115,12 +115,12 @@ def plant(world: World, days: list[str], seed: int) -> None:
 
 
 def _file(world: World, day: str) -> str:
-    generation = ledger.current(world.lake, "candle", day)
-    assert generation is not None
-    return f"{generation.path}/candle.parquet"
+    snapshot = ledger.current(world.lake, "candle", day)
+    assert snapshot is not None
+    return f"{snapshot.path}/candle.parquet"
 
 
-def proven(world: World, days: list[str], title: str) -> list[Judged]:
+def proven(world: World, days: list[str], title: str) -> list[ReconciledDay]:
     """One run of reconciliation over the days, timed."""
     before, began = len(world.wire.candle_requests()), time.monotonic()
     judged = world.prove(days, retry=True, seconds=1e6)

@@ -44,7 +44,7 @@ from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402
 from upbit_elt.stack.options import load  # noqa: E402
 from upbit_elt.warehouse.hive import Hive  # noqa: E402
-from upbit_elt.warehouse.register import show_day  # noqa: E402
+from upbit_elt.warehouse.register import register_day  # noqa: E402
 from upbit_elt.warehouse.tables import partition  # noqa: E402
 
 DAY, PLAIN = "261124", "261123"
@@ -106,16 +106,16 @@ class Bench:
 
     def footer(self, kind: Kind, day: str) -> tuple[int, int]:
         """Size of the day's first file, and of what its Parquet footer says, in bytes."""
-        generation = ledger.current(self.lake, kind, day)
-        assert generation
-        file = ledger.files(self.lake, generation, day)[0]
+        snapshot = ledger.current(self.lake, kind, day)
+        assert snapshot
+        file = ledger.files(self.lake, snapshot, day)[0]
         tail = self.lake.read(file.path, offset=file.size - 8)
         return file.size, int.from_bytes(tail[:4], "little")
 
     def show(self, kind: Kind, day: str) -> float:
         """Switch Hive; returns the seconds."""
         began = time.perf_counter()
-        show_day(self.lake, self.hive, self.settings, kind, day)
+        register_day(self.lake, self.hive, self.settings, kind, day)
         return time.perf_counter() - began
 
     @contextmanager
@@ -134,9 +134,9 @@ def candles(bench: Bench, made: Windows) -> None:
             publish.publish_window(bench.lake, DAY, table, coverage, held, most=WINDOWS + 1)
             if number == 1:
                 bench.show("candle", DAY)
-            generation = ledger.current(bench.lake, "candle", DAY)
-            assert generation
-            files = len(ledger.files(bench.lake, generation, DAY))
+            snapshot = ledger.current(bench.lake, "candle", DAY)
+            assert snapshot
+            files = len(ledger.files(bench.lake, snapshot, DAY))
             if files < publish.MOST_FILES:
                 continue
             before = bench.seconds("candle", DAY)

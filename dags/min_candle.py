@@ -52,8 +52,8 @@ def min_candle() -> None:
         from upbit_elt.flows import min_candle
 
         folders = {published["day"]: published["folder"] for published in window["files"]}
-        changed = min_candle.show(airflow_glue.deployment(), folders, folders)
-        airflow_glue.roll_variables(window)
+        changed = min_candle.register(airflow_glue.deployment(), folders, folders)
+        airflow_glue.advance_variables(window)
         airflow_glue.fail_with({"candles": window["outage"]} if window["outage"] else {})
         return changed
 

@@ -37,11 +37,11 @@ def prove_day() -> None:
         run_id = get_current_context()["run_id"]
         until = datetime.now(UTC) + timedelta(minutes=8)
         try:
-            judged: list[Any] = prove_day.prove(airflow_glue.deployment(), run_id, until)
+            reconciled: list[Any] = prove_day.prove(airflow_glue.deployment(), run_id, until)
         except LeaseHeld as busy:
             raise AirflowSkipException(f"somebody proves already: {busy}") from busy
-        airflow_glue.fail_with({one.day: one.trouble for one in judged if one.trouble})
-        return [str(one) for one in judged]
+        airflow_glue.fail_with({one.day: one.trouble for one in reconciled if one.trouble})
+        return [str(one) for one in reconciled]
 
     prove()
 

@@ -60,21 +60,21 @@ class Alarm:
         """
         try:
             self._settings.state_dir.mkdir(parents=True, exist_ok=True)
-            self._report(self._judged(away, namenode))
-            self._troubles.tell()
+            self._report(self._current_troubles(away, namenode))
+            self._troubles.notify()
         except (sqlite3.Error, OSError) as error:
             log.warning("troubles are not told: %s", error)
 
-    def _report(self, judged: Mapping[str, str | None]) -> None:
+    def _report(self, current: Mapping[str, str | None]) -> None:
         now = self._clock.now()
-        self._first = {key: self._first.get(key, now) for key, words in judged.items() if words}
-        for key, words in judged.items():
+        self._first = {key: self._first.get(key, now) for key, words in current.items() if words}
+        for key, words in current.items():
             if words and now - self._first[key] >= PATIENCE:
                 self._troubles.report(Trouble(key, words, now + OVER_AFTER))
             elif words != "":
                 self._troubles.renew(key, now + OVER_AFTER)
 
-    def _judged(self, away: str, namenode: NameNode | None) -> dict[str, str | None]:
+    def _current_troubles(self, away: str, namenode: NameNode | None) -> dict[str, str | None]:
         """Words by key: "" where all is well, UNKNOWN where nobody can say."""
         now, window = self._clock.now(), self._follower.known
         data = away or self._stale(window, now)
@@ -113,7 +113,7 @@ def nearly_full(free: int, size: int) -> bool:
 
 
 def _quarantine(window: Window) -> str:
-    held = {doubt.market for doubt in window.coverage.doubts or () if doubt.state == "hole"}
+    held = {recheck.market for recheck in window.coverage.rechecks or () if recheck.state == "hole"}
     listed = len(window.freshness.markets)
     if len(held) <= QUARANTINE * listed:
         return ""

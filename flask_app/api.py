@@ -90,7 +90,7 @@ def list_days() -> ResponseReturnValue:
 
 
 @blueprint.get("/days/<day>")
-def show_day(day: str) -> ResponseReturnValue:
+def read_day(day: str) -> ResponseReturnValue:
     """What reconciliation found on a KST day `2026-11-24`, a row a market, those with findings first."""
     Query.of(request.args)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -52,7 +51,7 @@ class Calendar:
         state, judged = results.state_of(self._lake, day)
         if judged:
             path = judged.path
-            kept[path] = counts = known.get(path) or _judged(results.read(self._lake, judged))
+            kept[path] = counts = known.get(path) or _totals(results.read(self._lake, judged))
         else:
             counts = _unjudged(self._files(day, known, kept))
         self._read[day] = kept
@@ -60,10 +59,10 @@ class Calendar:
 
     def _files(self, day: str, known: dict[str, Any], kept: dict[str, Any]) -> list[tuple[int, int]]:
         """Candles of each file of the day, and markets with a hole in it."""
-        generation = ledger.current(self._lake, "candle", day)
-        found = ledger.files(self._lake, generation, day) if generation else []
+        snapshot = ledger.current(self._lake, "candle", day)
+        found = ledger.files(self._lake, snapshot, day) if snapshot else []
         for file in found:
-            kept[file.path] = known.get(file.path) or self._of_file(file, whole=bool(generation and generation[0]))
+            kept[file.path] = known.get(file.path) or self._of_file(file, whole=bool(snapshot and snapshot[0]))
         return [kept[file.path] for file in found]
 
     def _of_file(self, file: DataFile, *, whole: bool) -> tuple[int, int]:
@@ -85,21 +84,21 @@ def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
 
 
 def _row(proof: results.Proof) -> dict[str, Any]:
-    row = {name: value for name, value in asdict(proof).items() if name not in ("digest", "detail")}
+    row = {name: value for name, value in results.stored_row(proof).items() if name not in ("digest", "detail")}
     entries, found = proof.entries(), proof.found()
     unjudged = [entry for entry in entries if entry not in found]
     return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": unjudged}
 
 
-def _judged(rows: dict[str, results.Proof]) -> dict[str, Any]:
-    proven = list(rows.values())
+def _totals(rows: dict[str, results.Proof]) -> dict[str, Any]:
+    proven = [results.stored_row(proof) for proof in rows.values()]
     sums = ("candles", "differences", "repaired", "findings")
     return {
         "markets": len(proven),
-        **{name: sum(getattr(proof, name) for proof in proven) for name in sums},
-        "gone": sum(proof.state == "gone" for proof in proven),
+        **{name: sum(row[name] for row in proven) for name in sums},
+        "gone": sum(row["state"] == "gone" for row in proven),
         "holes": 0,
-        "checked": zulu(max((parse_wire(proof.checked) for proof in proven), default=None)),
+        "checked": zulu(max((parse_wire(row["checked"]) for row in proven), default=None)),
     }
 
 

@@ -22,7 +22,7 @@ from upbit_elt.errors import WarehouseUnavailable
 from upbit_elt.extract.bulk import load_readable
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
-from upbit_elt.lake.ledger import Newest
+from upbit_elt.lake.ledger import LiveFile
 from upbit_elt.lake.snapshot import same_rows
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -44,7 +44,7 @@ class Follower:
         self._lock = Lock()
         self._window: Window | None = None
         self._looked: datetime | None = None
-        self._newest: Newest | None = None
+        self._newest: LiveFile | None = None
 
     @property
     def known(self) -> Window | None:
@@ -84,7 +84,7 @@ class Follower:
 
     def _updated(self, window: Window | None) -> Window | None:
         known = self._newest
-        newest = (known and ledger.following(self._lake, known)) or ledger.find_newest(self._lake, known)
+        newest = (known and ledger.following(self._lake, known)) or ledger.find_live_file(self._lake, known)
         if newest is None or (window is not None and window.coverage == newest.coverage):
             self._newest = newest
             return window
@@ -92,7 +92,7 @@ class Follower:
         with self._hive.session() as session:
             folders = locations(session, self._settings, "candle", recent)
             if not _is_shown(newest, folders):  # perhaps only the folder that was known is not the newest any more
-                newest = ledger.find_newest(self._lake)
+                newest = ledger.find_live_file(self._lake)
             if newest is None or not _is_shown(newest, folders):
                 # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
                 return window
@@ -128,5 +128,5 @@ class Follower:
         return old == new or (old is not None and new is not None and same_rows(self._lake, "candle", day, old, new))
 
 
-def _is_shown(newest: Newest, folders: Mapping[str, str]) -> bool:
-    return folders.get(newest.day) == newest.generation.path
+def _is_shown(newest: LiveFile, folders: Mapping[str, str]) -> bool:
+    return folders.get(newest.day) == newest.snapshot.path

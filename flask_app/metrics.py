@@ -98,10 +98,10 @@ def _holes(coverage: Coverage) -> Iterator[Metric]:
         minutes[span.reason.value] += (span.end - span.start) // MINUTE
     yield _counted("upbit_hole_minutes", "Market-minutes that the last live run left open.", "reason", minutes)
     again: Counter[str] = Counter()
-    for doubt in coverage.doubts or ():
-        again[doubt.state] += (doubt.end - doubt.start) // MINUTE
+    for recheck in coverage.rechecks or ():
+        again[recheck.state] += (recheck.end - recheck.start) // MINUTE
     yield _counted("upbit_recheck_minutes", "Market-minutes that are looked at again.", "state", again)
-    held = {doubt.market for doubt in coverage.doubts or () if doubt.state == "hole"}
+    held = {recheck.market for recheck in coverage.rechecks or () if recheck.state == "hole"}
     yield _one("upbit_quarantine_markets", "Markets with a minute whose row was refused or is late.", len(held))
 
 

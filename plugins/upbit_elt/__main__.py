@@ -16,7 +16,7 @@ from upbit_elt.cli.clean import clean
 from upbit_elt.cli.close import close
 from upbit_elt.cli.history import adopt, backfill
 from upbit_elt.cli.times import MarketCode, Moment, kst
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.flows import min_candle
@@ -43,7 +43,7 @@ def collect() -> None:
     here = settings()
     window = min_candle.collect(here, f"cli__{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
     folders = {published.day: published.folder for published in window.files}
-    min_candle.show(here, folders, folders)
+    min_candle.register(here, folders, folders)
     click.echo(str(window))
     if window.outage:
         raise click.ClickException(window.outage)
@@ -80,7 +80,9 @@ def provision(writer: str) -> None:
         click.echo(f"{folder.path:28} {folder.owner:8} {folder.permission}")
 
 
-def _spans(here: Settings, start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> list[Ask]:
+def _spans(
+    here: Settings, start: datetime | None, end: datetime | None, markets: tuple[str, ...]
+) -> list[FetchRequest]:
     lake = Lake.from_settings(here)
     known = ledger.newest(lake)
     if known is None:

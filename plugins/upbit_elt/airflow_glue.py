@@ -150,7 +150,7 @@ def measure(context: Mapping[str, Any], state: str) -> None:
         log.warning("what %s measured is not added up: %s", task.dag_id, error)
 
 
-def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:
+def report_failure(context: Mapping[str, Any], valid_for: timedelta) -> None:
     """Write the error of a failed task into the lake, where page, status and `./run` find it for `shown_for`, and have
     it told to the webhook: by the Flask service, or from here when that does not answer.
 
@@ -159,7 +159,7 @@ def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:
     """
     now, task = datetime.now(UTC), context["ti"]
     error = DagError(
-        task.dag_id, task.task_id, task.run_id, now, now + shown_for, in_one_line(context.get("exception"))
+        task.dag_id, task.task_id, task.run_id, now, now + valid_for, in_one_line(context.get("exception"))
     )
     here = deployment()
     try:
@@ -167,7 +167,7 @@ def report_failure(context: Mapping[str, Any], shown_for: timedelta) -> None:
     except UpbitEltError as trouble:
         log.warning("the error of %s is not in the lake: %s", task.dag_id, trouble)
     if not _taken_by_flask(here, error):
-        _tell(here, error)
+        _notify(here, error)
 
 
 def report_success(context: Mapping[str, Any]) -> None:
@@ -189,16 +189,16 @@ def _taken_by_flask(here: Settings, error: DagError) -> bool:
     return answer.ok
 
 
-def _tell(here: Settings, error: DagError) -> None:
+def _notify(here: Settings, error: DagError) -> None:
     try:
         troubles = Troubles.from_settings(here, SystemClock())
         troubles.report(error.trouble)
-        troubles.tell(error.trouble.key)
+        troubles.notify(error.trouble.key)
     except (sqlite3.Error, OSError) as trouble:
         log.warning("the webhook is not told: %s", trouble)
 
 
-def roll_variables(window: dict[str, Any]) -> None:
+def advance_variables(window: dict[str, Any]) -> None:
     """Keep Variables `to_date` (the KST day being filled, yyMMdd) and `y_date` (the day before it that has data).
 
     For people and old DAGs; nothing here reads them.

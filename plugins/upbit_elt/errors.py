@@ -77,7 +77,7 @@ class UnknownMarket(ExchangeTerminal):
     """404: the market was never listed, or is delisted (its history is gone too)."""
 
 
-class BadAnswer(ExchangeTerminal):
+class BadResponse(ExchangeTerminal):
     """Status 200 and JSON, but not of the documented form."""
 
 

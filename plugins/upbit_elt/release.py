@@ -15,7 +15,7 @@ from pathlib import Path
 
 from upbit_elt import __version__
 from upbit_elt.errors import DataTooNew, UpbitEltError
-from upbit_elt.files import write_whole
+from upbit_elt.files import write_atomically
 
 LAYOUT = 1
 NAME = "release.json"
@@ -35,7 +35,7 @@ def enter(folder: Path) -> None:
     """As `check`; then note that this release writes here."""
     check(folder)
     if _last(folder / NAME) != (__version__, LAYOUT):
-        write_whole(folder / NAME, json.dumps({"release": __version__, "layout": LAYOUT}) + "\n")
+        write_atomically(folder / NAME, json.dumps({"release": __version__, "layout": LAYOUT}) + "\n")
 
 
 def _last(file: Path) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from typing import Any
 Callback = Callable[[Mapping[str, Any]], None]
 
 
-def reported(shown_for: timedelta) -> dict[str, Callback]:
+def reported(valid_for: timedelta) -> dict[str, Callback]:
     """Callbacks for a DAG's `default_args`.
 
     However a task ends, its seconds and what it measured are added up for `/metrics`. The error of one that has failed
@@ -24,7 +24,7 @@ def reported(shown_for: timedelta) -> dict[str, Callback]:
         from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks
 
         airflow_glue.measure(context, "failed")
-        airflow_glue.report_failure(context, shown_for)
+        airflow_glue.report_failure(context, valid_for)
 
     def well(context: Mapping[str, Any]) -> None:
         from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks

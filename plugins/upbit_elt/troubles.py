@@ -84,7 +84,7 @@ class Troubles:
             found = connection.execute("SELECT key FROM trouble WHERE until > ? ORDER BY key", (self._now,))
             return [key for (key,) in found]
 
-    def tell(self, only: str | None = None) -> None:
+    def notify(self, only: str | None = None) -> None:
         """Send the lines that are due, of all troubles or of one. What is not taken is tried again after a minute.
 
         Without a webhook there is nobody to tell: what is over is forgotten.
@@ -96,8 +96,8 @@ class Troubles:
                 return
             rows = connection.execute("SELECT key, since, until, words, told FROM trouble ORDER BY since").fetchall()
         for row in rows:
-            key, _, until, _, told = row
-            if (until <= now or not told) and only in (None, key) and self._claimed(row):
+            key, _, until, _, notified = row
+            if (until <= now or not notified) and only in (None, key) and self._claimed(row):
                 self._send(row, over=until <= now)
 
     @property
@@ -106,10 +106,10 @@ class Troubles:
 
     def _claimed(self, row: Row) -> bool:
         """Whether this process may send it: of several that want to, one does."""
-        key, _, _, _, told = row
+        key, _, _, _, notified = row
         with self._opened() as connection:
             claim = "UPDATE trouble SET claimed = ? WHERE key = ? AND told = ? AND abs(claimed - ?) >= ?"
-            return connection.execute(claim, (self._now, key, told, self._now, CLAIM)).rowcount == 1
+            return connection.execute(claim, (self._now, key, notified, self._now, CLAIM)).rowcount == 1
 
     def _send(self, row: Row, *, over: bool) -> None:
         key, since, until, words, _ = row

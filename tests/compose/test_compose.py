@@ -60,8 +60,8 @@ def test_webhdfs_works_from_this_machine_when_it_is_published(deployment: Deploy
         deployment.run("curl", "-sfL", *header, "-T", str(file), f"{url}CREATE&user.name=upbit")
         assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
         # a page in a browser cannot send the header
-        refused = deployment.run("curl", "-s", "-X", "POST", f"{url}TRUNCATE&newlength=0&user.name=hdfs")
-        assert "CSRF" in refused
+        quarantined = deployment.run("curl", "-s", "-X", "POST", f"{url}TRUNCATE&newlength=0&user.name=hdfs")
+        assert "CSRF" in quarantined
         assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
         candles = f"http://localhost:{port}/webhdfs/v1/replica/candle?op=DELETE&recursive=true&user.name=tableau"
         assert "AccessControlException" in deployment.run("curl", "-s", *header, "-X", "DELETE", candles)
@@ -163,8 +163,8 @@ def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_
     before = counts(deployment)
     note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).splitlines()[-1].split()[0])
     after = counts(deployment)
-    refused = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
-    assert "exists: a backup is restored into an empty deployment only" in refused
+    quarantined = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
+    assert "exists: a backup is restored into an empty deployment only" in quarantined
 
     deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
     shutil.move(deployment.env_file, tmp_path / "old.env")

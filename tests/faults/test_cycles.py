@@ -14,14 +14,14 @@ import pytest
 from tests.support.audit import Audit
 from tests.support.clock import utc
 from tests.support.edges import DaemonEdge
-from tests.support.hooks import hooked, quiet
+from tests.support.hooks import do_nothing, hooked
 from tests.support.machine import Machine
 from tests.support.world import World
 from upbit_elt.candle import MINUTE, kst_day
 from upbit_elt.collect.recheck import TRIES
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.lake import ledger
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.replica.faults import KINDS
 
@@ -54,28 +54,28 @@ class Run:
 
     def __init__(self, world: World, machine: Machine) -> None:
         self.world, self.machine = world, machine
-        self.lake, _ = hooked(world.settings, quiet)
+        self.lake, _ = hooked(world.settings, do_nothing)
         world.lake = self.lake
         self.failures: Counter[str] = Counter()
-        self.refused = 0
+        self.quarantined = 0
 
     def cycle(self, moment: datetime, kill: tuple[str, str] | None = None) -> None:
         self.world.clock.set(max(moment, self.world.clock.now()))
         if kill:
             self.lake.hook = self._killer(*kill)
         try:
-            self.refused += self.world.collect().refused
+            self.quarantined += self.world.collect().quarantined
         except UpbitEltError as error:
             self.failures[type(error).__name__] += 1
         finally:
-            self.lake.hook = quiet
+            self.lake.hook = do_nothing
         if kill:
             self.machine.revive()
 
     def _killer(self, name: str, step: str) -> Callable[[str, str], None]:
         def hook(now: str, path: str) -> None:
             if now == step and (".parquet" in path or step == "delete"):
-                self.lake.hook = quiet
+                self.lake.hook = do_nothing
                 self.machine.kill(name)
 
         return hook
@@ -107,7 +107,7 @@ def test_nothing_is_lost_doubled_or_altered(
     # The last try for a refused row comes 2^10 minutes after it was found.
     for pause in (2, 2, 2 ** (TRIES - 1), 2):
         run.cycle(world.clock.now() + timedelta(minutes=pause, seconds=180))
-    for request in RequestBook(world.lake).open():  # what lay too long ago for a live run
+    for request in BackfillQueue(world.lake).open():  # what lay too long ago for a live run
         world.work_off(request)
     # On minutes that were skipped on a stale ticker's word before a gap of hours, reconciliation has the last word.
     over = kst_day(first.start)
@@ -116,7 +116,7 @@ def test_nothing_is_lost_doubled_or_altered(
     run.cycle(world.clock.now() + timedelta(minutes=2))
     last = ledger.newest(world.lake)
     assert last is not None
-    assert [doubt for doubt in last.doubts or () if doubt.state == "hole"] == []
+    assert [recheck for recheck in last.rechecks or () if recheck.state == "hole"] == []
     found = world.audits(first.start, last.end)
     with capsys.disabled():
         print(f"\nseed {seed}; {cycles} runs from {first.start:%Y-%m-%d %H:%M} to {end_of_faults:%Y-%m-%d %H:%M} UTC")
@@ -125,7 +125,7 @@ def test_nothing_is_lost_doubled_or_altered(
     least = 100_000 if cycles == SOAK else 90_000
     assert all(part.compared >= least for part in found.values())
     assert set(KINDS) <= {kind for kind, number in faults.injected.items() if number}
-    assert run.refused > 0
+    assert run.quarantined > 0
     assert all(number > before[name] for name, number in machine.kills.items())
     for words in _planted(world, last.end):
         with capsys.disabled():
@@ -164,6 +164,6 @@ def _tell(run: Run, found: dict[str, Audit]) -> None:
     injected = run.world.faults.injected
     print("injected:", ", ".join(f"{kind} {number}" for kind, number in sorted(injected.items())))
     print("killed -9:", ", ".join(f"{name} {number}" for name, number in run.machine.kills.items()))
-    print("runs that failed:", dict(run.failures), "; rows refused:", run.refused)
+    print("runs that failed:", dict(run.failures), "; rows refused:", run.quarantined)
     for place, result in found.items():
         print(f"{place}: {result}")

@@ -17,7 +17,7 @@ from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
 from upbit_elt.collect.leftover import reach_of
 from upbit_elt.lake import ledger
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.replica import truth
 
 START = utc(3, 0, 5, day=12)
@@ -78,7 +78,7 @@ def test_the_run_after_ten_days_takes_no_more_memory_than_the_one_after_two(
         known = ledger.newest(world.lake)
         assert known is not None
         assert known.end == back.replace(second=0)
-        (request,) = RequestBook(world.lake).open()
+        (request,) = BackfillQueue(world.lake).open()
         assert (request.start, request.end) == (START.replace(second=0), reach_of(known.end)), "the rest is asked for"
         grown[days] = int((tmp_path / "memory").read_text())
     with capsys.disabled():

@@ -104,7 +104,7 @@ def test_services_are_killed_or_frozen_and_nothing_is_lost(
     end = known.end
     real = _truth(lake, start, end)
     found = audits(lake, hive, settings, real, (start, end))
-    holes = [doubt for doubt in known.doubts or () if doubt.state == "hole"]
+    holes = [recheck for recheck in known.rechecks or () if recheck.state == "hole"]
     with capsys.disabled():
         print(f"\nkilled -9: {', '.join(killed)}; frozen: {FROZEN}; rates {RATES} for {FAULT_MINUTES} min")
         print({place: str(result) for place, result in found.items()}, "holes left:", holes)

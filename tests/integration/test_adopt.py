@@ -67,10 +67,10 @@ def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> N
     ]
     assert coverage.spans[1].detail == "adopt:20261120021030_candel_data.parquet"
 
-    generation = ledger.current(world.lake, "candle", "261120")
+    snapshot = ledger.current(world.lake, "candle", "261120")
     again = world.adopt(tmp_path)
     assert (again.kept, again.published) == (0, [])
-    assert ledger.current(world.lake, "candle", "261120") == generation
+    assert ledger.current(world.lake, "candle", "261120") == snapshot
 
 
 def test_the_rest_is_brought_in_by_the_backfill_and_live_runs_are_not_led_astray(world: World, tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_bad_rows_are_counted_by_reason_and_conflicts_kept_out(world: World, tmp
     save(tmp_path, "20261120020730_candel_data.parquet", fresh(), row("KRW-D", at, 101.0))
     found = world.adopt(tmp_path)
     assert found.kept == 1
-    assert sum(found.rejected.values()) == 5
-    assert any("high_price" in reason for reason in found.rejected)
-    assert any("unit 3" in reason for reason in found.rejected)
+    assert sum(found.invalid.values()) == 5
+    assert any("high_price" in reason for reason in found.invalid)
+    assert any("unit 3" in reason for reason in found.invalid)
     assert [c.market for c in from_table(read_day(world.lake, "261120"))] == ["KRW-E"]
 
 
@@ -156,7 +156,7 @@ def test_the_old_pipelines_own_files(world: World) -> None:
             seen.setdefault((old["market"], old["candle_date_time_utc"]), set()).add(tuple(old.values()))
     changed = {key for key, values in seen.items() if len(values) > 1}
     assert len(changed) == 5
-    assert (found.files, found.rejected.total()) == (7, 0)
+    assert (found.files, found.invalid.total()) == (7, 0)
     assert found.kept + found.duplicates.total() + found.open.total() == found.rows
     kept = [c for day in ledger.days(world.lake, "candle") for c in from_table(read_day(world.lake, day))]
     assert len(kept) == found.kept > 500

@@ -15,14 +15,14 @@ from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import World
 from upbit_elt.backfill.planner import History
-from upbit_elt.backfill.time_budget import Turns
-from upbit_elt.backfill.worker import Tally, Tools
+from upbit_elt.backfill.time_budget import TimeBudget
+from upbit_elt.backfill.worker import Tools, WorkProgress
 from upbit_elt.candle import day_end, day_start, kst_day
 from upbit_elt.collect.collector import Collected
 from upbit_elt.errors import UnknownMarket
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.backfill_queue import PASSES, RequestBook, check_markets
+from upbit_elt.lake.backfill_queue import PASSES, BackfillQueue, check_markets
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.read import read_sources
 from upbit_elt.warehouse.tables import days
@@ -47,7 +47,7 @@ def test_a_request_is_worked_off_behind_the_live_runs_in_many_short_runs(world: 
         assert open_requests[0].start == FIRST
         runs += 1
     assert runs > 2
-    (request,) = RequestBook(world.lake).all()
+    (request,) = BackfillQueue(world.lake).all()
     truth = world.truth(FIRST, END)
     assert (request.done is not None, request.candles) == (True, len(truth))
     assert world.in_hive(FIRST, END) == truth
@@ -58,13 +58,13 @@ def test_live_runs_go_between_the_chunks_of_a_request(world: World) -> None:
     world.collect()
     lives: list[Collected] = []
 
-    def live_now_and_then(tally: Tally) -> None:
-        if tally.candles > 2000 * (len(lives) + 1) and len(lives) < 3:
+    def live_now_and_then(progress: WorkProgress) -> None:
+        if progress.candles > 2000 * (len(lives) + 1) and len(lives) < 3:
             lives.append(world.collect(NOW + timedelta(minutes=2 * len(lives) + 2)))
 
     request = world.request(FIRST - timedelta(days=6), END)
-    turns = Turns(world.lake, world.clock, patient=True)
-    done = world.history(chunk=24, tell=live_now_and_then).work("test", request, turns)
+    time_budget = TimeBudget(world.lake, world.clock, patient=True)
+    done = world.history(chunk=24, on_progress=live_now_and_then).work("test", request, time_budget)
     assert done is not None
     assert len(lives) == 3
     assert [live.end for live in lives] == [utc(3, 32), utc(3, 34), utc(3, 36)]
@@ -78,13 +78,13 @@ def test_a_live_run_that_begins_in_mid_chunk_has_the_exchange_to_itself(world: W
     live = Lease(world.lake, f"{layout.kind_folder(world.lake.root, 'candle')}/_lease", world.clock)
     before: list[int] = []
 
-    def begin(tally: Tally) -> None:
-        if tally.candles > 1000 and not before:
+    def begin(progress: WorkProgress) -> None:
+        if progress.candles > 1000 and not before:
             live.acquire(timedelta(0))
             before.append(len(world.wire.candle_requests()))
 
-    turns = Turns(world.lake, world.clock, patient=False)
-    stopped = world.history(tell=begin).work("test", request, turns)
+    time_budget = TimeBudget(world.lake, world.clock, patient=False)
+    stopped = world.history(on_progress=begin).work("test", request, time_budget)
     assert stopped is not None
     assert not stopped.done, "there is work left"
     assert len(world.wire.candle_requests()) - before[0] < 30, "only what was under way was finished"
@@ -146,13 +146,13 @@ def test_an_unknown_market_is_refused_with_what_to_do(world: World) -> None:
 def test_a_request_that_is_cancelled_ends_at_once_and_keeps_what_came(world: World) -> None:
     request = world.request(FIRST, END)
 
-    def cancel(tally: Tally) -> None:
-        if tally.candles > 3000 and RequestBook(world.lake).open():
-            RequestBook(world.lake).cancel(request.id)
+    def cancel(progress: WorkProgress) -> None:
+        if progress.candles > 3000 and BackfillQueue(world.lake).open():
+            BackfillQueue(world.lake).cancel(request.id)
 
-    turns = Turns(world.lake, world.clock, patient=True)
-    assert world.history(chunk=24, tell=cancel).work("test", request, turns) is None
-    assert RequestBook(world.lake).all() == []
+    time_budget = TimeBudget(world.lake, world.clock, patient=True)
+    assert world.history(chunk=24, on_progress=cancel).work("test", request, time_budget) is None
+    assert BackfillQueue(world.lake).all() == []
     assert world.fill_history(world.clock.now() + timedelta(minutes=1)).candles == 0
 
 
@@ -165,7 +165,7 @@ def test_an_exchange_that_is_out_costs_a_request_nothing(world: World) -> None:
     world.wire.spoil = out
     for _ in range(PASSES + 1):
         world.fill_history(world.clock.now() + timedelta(minutes=1))
-    (still,) = RequestBook(world.lake).open()
+    (still,) = BackfillQueue(world.lake).open()
     assert (still.at, still.passes, still.left) == (END, 0, ())
     world.wire.spoil = lambda path, query: None
     world.work_off(request)
@@ -197,15 +197,15 @@ def test_a_long_span_does_not_gather_in_memory(world: World) -> None:
     start = END - timedelta(days=40)
     sizes: dict[datetime, int] = {}
 
-    def weigh(tally: Tally) -> None:
+    def weigh(progress: WorkProgress) -> None:
         sizes[world.clock.now()] = tracemalloc.get_traced_memory()[0]
 
     thin = min(world.markets, key=lambda market: len([c for c in world.truth(FIRST, END) if c.market == market]))
     request = world.request(start, END, thin)
-    tools = Tools(world.client, world.lake, world.settings, world.clock, tell=weigh, chunk=64)
+    tools = Tools(world.client, world.lake, world.settings, world.clock, on_progress=weigh, chunk=64)
     tracemalloc.start()
     try:
-        done = History(tools).work("test", request, Turns(world.lake, world.clock, patient=True))
+        done = History(tools).work("test", request, TimeBudget(world.lake, world.clock, patient=True))
     finally:
         tracemalloc.stop()
     assert done is not None

@@ -22,7 +22,7 @@ from upbit_elt.candle import to_table
 from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger, pending, publish
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage, read_notes
@@ -31,7 +31,7 @@ from upbit_elt.lake.snapshot import read_files
 from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.warehouse.hive import Hive, Statements
-from upbit_elt.warehouse.tables import is_shown, locations
+from upbit_elt.warehouse.tables import is_registered, locations
 
 # 23:50 KST of the 24th; the day ends at 15:00 UTC.
 EVENING = utc(14, 50, 5)
@@ -77,10 +77,10 @@ def test_many_small_files_of_an_open_day_become_one_and_the_live_runs_go_on(worl
         last = world.collect(moment)
     first = utc(3, 2) - timedelta(minutes=200)
     assert last.files[0].file_name == layout.window_name(last.start, last.end)
-    generation = ledger.current(world.lake, "candle", DAY)
-    assert generation is not None
-    (file,) = ledger.files(world.lake, generation, DAY)
-    assert (generation.number, shown(world)) == (2, "live-2")
+    snapshot = ledger.current(world.lake, "candle", DAY)
+    assert snapshot is not None
+    (file,) = ledger.files(world.lake, snapshot, DAY)
+    assert (snapshot.number, shown(world)) == (2, "live-2")
     assert (file.start, file.end) == (first, last.end)
     notes = read_notes(world.lake, file.path, file.size)
     assert len(notes["sources"]) == MOST_FILES
@@ -89,7 +89,7 @@ def test_many_small_files_of_an_open_day_become_one_and_the_live_runs_go_on(worl
 
     after = world.collect(moment + timedelta(minutes=2))
     assert after.start == last.end
-    assert after.files[0].folder == generation.path
+    assert after.files[0].folder == snapshot.path
     assert world.in_hive(first, END) == world.truth(first, after.end)
     assert world.compare(first, after.end).equal
 
@@ -150,7 +150,7 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
 
     world.wire.spoil = lambda path, query: None
     world.collect(utc(21, 4, 5))
-    (request,) = RequestBook(world.lake).open()
+    (request,) = BackfillQueue(world.lake).open()
     world.work_off(request)
     assert shown(world) == "day-2", "a late candle makes a new generation of the closed day"
     assert_right(world, utc(21, 4))
@@ -184,9 +184,9 @@ def test_a_market_that_left_does_not_hold_its_last_day_open(world: World) -> Non
     done = close(world)
     assert [p.day for p in done.made] == [DAY]
     assert (done.holes, done.waiting) == ([], {})
-    generation = ledger.current(world.lake, "candle", DAY)
-    assert generation is not None
-    (file,) = ledger.files(world.lake, generation, DAY)
+    snapshot = ledger.current(world.lake, "candle", DAY)
+    assert snapshot is not None
+    (file,) = ledger.files(world.lake, snapshot, DAY)
     known = read_coverage(world.lake, file.path, file.size)
     assert known.watermark[gone] == utc(14, 50), "its coverage ends where it left"
 
@@ -256,7 +256,7 @@ def test_a_close_that_is_killed_is_finished_by_the_next(world: World, dies: str)
     done = close(world)
     assert [p.day for p in done.made] + [name.split()[1] for name in done.mended] == [DAY]
     assert shown(world) == "day-1"
-    assert is_shown(
+    assert is_registered(
         world.hive, world.settings, "candle", DAY, layout.complete_folder(world.lake.root, "candle", DAY, 1)
     )
     assert_right(world, utc(15, 2))
@@ -327,7 +327,7 @@ def test_what_comes_after_the_close_from_who_did_not_see_it_leaves_the_day_close
     late = world.truth(utc(13), utc(13, 1))
     span = Coverage(utc(13), utc(13, 1), "history", tuple(Span(c.market, utc(13), utc(13, 1), "asked") for c in late))
     with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
-        publish.publish_generation(world.lake, DAY, to_table(late), span, held, complete=False)
-    world.show(DAY)
+        publish.publish_snapshot(world.lake, DAY, to_table(late), span, held, complete=False)
+    world.on_published(DAY)
     assert shown(world) == "day-2"
     assert_right(world, END)

@@ -15,7 +15,7 @@ from tests.support.world import World, with_ticker
 from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.warehouse.tables import locations
 
@@ -38,7 +38,7 @@ def test_the_first_run_brings_two_hundred_minutes_and_the_next_only_what_closed_
 
     second = world.collect(utc(3, 2, 3))
     assert (second.start, second.end) == (utc(3), utc(3, 2))
-    assert second.requested + second.quiet == len(world.markets)
+    assert second.requested + second.inactive == len(world.markets)
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
     assert [file.file_name for file in second.files] == ["202611240300_202611240302.parquet"]
 
@@ -77,7 +77,7 @@ def test_after_a_long_outage_the_newest_minutes_come_at_once_and_the_backfill_br
     assert [(file.day, file.file_name) for file in healed.files] == [("261124", "202611231500_202611240300.parquet")]
     start, reach = FIRST - timedelta(days=2), utc(15, day=23)
     assert world.in_hive(reach, utc(4)) == world.truth(reach, utc(3))
-    for request in RequestBook(world.lake).open():
+    for request in BackfillQueue(world.lake).open():
         assert (request.start, request.end) == (utc(3, day=22), reach)
         world.work_off(request)
     assert world.in_hive(start, utc(4)) == world.truth(start, utc(3))
@@ -188,7 +188,7 @@ def test_a_candle_missed_by_a_stale_ticker_is_repaired_by_the_next_run(world: Wo
     active = world.busiest(utc(3), utc(3, 4))
     old = int(utc(2).timestamp() * 1000)
     world.wire.spoil = with_ticker(world.wire.app, active, trade_timestamp=old)
-    assert world.collect(utc(3, 2, 5)).quiet >= 1
+    assert world.collect(utc(3, 2, 5)).inactive >= 1
     missing = [c for c in world.truth(utc(3), utc(3, 2)) if c.market == active]
     assert missing, "the market traded, so skipping it lost candles"
     assert world.compare(utc(3), utc(3, 2)).lost == len(missing)

@@ -309,9 +309,9 @@ def test_the_pipeline_goes_on_with_tables_of_the_release_before(guarded: Guarded
         (owner,) = [value for name, value, _ in hive.query(f"DESCRIBE FORMATTED {DAY}") if name.startswith("Owner:")]
         assert owner.strip() == "somebody"
         tables.ensure_day(hive, settings, "candle", "261124", NEW)
-        assert tables.is_shown(hive, settings, "candle", "261124", NEW)
+        assert tables.is_registered(hive, settings, "candle", "261124", NEW)
         tables.ensure_day(hive, settings, "candle", "261124", OLD)
-        assert tables.is_shown(hive, settings, "candle", "261124", OLD)
+        assert tables.is_registered(hive, settings, "candle", "261124", OLD)
 
 
 def test_a_new_day_is_read_at_once(guarded: GuardedHive) -> None:

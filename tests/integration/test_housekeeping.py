@@ -48,7 +48,7 @@ class Deployment:
         self.lake.publish(f"{self.folder}/{name}/candle.parquet", encode(to_table(rows)))
         return f"{self.folder}/{name}"
 
-    def show(self, name: str) -> None:
+    def on_published(self, name: str) -> None:
         ensure_day(self.hive, self.settings, "candle", DAY, f"{self.folder}/{name}")
 
     def clean(self, hours: float = 0) -> list[str]:
@@ -74,14 +74,14 @@ def here(daemons: Settings) -> Iterator[Deployment]:
 def test_a_generation_goes_once_hive_has_shown_its_successor_for_the_grace(here: Deployment) -> None:
     here.make("live-1", 5)
     here.make("live-2", 5, 6)
-    here.show("live-2")
+    here.on_published("live-2")
     here.make("day-1", 5, 6, 7)  # not shown yet: the run that made it died
     before = here.rows()
     assert here.clean(hours=23) == []
     assert here.clean(hours=25) == [f"candle/{DAY}/live-1"]
     assert here.rows() == before, "what a reader sees is untouched"
 
-    here.show("day-1")
+    here.on_published("day-1")
     after = here.rows()
     assert here.clean(hours=23) == [], "the grace begins with the switch"
     assert here.clean(hours=25) == [f"candle/{DAY}/live-2"]
@@ -92,12 +92,12 @@ def test_a_generation_goes_once_hive_has_shown_its_successor_for_the_grace(here:
 def test_nothing_goes_of_a_day_whose_tables_disagree_or_are_not_there(here: Deployment) -> None:
     live1, live2 = here.make("live-1", 5), here.make("live-2", 5, 6)
     assert here.clean(hours=25) == [], "Hive does not know the day"
-    here.show("live-1")
+    here.on_published("live-1")
     daily = f"{here.settings.database}.{daily_table('candle', DAY)}"
     here.hive.execute(f"ALTER TABLE {daily} SET LOCATION '{here.settings.hdfs_uri}{live2}'")
     assert here.clean(hours=25) == [], "the partition is still read"
     here.hive.execute(f"DROP TABLE {daily}")
-    here.show("live-2")
+    here.on_published("live-2")
     here.hive.execute(f"DROP TABLE {daily}")
     assert here.clean(hours=25) == [], "half of the day's tables"
     assert here.lake.exists(live1)
@@ -106,7 +106,7 @@ def test_nothing_goes_of_a_day_whose_tables_disagree_or_are_not_there(here: Depl
 def test_leftovers_go_and_what_is_in_use_stays(here: Deployment) -> None:
     root, lake = here.settings.lake_root, here.lake
     here.make("live-1", 5)
-    here.show("live-1")
+    here.on_published("live-1")
     old = "f" * 32
     dead = [
         lake.stage(f"{here.folder}/live-1/a.parquet", b"half"),

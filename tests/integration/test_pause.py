@@ -24,7 +24,7 @@ def test_daemons_that_were_paused_for_three_minutes_go_on_and_are_not_restarted(
 
     def look() -> dict[str, str | None]:
         found = {service.name: service.check() for service in machine.services}
-        verdicts.extend(watches[name].judge(since_boot(), 1, trouble) for name, trouble in found.items())
+        verdicts.extend(watches[name].decide(since_boot(), 1, trouble) for name, trouble in found.items())
         return found
 
     assert set(look().values()) == {None}

@@ -52,9 +52,9 @@ def told(world: World, market: str, minute: datetime) -> str:
 
 def replant(world: World, change: Callable[[list[Candle]], list[Candle]]) -> None:
     """Write the closed day's file anew, with other candles and the same coverage."""
-    generation = ledger.current(world.lake, "candle", DAY)
-    assert generation is not None
-    path = f"{generation.path}/candle.parquet"
+    snapshot = ledger.current(world.lake, "candle", DAY)
+    assert snapshot is not None
+    path = f"{snapshot.path}/candle.parquet"
     data = world.lake.read(path)
     world.lake.delete(path)
     world.lake.publish(path, encode(to_table(change(from_table(decode(data, path)))), coverage_of(data, path)))
@@ -77,31 +77,31 @@ def wrong_hour(world: World, market: str, field: str, factor: float) -> Spoil:
 @pytest.mark.daemons
 def test_a_day_without_difference_is_proven_by_one_request_a_market(world: World) -> None:
     before = len(world.wire.candle_requests())
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired, judged.unjudged) == ("proven", False, 0)
-    assert {row.market for row in judged.rows} == set(world.markets)
-    assert {(row.hours, row.differences, row.findings) for row in judged.rows} == {(24, 0, 0)}
-    assert sum(row.candles for row in judged.rows) == len(world.truth(START, END)) > 0
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired, reconciled.unjudged) == ("proven", False, 0)
+    assert {row.market for row in reconciled.rows} == set(world.markets)
+    assert {(row.hours, row.differences, row.discrepancies) for row in reconciled.rows} == {(24, 0, 0)}
+    assert sum(row.candles for row in reconciled.rows) == len(world.truth(START, END)) > 0
     assert len(world.wire.candle_requests()) - before == len(world.markets)
 
     shown = world.hive.query(
         f"SELECT market, state, candles, hours_compared, dt FROM {world.settings.bi_database}.reconciliation"
     )
-    assert sorted(shown) == [(row.market, "proven", row.candles, 24, "2026-11-24") for row in judged.rows]
+    assert sorted(shown) == [(row.market, "proven", row.candles, 24, "2026-11-24") for row in reconciled.rows]
     assert wanted(world.lake, world.clock.now()) == []
-    assert world.prove([DAY])[0].rows == judged.rows
+    assert world.prove([DAY])[0].rows == reconciled.rows
     assert len(world.wire.candle_requests()) - before == len(world.markets), "what is proven costs no request"
 
 
 def test_proof_makes_empty_minutes_proven(world: World) -> None:
     before = account(world)
     assert before.unexplained() == 0
-    assert sum(one.asked for one in before.accounts) > 0
+    assert sum(one.empty for one in before.accounts) > 0
     world.prove([DAY])
     after = account(world)
     assert [one.candles for one in after.accounts] == [one.candles for one in before.accounts]
-    assert [one.proven for one in after.accounts] == [one.asked for one in before.accounts]
-    assert {one.asked + one.quiet for one in after.accounts} == {0}
+    assert [one.proven for one in after.accounts] == [one.empty for one in before.accounts]
+    assert {one.empty + one.inactive for one in after.accounts} == {0}
 
 
 def test_an_empty_span_that_hides_trades_is_found_repaired_and_proven(world: World) -> None:
@@ -112,10 +112,10 @@ def test_an_empty_span_that_hides_trades_is_found_repaired_and_proven(world: Wor
     assert told(world, active, hidden[0].start) == "empty (asked)"
     assert account(world).unexplained() == 0, "the lake alone cannot know"
 
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("proven", True)
-    row = next(row for row in judged.rows if row.market == active)
-    assert (row.differences, row.repaired, row.findings) == (1, 1, 0)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
+    row = next(row for row in reconciled.rows if row.market == active)
+    assert (row.differences, row.repaired, row.discrepancies) == (1, 1, 0)
     assert world.in_hive(START, END) == world.truth(START, END)
     assert told(world, active, hidden[0].start) == "candle"
 
@@ -133,25 +133,25 @@ def test_an_altered_and_an_invented_and_a_doubled_candle_are_repaired(world: Wor
         return [altered if c is mine[100] else c for c in candles] + [replace_market(free, thin), mine[400]]
 
     replant(world, plant)
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("proven", True)
-    assert sum(row.repaired for row in judged.rows) == 3
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
+    assert sum(row.repaired for row in reconciled.rows) == 3
     assert world.in_hive(START, END) == world.truth(START, END)
     assert locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-2")
-    assert {row.generation for row in judged.rows} == {"day-2"}, "what was proven of the others still holds"
+    assert {row.snapshot for row in reconciled.rows} == {"day-2"}, "what was proven of the others still holds"
 
 
 def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None:
     world.prove([DAY])
-    generation = ledger.current(world.lake, "candle", DAY)
-    assert generation is not None
-    world.lake.delete(f"{generation.path}/candle.parquet")
+    snapshot = ledger.current(world.lake, "candle", DAY)
+    assert snapshot is not None
+    world.lake.delete(f"{snapshot.path}/candle.parquet")
     lost = account(world)
     assert lost.unexplained() == 5 * 1440
     assert {hole.reason for one in lost.accounts for hole in one.holes} == {HoleReason.FILE_LOST}
     assert wanted(world.lake, world.clock.now()) == [DAY], "the next run of the DAG repairs it"
-    (judged,) = world.prove(wanted(world.lake, world.clock.now()))
-    assert (judged.verdict, judged.repaired) == ("proven", True)
+    (reconciled,) = world.prove(wanted(world.lake, world.clock.now()))
+    assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
     assert world.in_hive(START, END) == world.truth(START, END)
     assert account(world).unexplained() == 0
 
@@ -159,10 +159,10 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
 def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> None:
     market = world.busiest(START, END)
     world.wire.spoil = wrong_hour(world, market, "candle_acc_trade_volume", 1.5)
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("findings", False)
-    (row,) = judged.findings
-    assert (row.market, row.state, row.differences, row.repaired, row.findings) == (market, "finding", 1, 0, 1)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("findings", False)
+    (row,) = reconciled.discrepancies
+    assert (row.market, row.state, row.differences, row.repaired, row.discrepancies) == (market, "finding", 1, 0, 1)
     (finding,) = json.loads(row.detail)
     ours = sum(c.candle_acc_trade_volume for c in world.truth(utc(14), END) if c.market == market)
     assert finding["hour"] == "2026-11-24T14:00:00"
@@ -176,7 +176,7 @@ def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> 
     )
     assert json.loads(shown[0]) == [finding]
     assert account(world, utc(14), END).accounts[world.markets.index(market)].proven == 0
-    assert account(world, utc(13), utc(14)).accounts[world.markets.index(market)].asked == 0
+    assert account(world, utc(13), utc(14)).accounts[world.markets.index(market)].empty == 0
 
     world.wire.spoil = lambda path, query: None
     before = len(world.wire.candle_requests())
@@ -192,9 +192,9 @@ def test_an_exchange_that_says_it_has_nothing_takes_no_candle_away(world: World)
         return (200, "[]", headers_at(world.clock.now())) if nothing else None
 
     world.wire.spoil = spoil
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("findings", False)
-    assert [row.market for row in judged.findings] == [market]
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("findings", False)
+    assert [row.market for row in reconciled.discrepancies] == [market]
     assert world.in_hive(START, END) == world.truth(START, END)
 
     world.wire.spoil = lambda path, query: None
@@ -217,16 +217,16 @@ def test_a_repair_that_lost_a_row_adds_what_it_has_and_takes_nothing_away(world:
         return 200, json.dumps(rows), dict(answer.headers)
 
     world.wire.spoil = spoil
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("proven", True)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
     assert world.in_hive(START, END) == world.truth(START, END)
 
 
 def test_a_gateway_that_lost_its_way_makes_no_market_gone(world: World) -> None:
     body = '{"error":{"name":"not_found","message":"no Route matched with those values"}}'
     world.wire.spoil = lambda path, query: (404, body, headers_at(world.clock.now()))
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.unjudged) == ("partial", 5)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 5)
 
 
 def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_not(world: World) -> None:
@@ -238,24 +238,24 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
         return (500, "oops", headers_at(world.clock.now())) if out else delisted(path, query)
 
     world.wire.spoil = spoil
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.unjudged) == ("partial", 1)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 1)
     assert wanted(world.lake, world.clock.now()) == [], "not by every run"
     assert wanted(world.lake, world.clock.now() + FIRST) == [DAY]
     world.wire.spoil = lambda path, query: None
     before = len(world.wire.candle_requests())
-    (judged,) = world.prove([DAY])
+    (reconciled,) = world.prove([DAY])
     assert len(world.wire.candle_requests()) - before == 1
-    assert judged.verdict == "proven"
-    assert [row.market for row in judged.rows if row.state == "gone"] == [gone]
+    assert reconciled.verdict == "proven"
+    assert [row.market for row in reconciled.rows if row.state == "gone"] == [gone]
 
 
 def test_a_run_that_is_cut_short_goes_on_where_it_was(world: World) -> None:
     before = len(world.wire.candle_requests())
-    (judged,) = world.prove([DAY], seconds=10.3, chunk=2)
-    assert (judged.verdict, judged.unjudged) == ("partial", 1)
-    (judged,) = world.prove([DAY])
-    assert judged.verdict == "proven"
+    (reconciled,) = world.prove([DAY], seconds=10.3, chunk=2)
+    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 1)
+    (reconciled,) = world.prove([DAY])
+    assert reconciled.verdict == "proven"
     assert len(world.wire.candle_requests()) - before == len(world.markets)
 
 
@@ -273,9 +273,9 @@ def test_a_new_generation_of_the_same_candles_is_proven_without_a_request(world:
     world.close_day(DAY)
     assert wanted(world.lake, world.clock.now()) == [DAY]
     before = len(world.wire.candle_requests())
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, len(world.wire.candle_requests())) == ("proven", before)
-    assert {row.generation for row in judged.rows} == {"day-2"}
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, len(world.wire.candle_requests())) == ("proven", before)
+    assert {row.snapshot for row in reconciled.rows} == {"day-2"}
 
 
 def test_several_days_share_their_requests(edge: Edge, tmp_path: Path) -> None:
@@ -284,8 +284,8 @@ def test_several_days_share_their_requests(edge: Edge, tmp_path: Path) -> None:
         world.collect()
         world.fill_history(NOW + timedelta(hours=2))
         before = len(world.wire.candle_requests())
-        judged = world.prove(wanted(world.lake, world.clock.now()))
-        assert [(one.day, one.verdict) for one in judged] == [
+        reconciled = world.prove(wanted(world.lake, world.clock.now()))
+        assert [(one.day, one.verdict) for one in reconciled] == [
             ("261124", "proven"),
             ("261123", "proven"),
             ("261122", "proven"),

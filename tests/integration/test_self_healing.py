@@ -18,7 +18,7 @@ from tests.support.world import Spoil, World, with_ticker
 from upbit_elt.candle import MINUTE, wire
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage
-from upbit_elt.lake.layout import rejected_folder
+from upbit_elt.lake.layout import quarantine_folder
 from upbit_elt.lake.read import read_sources
 
 START = utc(3, 0, 5)
@@ -47,7 +47,7 @@ def with_row(app: Any, market: str, minute: datetime, change: Callable[[Row], An
 
 
 def rejected(world: World, day: str) -> list[Row]:
-    folder = rejected_folder(world.lake.root, day)
+    folder = quarantine_folder(world.lake.root, day)
     return [
         json.loads(line)
         for entry in world.lake.list(folder)
@@ -83,7 +83,7 @@ def test_a_bad_row_is_kept_aside_leaves_a_hole_of_its_minute_and_is_healed(world
     bad = traded_minute(world, market, utc(2), utc(2, 50))
     world.wire.spoil = with_row(world.wire.app, market, bad, wrong_high)
     collected = world.collect()
-    assert collected.refused == 1
+    assert collected.quarantined == 1
     assert [text.split(":")[0] for text in collected.holes] == [market]
     assert "high_price is below" in collected.holes[0]
     (line,) = rejected(world, "261124")
@@ -100,7 +100,7 @@ def test_a_bad_row_is_kept_aside_leaves_a_hole_of_its_minute_and_is_healed(world
     assert world.collect(utc(3, 2, 5)).repaired == 1
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
     assert holes(world, "261124") == set()
-    assert [doubt for doubt in newest(world).doubts or () if doubt.state == "hole"] == []
+    assert [recheck for recheck in newest(world).rechecks or () if recheck.state == "hole"] == []
 
 
 def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(world: World) -> None:
@@ -171,7 +171,7 @@ def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_is_quiet_si
     market = world.busiest(utc(3), utc(3, 2))
     last = traded_minute(world, market, utc(3), utc(3, 2))
     world.wire.spoil = with_ticker(world.wire.app, market, trade_timestamp=int(utc(2).timestamp() * 1000))
-    assert world.collect(utc(3, 2, 5)).quiet >= 1
+    assert world.collect(utc(3, 2, 5)).inactive >= 1
     told = int((last + timedelta(seconds=30)).timestamp() * 1000)
     world.wire.spoil = with_ticker(world.wire.app, market, trade_timestamp=told)
     world.collect(utc(3, 4, 5))
@@ -186,7 +186,7 @@ def test_quiet_markets_cost_no_request(world: World) -> None:
     asked = {
         str(r.url).split("market=")[1].split("&")[0] for r in world.wire.requests[before:] if "market=" in str(r.url)
     }
-    assert collected.quiet > 0
+    assert collected.inactive > 0
     assert traded <= asked
     assert len(world.wire.requests) - before == 2 + collected.requested
 

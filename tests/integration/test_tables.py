@@ -18,7 +18,7 @@ from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.tables import ensure_day, is_shown, locations
+from upbit_elt.warehouse.tables import ensure_day, is_registered, locations
 
 ROW = minute_row("KRW-BTC", utc(1, 5), 162483000.0)
 
@@ -33,7 +33,7 @@ def here(daemons: Settings) -> Iterator[Settings]:
     Lake.from_settings(made).delete(made.lake_root)
 
 
-def generation(here: Settings, name: str, *minutes: int) -> str:
+def snapshot(here: Settings, name: str, *minutes: int) -> str:
     rows = [Candle(**minute_row("KRW-BTC", utc(1, minute), 162483000.0)) for minute in minutes]
     folder = f"{here.lake_root}/candle/261124/{name}"
     Lake.from_settings(here).publish(f"{folder}/candle.parquet", encode(to_table(rows)))
@@ -43,7 +43,7 @@ def generation(here: Settings, name: str, *minutes: int) -> str:
 def test_a_day_is_a_table_of_its_own_and_a_partition_of_all_days(here: Settings) -> None:
     hive = Hive.from_settings(here)
     assert locations(hive, here, "candle", ["261124", "261125"]) == {}
-    folder = generation(here, "live-1", 5)
+    folder = snapshot(here, "live-1", 5)
     ensure_day(hive, here, "candle", "261124", folder)
     assert hive.query(f"SELECT * FROM {here.database}.candle_261124") == [tuple(ROW.values())]
     assert hive.query(f"SELECT * FROM {here.database}.candle") == [(*ROW.values(), "2026-11-24")]
@@ -52,7 +52,7 @@ def test_a_day_is_a_table_of_its_own_and_a_partition_of_all_days(here: Settings)
 
 def test_bi_tools_get_real_timestamps(here: Settings) -> None:
     hive = Hive.from_settings(here)
-    ensure_day(hive, here, "candle", "261124", generation(here, "live-1", 5))
+    ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
     sql = f"SELECT candle_time_utc, candle_time_kst, dt FROM {here.bi_database}.candle"
     assert hive.query(sql) == [(datetime(2026, 11, 24, 1, 5), datetime(2026, 11, 24, 10, 5), "2026-11-24")]
 
@@ -60,10 +60,10 @@ def test_bi_tools_get_real_timestamps(here: Settings) -> None:
 def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
     """Its columns are those of hive/ddl again with the day's next snapshot."""
     hive = Hive.from_settings(here)
-    ensure_day(hive, here, "candle", "261124", generation(here, "live-1", 5))
+    ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
     hive.execute(f"DROP VIEW {here.bi_database}.candle")
     hive.execute(f"CREATE VIEW {here.bi_database}.candle AS SELECT market, dt FROM {here.database}.candle")
-    ensure_day(hive, here, "candle", "261124", generation(here, "live-2", 5))
+    ensure_day(hive, here, "candle", "261124", snapshot(here, "live-2", 5))
     assert hive.query(f"SELECT market, trade_price, dt FROM {here.bi_database}.candle") == [
         ("KRW-BTC", 162483000.0, "2026-11-24")
     ]
@@ -71,8 +71,8 @@ def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
 
 def test_a_new_generation_is_switched_in_and_a_half_done_switch_is_mended(here: Settings) -> None:
     hive = Hive.from_settings(here)
-    ensure_day(hive, here, "candle", "261124", generation(here, "live-1", 5))
-    second = generation(here, "live-2", 5, 6)
+    ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
+    second = snapshot(here, "live-2", 5, 6)
     uri = f"{here.hdfs_uri}{second}"
     hive.execute(f"ALTER TABLE {here.database}.candle_261124 SET LOCATION '{uri}'")
     counts = [hive.query(f"SELECT count(*) FROM {here.database}.{name}") for name in ("candle_261124", "candle")]
@@ -84,20 +84,20 @@ def test_a_new_generation_is_switched_in_and_a_half_done_switch_is_mended(here: 
 
 def test_a_daily_table_that_went_is_seen_and_made_again(here: Settings) -> None:
     hive = Hive.from_settings(here)
-    folder = generation(here, "live-1", 5)
+    folder = snapshot(here, "live-1", 5)
     ensure_day(hive, here, "candle", "261124", folder)
-    assert is_shown(hive, here, "candle", "261124", folder)
+    assert is_registered(hive, here, "candle", "261124", folder)
     hive.execute(f"DROP TABLE {here.database}.candle_261124")
-    assert not is_shown(hive, here, "candle", "261124", folder)
+    assert not is_registered(hive, here, "candle", "261124", folder)
     ensure_day(hive, here, "candle", "261124", folder)
     hive.execute(f"ALTER TABLE {here.database}.candle_261124 SET LOCATION '{here.hdfs_uri}{folder}x'")
-    assert not is_shown(hive, here, "candle", "261124", folder)
-    assert not is_shown(hive, here, "candle", "261125", folder)
+    assert not is_registered(hive, here, "candle", "261124", folder)
+    assert not is_registered(hive, here, "candle", "261125", folder)
 
 
 def test_dropping_a_table_leaves_the_files(here: Settings) -> None:
     hive, lake = Hive.from_settings(here), Lake.from_settings(here)
-    folder = generation(here, "live-1", 5)
+    folder = snapshot(here, "live-1", 5)
     ensure_day(hive, here, "candle", "261124", folder)
     hive.execute(f"DROP TABLE {here.database}.candle_261124", f"DROP TABLE {here.database}.candle")
     assert [entry.name for entry in lake.list(folder)] == ["candle.parquet"]

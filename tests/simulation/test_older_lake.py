@@ -22,7 +22,7 @@ from tests.support.simulation import World, determined, utc
 from upbit_elt.candle import from_table
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.lake.read import read_sources
 from upbit_elt.quality import results
 
@@ -47,14 +47,14 @@ def test_it_is_read_as_it_was_meant(world: World) -> None:
         ("KRW-CCC", HoleReason.DELISTED),
         ("KRW-DDD", HoleReason.LATE_ROW),
     }
-    assert {doubt.state for doubt in newest.doubts or ()} == {"quiet", "hole"}
+    assert {recheck.state for recheck in newest.rechecks or ()} == {"quiet", "hole"}
     assert [results.state_of(lake, day)[0] for day in ("261121", "261122", "261123", "261124")] == [
         "proven",
         "proven",
         "proven",
         "open",
     ]
-    assert [request.by for request in RequestBook(lake).open()] == ["manual__open"]
+    assert [request.by for request in BackfillQueue(lake).open()] == ["manual__open"]
 
 
 def test_it_goes_on_and_everything_comes_right(world: World) -> None:
@@ -66,7 +66,7 @@ def test_it_goes_on_and_everything_comes_right(world: World) -> None:
     with determined(1):
         world.at(utc("2026-11-24T00:40:05"))
         assert_right(world)
-        assert RequestBook(lake).open() == []
+        assert BackfillQueue(lake).open() == []
         world.at(utc("2026-11-24T15:10:05")).process().live()
         assert_right(world.at(utc("2026-11-24T15:20:05")))
         world.process().prove()
@@ -75,7 +75,7 @@ def test_it_goes_on_and_everything_comes_right(world: World) -> None:
         after = {candle for table in read_sources(lake, day)[0] for candle in from_table(table)}
         assert candles <= after, f"{day} has lost {candles - after}"
     assert results.state_of(lake, "261124")[0] == "proven"
-    assert not [path for path in world.hdfs.files() if layout.UNSHOWN in path]
+    assert not [path for path in world.hdfs.files() if layout.UNREGISTERED in path]
 
 
 def test_it_stays_right_whenever_the_first_run_of_the_new_release_dies(world: World) -> None:

@@ -220,7 +220,7 @@ def a_day_is_made_moved_and_asked(edge: Edge) -> None:
     assert tables.locations(edge.hive, edge.settings, "candle", [DAY]) == {}
     for folder, rows in ((first, [ROW]), (first, [ROW]), (second, [ROW, OTHER])):
         tables.ensure_day(edge.hive, edge.settings, "candle", DAY, folder)
-        assert tables.is_shown(edge.hive, edge.settings, "candle", DAY, folder)
+        assert tables.is_registered(edge.hive, edge.settings, "candle", DAY, folder)
         assert tables.locations(edge.hive, edge.settings, "candle", [DAY, "261125"]) == {DAY: folder}
         assert edge.rows("SELECT * FROM {db}.candle_261124") == [astuple(row) for row in rows]
         assert edge.rows("SELECT * FROM {db}.candle WHERE dt = '2026-11-24'") == [(*astuple(row), DT) for row in rows]
@@ -301,7 +301,7 @@ def what_an_earlier_release_made_gets_the_columns_that_it_lacks(edge: Edge) -> N
         )
 
     def shown() -> list[bool]:
-        return [tables.is_shown(edge.hive, edge.settings, "candle", day, at[day]) for day in days]
+        return [tables.is_registered(edge.hive, edge.settings, "candle", day, at[day]) for day in days]
 
     assert shown() == [False, False]
     tables.ensure_day(edge.hive, edge.settings, "candle", DAY, at[DAY])

@@ -44,6 +44,6 @@ class Fault(Enum):
 Watch = Callable[[Call], Fault]
 
 
-def quiet(call: Call) -> Fault:
+def inactive(call: Call) -> Fault:
     """Nothing happens to any call."""
     return Fault.NONE

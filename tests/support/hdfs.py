@@ -16,7 +16,7 @@ from hdfs.util import HdfsError
 from urllib3 import HTTPResponse
 from urllib3.exceptions import IncompleteRead, ProtocolError
 
-from tests.support.edge import Call, Fault, Killed, Watch, quiet
+from tests.support.edge import Call, Fault, Killed, Watch, inactive
 from upbit_elt.clock import Clock
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class MemoryHdfs:
         self.safe_mode = False
         self.lock = threading.RLock()
 
-    def client(self, watch: Watch = quiet, timeout: float = 30.0, clock: Clock | None = None) -> MemoryClient:
+    def client(self, watch: Watch = inactive, timeout: float = 30.0, clock: Clock | None = None) -> MemoryClient:
         """What one process sees; `watch` says what comes of each of its calls, `timeout` in seconds of its clock."""
         return MemoryClient(self, watch, timeout, clock or self.clock)
 

@@ -22,7 +22,7 @@ from pyhive import exc
 from pyhive.hive import HiveParamEscaper
 from thrift.transport.TTransport import TTransportException
 
-from tests.support.edge import Call, Fault, Killed, Watch, quiet
+from tests.support.edge import Call, Fault, Killed, Watch, inactive
 from tests.support.hdfs import MemoryHdfs, Node
 from upbit_elt.clock import Clock
 from upbit_elt.settings import Settings
@@ -100,7 +100,7 @@ class MemoryHive:
             )
         ]
 
-    def client(self, settings: Settings, watch: Watch = quiet, clock: Clock | None = None) -> Hive:
+    def client(self, settings: Settings, watch: Watch = inactive, clock: Clock | None = None) -> Hive:
         """What one process with this clock sees; `watch` says what comes of each of its calls."""
         return _MemoryClient(self, settings, watch, clock or self.hdfs.clock)
 
@@ -259,9 +259,9 @@ class MemoryHive:
                 table = self._rows(name, [])
                 alias = name.replace(".", "__")
                 connection.execute(f"CREATE TABLE {alias} ({', '.join(f'`{c}`' for c in table.column_names)})")
-                marks = ", ".join("?" * table.num_columns)
+                prices_on = ", ".join("?" * table.num_columns)
                 rows = [tuple(row.values()) for row in table.to_pylist()]
-                connection.executemany(f"INSERT INTO {alias} VALUES ({marks})", rows)
+                connection.executemany(f"INSERT INTO {alias} VALUES ({prices_on})", rows)
                 sql = re.sub(rf"\b{re.escape(name)}\b", alias, sql)
             return connection.execute(sql).fetchall()
         finally:

@@ -13,14 +13,14 @@ from upbit_elt.warehouse.hive import Hive, Statements
 Hook = Callable[[str, str], None]
 
 
-def quiet(step: str, path: str) -> None:
+def do_nothing(step: str, path: str) -> None:
     """The hook that does nothing."""
 
 
 class HookedLake(Lake):
     """`hook(step, path)` is called before create, rename, replace and delete, and as `upload` in mid-upload."""
 
-    hook: Hook = staticmethod(quiet)
+    hook: Hook = staticmethod(do_nothing)
 
     def create(self, path: str, data: bytes) -> None:
         self.hook("create", path)
@@ -63,7 +63,7 @@ class HookedSession:
 class HookedHive(Hive):
     """Its sessions tell `hook`."""
 
-    hook: Hook = staticmethod(quiet)
+    hook: Hook = staticmethod(do_nothing)
 
     @contextmanager
     def session(self) -> Iterator[Statements]:

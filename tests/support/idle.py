@@ -16,7 +16,7 @@ from tests.support.exchange import HandlerAdapter, Reply, headers_at, minute_row
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from upbit_elt.backfill.planner import History
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, SCHEMA, Candle, day_end, day_start, floor_minute, kst_day, parse_wire, to_table
 from upbit_elt.collect.collector import Collector
@@ -141,7 +141,7 @@ class Deployment:
         return Cost(step, self.hdfs.operations.total() - before[0], self.server.sessions - before[1])
 
     def _show(self, published: dict[str, str]) -> None:
-        min_candle.show_in(self.hive, self.lake, self.settings, published, published)
+        min_candle.register_in(self.hive, self.lake, self.settings, published, published)
 
     def _forecast(self) -> None:
         answer = self._service.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
@@ -150,10 +150,10 @@ class Deployment:
 
     def _backfill(self) -> None:
         def show(day: str) -> None:
-            min_candle.show_in(self.hive, self.lake, self.settings, [day])
+            min_candle.register_in(self.hive, self.lake, self.settings, [day])
 
-        turns = Turns(self.lake, self.clock, self.clock.now() + timedelta(minutes=1), patient=False)
-        History(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", turns)
+        time_budget = TimeBudget(self.lake, self.clock, self.clock.now() + timedelta(minutes=1), patient=False)
+        History(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", time_budget)
 
     def _prove(self) -> None:
         prover = Prover(self.client, self.lake, self.settings, self.clock)

@@ -84,13 +84,13 @@ def assert_honest(world: World) -> None:
     for coverage in coverages:
         for span in coverage.known():
             said[span.market].append(span)
-    doubted = [(doubt.market, doubt.start, doubt.end) for doubt in newest.doubts or ()]
+    recheck = [(recheck.market, recheck.start, recheck.end) for recheck in newest.rechecks or ()]
     hidden = [
         candle
         for candle in world.exchange.truth(world.begin, newest.end)
         if (candle.market, candle.start) not in there
         if any(span.start <= candle.start < span.end for span in said[candle.market])
-        if not any(name == candle.market and start <= candle.start < end for name, start, end in doubted)
+        if not any(name == candle.market and start <= candle.start < end for name, start, end in recheck)
     ]
     assert len(hidden) <= world.wrong, f"said to be empty, but is not: {sorted(map(str, hidden))[:2]}"
 

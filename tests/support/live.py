@@ -10,14 +10,14 @@ from tests.support.exchange import headers_at, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.world import Spoil, Wire
 from upbit_elt.backfill.planner import History, Progress
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import Candle, days_between, from_table
 from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake import ledger
-from upbit_elt.lake.backfill_queue import RequestBook
+from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.read import read_day, read_sources
 from upbit_elt.lake.webhdfs import Lake
@@ -55,12 +55,12 @@ class LiveWorld:
 
     def backfill(self, hours: float = 5) -> Progress:
         """One run of the backfill that has time enough."""
-        turns = Turns(self.lake, self.clock, self.clock.now() + timedelta(hours=hours), patient=True)
-        return History(Tools(self.client, self.lake, self.settings, self.clock)).run("backfill", turns)
+        time_budget = TimeBudget(self.lake, self.clock, self.clock.now() + timedelta(hours=hours), patient=True)
+        return History(Tools(self.client, self.lake, self.settings, self.clock)).run("backfill", time_budget)
 
     @property
-    def book(self) -> RequestBook:
-        return RequestBook(self.lake)
+    def queue(self) -> BackfillQueue:
+        return BackfillQueue(self.lake)
 
     @property
     def newest(self) -> Coverage:
@@ -88,7 +88,7 @@ class LiveWorld:
 
     def snapshots(self) -> dict[str, int]:
         """How many snapshots each KST day has."""
-        return {day: len(ledger.generations(self.lake, "candle", day)) for day in ledger.days(self.lake, "candle")}
+        return {day: len(ledger.snapshots(self.lake, "candle", day)) for day in ledger.days(self.lake, "candle")}
 
 
 def refusing(world: LiveWorld, *markets: str) -> Spoil:

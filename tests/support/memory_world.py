@@ -13,22 +13,22 @@ from tests.support.exchange import session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.world import Wire
 from upbit_elt.backfill.planner import History, Progress
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import CHUNK, Tools
 from upbit_elt.candle import Candle, day_end, from_table, to_table
 from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
+from upbit_elt.lake.backfill_queue import BackfillQueue, Request, make_request
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
-from upbit_elt.lake.publish import publish_generation
+from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_day
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.reconcile import Prover
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.replica import SyntheticSource, create_replica, truth
 from upbit_elt.settings import Settings
 
@@ -80,25 +80,25 @@ class MemoryWorld:
     def fill(self, seconds: float = 7200) -> Progress:
         """One run of the history."""
         until = self.clock.now() + timedelta(seconds=seconds)
-        return self.history().run("history", Turns(self.lake, self.clock, until, patient=True))
+        return self.history().run("history", TimeBudget(self.lake, self.clock, until, patient=True))
 
     def request(self, start: datetime, end: datetime, *markets: str) -> Request:
         """Ask for history, as a user would."""
-        return RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
+        return BackfillQueue(self.lake).add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
 
     def work_off(self, request: Request, seconds: float = 7200) -> Request | None:
         until = self.clock.now() + timedelta(seconds=seconds)
-        return self.history().work("history", request, Turns(self.lake, self.clock, until, patient=True))
+        return self.history().work("history", request, TimeBudget(self.lake, self.clock, until, patient=True))
 
     def close_day(self, day: str) -> None:
         """Make the day's live files one complete snapshot."""
         nothing_new = Coverage(day_end(day), day_end(day), "close")
         with lease(self.lake, layout.day_folder(self.lake.root, "candle", day), self.clock) as held:
-            publish_generation(self.lake, day, to_table([]), nothing_new, held, complete=True)
+            publish_snapshot(self.lake, day, to_table([]), nothing_new, held, complete=True)
 
     def prove(
         self, days: Iterable[str], *, retry: bool = False, seconds: float = 3600, chunk: int = PROVE_CHUNK
-    ) -> list[Judged]:
+    ) -> list[ReconciledDay]:
         """One run of reconciliation."""
         until = self.clock.now() + timedelta(seconds=seconds)
         return Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk).run(
@@ -116,6 +116,6 @@ class MemoryWorld:
 
     def file(self, day: str) -> str:
         """Path of the newest file of a KST day's current snapshot."""
-        generation = ledger.current(self.lake, "candle", day)
-        assert generation is not None
-        return ledger.files(self.lake, generation, day)[-1].path
+        snapshot = ledger.current(self.lake, "candle", day)
+        assert snapshot is not None
+        return ledger.files(self.lake, snapshot, day)[-1].path

@@ -22,14 +22,14 @@ import pyarrow as pa
 import requests
 
 from tests.support.clock import ManualClock
-from tests.support.edge import Call, Fault, Killed, Watch, quiet
+from tests.support.edge import Call, Fault, Killed, Watch, inactive
 from tests.support.exchange import HandlerAdapter, Reply, headers_at, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from tests.support.small_exchange import SmallExchange
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
 from upbit_elt.backfill.planner import History, Progress
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, MachineClock
@@ -42,10 +42,10 @@ from upbit_elt.forecast import store
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 from upbit_elt.housekeeping.lake import check_days_in, clean_lake_in
 from upbit_elt.lake import ledger
-from upbit_elt.lake.backfill_queue import RequestBook, make_request
+from upbit_elt.lake.backfill_queue import BackfillQueue, make_request
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.reconcile import Prover, wanted
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.settings import Settings
 
 MARKETS = {"KRW-AAA": 3, "KRW-BBB": 11, "KRW-CCC": 97}
@@ -165,7 +165,7 @@ class World:
         made = set(self.forecasts)
         return replace(self, clock=clock, exchange=exchange, hdfs=hdfs, hive=hive, forecasts=made)
 
-    def process(self, watch: Watch = quiet, clock: MachineClock | None = None) -> Process:
+    def process(self, watch: Watch = inactive, clock: MachineClock | None = None) -> Process:
         """A process that begins now."""
         return Process(self, watch, clock or self.clock)
 
@@ -189,41 +189,41 @@ class Process:
     def live(self) -> Collected:
         """DAG min_candle."""
         collected = Collector(self.client, self.lake, self.settings, self.clock).run("live")
-        self.show(*(published.day for published in collected.files))
+        self.on_published(*(published.day for published in collected.files))
         return collected
 
-    def show(self, *days: str) -> None:
+    def on_published(self, *days: str) -> None:
         """Candles of these days, and of the newest ones, in Hive."""
-        min_candle.show_in(self.hive, self.lake, self.settings, days)
+        min_candle.register_in(self.hive, self.lake, self.settings, days)
 
     def close(self) -> Closed:
         """DAG close_day."""
         return Closer(self.lake, self.hive, self.settings, self.clock).run("close")
 
-    def prove(self) -> list[Judged]:
+    def prove(self) -> list[ReconciledDay]:
         """DAG prove_day."""
         until = self.clock.now() + timedelta(minutes=10)
         days = wanted(self.lake, self.clock.now())
-        judged = Prover(self.client, self.lake, self.settings, self.clock).run("prove", days, until)
-        prove_day.show_in(self.hive, self.lake, self.settings, judged)
-        return judged
+        reconciled = Prover(self.client, self.lake, self.settings, self.clock).run("prove", days, until)
+        prove_day.register_in(self.hive, self.lake, self.settings, reconciled)
+        return reconciled
 
     def backfill(self) -> Progress:
         """DAG backfill_candle."""
-        tools = Tools(self.client, self.lake, self.settings, self.clock, show=self.show, chunk=20)
+        tools = Tools(self.client, self.lake, self.settings, self.clock, on_published=self.on_published, chunk=20)
         until = self.clock.now() + timedelta(minutes=20)
-        return History(tools).run("backfill", Turns(self.lake, self.clock, until, patient=True))
+        return History(tools).run("backfill", TimeBudget(self.lake, self.clock, until, patient=True))
 
     def request(self, start: datetime, end: datetime, *markets: str) -> None:
         """The form of the DAG backfill_candle."""
-        RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), "test"))
+        BackfillQueue(self.lake).add(make_request(start, end, markets, self.clock.now(), "test"))
 
     def adopt(self) -> Adopted:
         """The command `adopt`."""
         assert self.world.old_files
         sources = survey(self.world.old_files)
         found = adopt(self.lake, sources, self.clock)
-        self.show(*(day for source in sources for day in source.days()))
+        self.on_published(*(day for source in sources for day in source.days()))
         return found
 
     def housekeeping(self) -> dict[str, str]:

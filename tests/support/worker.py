@@ -84,7 +84,7 @@ def collect_once(job: Job, clock: MachineClock) -> None:
     lake, hive = hooked(job.settings, hook)
     client = UpbitClient(job.base_url, AddressLimits(job.state, 1000, clock), clock, timeout=2.0)
     collected = Collector(client, lake, job.settings, clock).run(f"worker-{os.getpid()}")
-    min_candle.show_in(hive, lake, job.settings, [published.day for published in collected.files])
+    min_candle.register_in(hive, lake, job.settings, [published.day for published in collected.files])
 
 
 def run_at(job: Job, now: datetime) -> None:

@@ -17,8 +17,8 @@ from tests.support.edges import Edge
 from tests.support.exchange import NOT_FOUND, Reply, WsgiAdapter, headers_at, session_on
 from upbit_elt.backfill.old_files import Adopted
 from upbit_elt.backfill.planner import History, Progress
-from upbit_elt.backfill.time_budget import Turns
-from upbit_elt.backfill.worker import CHUNK, Tally, Tools
+from upbit_elt.backfill.time_budget import TimeBudget
+from upbit_elt.backfill.worker import CHUNK, Tools, WorkProgress
 from upbit_elt.candle import Candle, day_end, to_table
 from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
@@ -26,14 +26,14 @@ from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.flows import min_candle, prove_day
 from upbit_elt.flows.backfill_candle import adopt_in
 from upbit_elt.lake import layout
-from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
+from upbit_elt.lake.backfill_queue import BackfillQueue, Request, make_request
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.lease import lease
-from upbit_elt.lake.publish import publish_generation
+from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.quality.compare import Comparison, accounted, compare
-from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.reconcile import Prover
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 
 # A request takes this long on the hand-turned clock, so that the replica's own limit is never met.
@@ -87,30 +87,32 @@ class World:
         if now:
             self.clock.set(now)
         collected = Collector(self.client, self.lake, self.settings, self.clock).run(run_id)
-        self.show(*(published.day for published in collected.files))
+        self.on_published(*(published.day for published in collected.files))
         return collected
 
     def fill_history(self, until: datetime, chunk: int = CHUNK, *, patient: bool = True) -> Progress:
         """One run of the history, shown in Hive; `patient` waits for live runs to end."""
-        return self.history(chunk).run("test", Turns(self.lake, self.clock, until, patient=patient))
+        return self.history(chunk).run("test", TimeBudget(self.lake, self.clock, until, patient=patient))
 
     def request(self, start: datetime, end: datetime, *markets: str) -> Request:
         """Ask for history, as a user would."""
-        return RequestBook(self.lake).add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
+        return BackfillQueue(self.lake).add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
 
     def work_off(self, request: Request, until: datetime | None = None, chunk: int = CHUNK) -> Request | None:
         """Work on a request until it is done."""
-        turns = Turns(self.lake, self.clock, until, patient=True)
-        return self.history(chunk).work("test", request, turns)
+        time_budget = TimeBudget(self.lake, self.clock, until, patient=True)
+        return self.history(chunk).work("test", request, time_budget)
 
-    def history(self, chunk: int = CHUNK, tell: Callable[[Tally], object] = lambda tally: None) -> History:
+    def history(
+        self, chunk: int = CHUNK, on_progress: Callable[[WorkProgress], object] = lambda progress: None
+    ) -> History:
         """The history job of this world."""
 
-        return History(Tools(self.client, self.lake, self.settings, self.clock, self.show, tell, chunk))
+        return History(Tools(self.client, self.lake, self.settings, self.clock, self.on_published, on_progress, chunk))
 
-    def show(self, *days: str) -> None:
+    def on_published(self, *days: str) -> None:
         """Let Hive show what the lake holds of KST days."""
-        min_candle.show_in(self.hive, self.lake, self.settings, days)
+        min_candle.register_in(self.hive, self.lake, self.settings, days)
 
     def adopt(self, folder: Path) -> Adopted:
         """Take over a folder of the old pipeline's files, shown in Hive."""
@@ -120,18 +122,18 @@ class World:
         """Make the day's live files one complete generation, shown in Hive."""
         nothing_new = Coverage(day_end(day), day_end(day), "close")
         with lease(self.lake, layout.day_folder(self.lake.root, "candle", day), self.clock) as held:
-            publish_generation(self.lake, day, to_table([]), nothing_new, held, complete=True)
-        self.show(day)
+            publish_snapshot(self.lake, day, to_table([]), nothing_new, held, complete=True)
+        self.on_published(day)
 
     def prove(
         self, days: Iterable[str], *, retry: bool = False, seconds: float = 3600, chunk: int = PROVE_CHUNK
-    ) -> list[Judged]:
+    ) -> list[ReconciledDay]:
         """One run of reconciliation, shown in Hive."""
         until = self.clock.now() + timedelta(seconds=seconds)
         prover = Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk)
-        judged = prover.run("prove", days, until, retry=retry)
-        prove_day.show_in(self.hive, self.lake, self.settings, judged)
-        return judged
+        reconciled = prover.run("prove", days, until, retry=retry)
+        prove_day.register_in(self.hive, self.lake, self.settings, reconciled)
+        return reconciled
 
     def compare(self, start: datetime, end: datetime) -> Comparison:
         """Hive against the exchange for what the lake claims to know of [start, end); nobody switches meanwhile."""

@@ -48,7 +48,7 @@ def test_only_the_open_days_are_noted_of_a_lake_in_which_nothing_waits(idle: Dep
 def test_a_snapshot_whose_writer_died_before_hive_was_told_is_shown_by_the_next_run(idle: Deployment) -> None:
     folder = rewritten(idle, TODAY)
     assert shown(idle, TODAY) != folder
-    assert min_candle.show_in(idle.hive, idle.lake, idle.settings, []) == [TODAY]
+    assert min_candle.register_in(idle.hive, idle.lake, idle.settings, []) == [TODAY]
     assert shown(idle, TODAY) == folder
     assert pending.listing(idle.lake) == OPEN
 
@@ -66,7 +66,7 @@ def test_a_new_snapshot_of_an_old_proven_day_is_news(idle: Deployment) -> None:
     assert wanted(idle.lake, idle.clock.now()) == []
     folder = rewritten(idle, YESTERDAY, complete=True)
     assert wanted(idle.lake, idle.clock.now()) == [YESTERDAY], "though Hive was not told"
-    min_candle.show_in(idle.hive, idle.lake, idle.settings, [])
+    min_candle.register_in(idle.hive, idle.lake, idle.settings, [])
     assert shown(idle, YESTERDAY) == folder
     assert Pending("reconcile", "candle", YESTERDAY, "day-2") in pending.listing(idle.lake)
     assert wanted(idle.lake, idle.clock.now()) == [YESTERDAY]
@@ -81,7 +81,7 @@ def test_a_new_snapshot_of_an_old_proven_day_is_news(idle: Deployment) -> None:
 def test_notes_that_are_lost_are_derived_from_the_lake(idle: Deployment, first: str) -> None:
     """As on a lake of an earlier release, which has none."""
     rewritten(idle, YESTERDAY, complete=True)
-    min_candle.show_in(idle.hive, idle.lake, idle.settings, [])
+    min_candle.register_in(idle.hive, idle.lake, idle.settings, [])
     before = pending.listing(idle.lake)
     idle.lake.delete(layout.pending_folder(idle.lake.root))
     if first == "close":

@@ -68,8 +68,8 @@ def services(stub: Stub) -> Stub:
     return stub
 
 
-Ask = Callable[[Stub, StackSettings], object]
-OURS: dict[str, tuple[Ask, object]] = {
+FetchRequest = Callable[[Stub, StackSettings], object]
+OURS: dict[str, tuple[FetchRequest, object]] = {
     "NameNode": (lambda stub, _: health.namenode(stub.url)(), None),
     "DataNode": (lambda stub, _: health.datanode(stub.url, stub.url, "upbit")(), None),
     "page": (lambda stub, _: health.page(stub.url)(), None),

@@ -36,10 +36,10 @@ class Scene:
         until = self.clock.now() + timedelta(minutes=minutes)
         self.process().report(Trouble("data", "candles are <stale> & old", until))
 
-    def tell(self, after: float = 0.0) -> list[str]:
+    def notify(self, after: float = 0.0) -> list[str]:
         """All lines that were told once a new process has told what is due."""
         self.clock.set(self.clock.now() + timedelta(seconds=after))
-        self.process().tell()
+        self.process().notify()
         return self.chat.lines
 
 
@@ -50,42 +50,42 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 
 
 def test_a_trouble_is_told_once_and_once_when_it_is_over(scene: Scene) -> None:
-    assert scene.tell() == []
+    assert scene.notify() == []
     scene.report()
-    assert scene.tell() == [TOLD]
+    assert scene.notify() == [TOLD]
     scene.report()
-    assert scene.tell(after=200) == [TOLD]
-    assert scene.tell(after=100) == [TOLD, OVER]
-    assert scene.tell(after=1000) == [TOLD, OVER]
+    assert scene.notify(after=200) == [TOLD]
+    assert scene.notify(after=100) == [TOLD, OVER]
+    assert scene.notify(after=1000) == [TOLD, OVER]
     scene.report()
-    assert scene.tell() == [TOLD, OVER, TOLD], "it is another one"
+    assert scene.notify() == [TOLD, OVER, TOLD], "it is another one"
 
 
 def test_what_ends_early_is_over_at_once(scene: Scene) -> None:
     scene.report(minutes=60)
-    scene.tell()
+    scene.notify()
     scene.clock.set(utc(3, 5))
     scene.process().end("data")
-    assert scene.tell() == [TOLD, OVER]
+    assert scene.notify() == [TOLD, OVER]
     scene.process().end("data")
-    assert scene.tell() == [TOLD, OVER]
+    assert scene.notify() == [TOLD, OVER]
 
 
 def test_what_comes_back_before_it_was_over_goes_on(scene: Scene) -> None:
     scene.report()
-    scene.tell()
+    scene.notify()
     scene.clock.set(utc(3, 10))
     scene.report()
-    assert scene.tell() == [TOLD]
+    assert scene.notify() == [TOLD]
 
 
 def test_while_nobody_can_say_it_is_not_over(scene: Scene) -> None:
     scene.process().renew("data", utc(4))
-    assert scene.tell() == []
+    assert scene.notify() == []
     scene.report()
-    scene.tell()
+    scene.notify()
     scene.process().renew("data", utc(3, 30))
-    assert scene.tell(after=600) == [TOLD]
+    assert scene.notify(after=600) == [TOLD]
     assert scene.process().lasting() == ["data"]
 
 
@@ -93,11 +93,11 @@ def test_of_several_processes_one_tells(scene: Scene) -> None:
     scene.report()
     together, processes = Barrier(4), [scene.process() for _ in range(4)]
 
-    def tell(process: Troubles) -> None:
+    def notify(process: Troubles) -> None:
         together.wait()
-        process.tell()
+        process.notify()
 
-    threads = [Thread(target=tell, args=(process,)) for process in processes]
+    threads = [Thread(target=notify, args=(process,)) for process in processes]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -108,7 +108,7 @@ def test_of_several_processes_one_tells(scene: Scene) -> None:
 def test_a_callback_tells_its_own_alone(scene: Scene) -> None:
     scene.report()
     scene.process().report(Trouble("task d.t", "d.t fails", utc(4)))
-    scene.process().tell("task d.t")
+    scene.process().notify("task d.t")
     assert scene.chat.lines == ["[upbit] d.t fails"]
 
 
@@ -116,10 +116,10 @@ def test_a_callback_tells_its_own_alone(scene: Scene) -> None:
 def test_what_was_refused_is_told_later(scene: Scene, status: int, caplog: pytest.LogCaptureFixture) -> None:
     scene.report()
     scene.chat.status = status
-    assert scene.tell() == []
+    assert scene.notify() == []
     scene.chat.status = 200
-    assert scene.tell(after=59) == [], "not at every look"
-    assert scene.tell(after=1) == [TOLD]
+    assert scene.notify(after=59) == [], "not at every look"
+    assert scene.notify(after=1) == [TOLD]
     assert f"refused with status {status}" in caplog.text
     assert "secret" not in caplog.text
 
@@ -127,21 +127,21 @@ def test_what_was_refused_is_told_later(scene: Scene, status: int, caplog: pytes
 def test_a_chat_that_does_not_answer_stops_nothing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.report()
     scene.chat.frozen = True
-    assert scene.tell() == []
+    assert scene.notify() == []
     scene.lead_to(f"http://127.0.0.1:9{SLACK}")  # nobody listens there
-    assert scene.tell(after=60) == []
+    assert scene.notify(after=60) == []
     assert caplog.text.count("does not answer") == 2
     assert "secret" not in caplog.text
     scene.chat.frozen = False
     scene.lead_to(scene.chat.url + DISCORD)
-    assert scene.tell(after=300) == [OVER], "over meanwhile: one line is enough"
+    assert scene.notify(after=300) == [OVER], "over meanwhile: one line is enough"
 
 
 @pytest.mark.parametrize("address", ["", "no address", "http://", "http://[half/secret", "ftp://chat/secret"])
 def test_without_an_address_nobody_is_told(scene: Scene, address: str, caplog: pytest.LogCaptureFixture) -> None:
     scene.lead_to(address)
     scene.report()
-    assert scene.tell() == []
+    assert scene.notify() == []
     assert "secret" not in caplog.text
     assert bool(address) == bool(caplog.text)
 
@@ -149,16 +149,16 @@ def test_without_an_address_nobody_is_told(scene: Scene, address: str, caplog: p
 def test_without_a_file_what_is_over_is_forgotten(scene: Scene) -> None:
     (scene.folder / "webhook").unlink()
     scene.report()
-    assert scene.tell(after=600) == []
+    assert scene.notify(after=600) == []
     scene.lead_to(scene.chat.url + DISCORD)
-    assert scene.tell() == []
+    assert scene.notify() == []
 
 
 def test_slack_and_discord_have_their_own_forms(scene: Scene) -> None:
     scene.report()
-    scene.tell()
+    scene.notify()
     scene.lead_to(scene.chat.url + SLACK)
-    scene.tell(after=600)
+    scene.notify(after=600)
     discord, slack = scene.chat.bodies
     assert discord == {"content": TOLD, "allowed_mentions": {"parse": []}}
     assert slack["text"].endswith("candles are &lt;stale&gt; &amp; old")
@@ -167,5 +167,5 @@ def test_slack_and_discord_have_their_own_forms(scene: Scene) -> None:
 def test_a_damaged_file_is_begun_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     (scene.folder / "troubles.db").write_bytes(b"no database" * 100)
     scene.report()
-    assert scene.tell() == [TOLD]
+    assert scene.notify() == [TOLD]
     assert "damaged" in caplog.text

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from upbit_elt.candle import MINUTE
-from upbit_elt.collect.fetch import Answer, Failure
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.fetch import Failure, FetchResult
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import ExchangeError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.holes import HoleReason
@@ -22,7 +22,7 @@ from upbit_elt.lake.coverage import Span
 log = logging.getLogger(__name__)
 
 
-class Emptiness:
+class HistoryStart:
     """What is known of it, by market; grows with each empty answer."""
 
     def __init__(self, client: UpbitClient) -> None:
@@ -31,17 +31,17 @@ class Emptiness:
         self._pauses: dict[str, tuple[datetime, datetime]] = {}
         self._gone: dict[str, Failure] = {}
 
-    def learn(self, answer: Answer) -> None:
+    def observe(self, result: FetchResult) -> None:
         """Take in an answer: of an empty one, ask how long it has been so; of a final failure, never ask again."""
-        ask = answer.ask
-        if answer.final and answer.failure:
-            self._gone[ask.market] = answer.failure
-        elif not answer.trouble and not answer.candles and self.known(ask) is None:
-            self._probe(ask)
+        request = result.request
+        if result.final and result.failure:
+            self._gone[request.market] = result.failure
+        elif not result.trouble and not result.candles and self.known(request) is None:
+            self._probe(request)
 
-    def known(self, ask: Ask) -> Span | None:
+    def known(self, request: FetchRequest) -> Span | None:
         """How the span is accounted for without a request, None when it has to be asked."""
-        market, start, end = ask[:3]
+        market, start, end = request[:3]
         if market in self._gone:
             return Span(market, start, end, "hole", *self._gone[market])
         if market in self.nothing_before and end <= self.nothing_before[market]:
@@ -53,21 +53,23 @@ class Emptiness:
         """Whether none of the markets has a candle before the moment (UTC)."""
         return all(market in self.nothing_before and moment <= self.nothing_before[market] for market in markets)
 
-    def _probe(self, ask: Ask) -> None:
+    def _probe(self, request: FetchRequest) -> None:
         try:
-            older = self._client.minutes(ask.market, to=ask.start, count=1)
+            older = self._client.minutes(request.market, to=request.start, count=1)
             # Asked in another way as well: years of history depend on it.
-            traded = older or self._client.minutes(ask.market, 240, to=_four_hours(ask.start), count=1)
+            traded = older or self._client.minutes(request.market, 240, to=_four_hours(request.start), count=1)
         except ExchangeError as error:
-            log.warning("%s: whether there is anything before %s is not known: %s", ask.market, ask.start, error)
+            log.warning(
+                "%s: whether there is anything before %s is not known: %s", request.market, request.start, error
+            )
             return
         if older:
-            self._pauses[ask.market] = older[0].start + MINUTE, ask.end
+            self._pauses[request.market] = older[0].start + MINUTE, request.end
         elif traded:
-            log.warning("%s: the exchange contradicts itself about what is before %s", ask.market, ask.start)
+            log.warning("%s: the exchange contradicts itself about what is before %s", request.market, request.start)
         else:
-            self.nothing_before[ask.market] = ask.end
-            log.info("%s: the exchange has no candle before %s", ask.market, ask.end)
+            self.nothing_before[request.market] = request.end
+            log.info("%s: the exchange has no candle before %s", request.market, request.end)
 
 
 def _four_hours(moment: datetime) -> datetime:

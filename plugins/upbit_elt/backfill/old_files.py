@@ -38,7 +38,7 @@ from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.backfill_queue import FIRST_EVER
 from upbit_elt.lake.coverage import Coverage, Span, by_market
 from upbit_elt.lake.lease import lease
-from upbit_elt.lake.publish import Published, publish_generation
+from upbit_elt.lake.publish import Published, publish_snapshot
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 
@@ -82,7 +82,7 @@ class Adopted:
     kept: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
     open: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
+    invalid: Counter[str] = field(default_factory=Counter)
     published: list[Published] = field(default_factory=list)
 
 
@@ -113,18 +113,18 @@ def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
         found.files += 1
         if source.timeless:
             found.rows += source.timeless
-            found.rejected[TIMELESS] += source.timeless
+            found.invalid[TIMELESS] += source.timeless
         for day in source.days():
             by_day.setdefault(day, []).append(source)
     for day in sorted(by_day):
-        kept = _Sieve(day, found)
+        kept = _ClosedRows(day, found)
         for source in by_day[day]:
             kept.take(source)
         _publish(lake, day, kept, clock, found)
     return found
 
 
-class _Sieve:
+class _ClosedRows:
     """The rows of one KST day that may be kept, and from which file each is."""
 
     def __init__(self, day: str, found: Adopted) -> None:
@@ -138,7 +138,7 @@ class _Sieve:
             self._found.rows += 1
             reason = self._take(row, source)
             if reason:
-                self._found.rejected[reason] += 1
+                self._found.invalid[reason] += 1
 
     def _take(self, row: dict[str, object], source: Source) -> str:
         """Sort one row in; the reason when it is rejected."""
@@ -162,12 +162,12 @@ class _Sieve:
         else:
             self._bad.add(key)
             del self.candles[key]
-            self._found.rejected[CONFLICT] += 1
+            self._found.invalid[CONFLICT] += 1
             return CONFLICT
         return ""
 
 
-def _publish(lake: Lake, day: str, kept: _Sieve, clock: Clock, found: Adopted) -> None:
+def _publish(lake: Lake, day: str, kept: _ClosedRows, clock: Clock, found: Adopted) -> None:
     if not kept.candles:
         return
     with lease(lake, layout.day_folder(lake.root, "candle", day), clock) as held:
@@ -177,13 +177,13 @@ def _publish(lake: Lake, day: str, kept: _Sieve, clock: Clock, found: Adopted) -
         found.kept += len(new)
         if not new:
             return
-        generation = ledger.current(lake, "candle", day)
+        snapshot = ledger.current(lake, "candle", day)
         spans = [_span(candle, kept.origin[key]) for key, candle in new.items()]
         run = _run(kept.origin[key] for key in new)
         coverage = Coverage(min(s.start for s in spans), max(s.end for s in spans), run, tuple(sorted(spans)))
-        complete = generation is not None and generation.complete
-        shown = publish_generation(lake, day, to_table(new.values()), coverage, held, complete=complete)
-        found.published.append(shown)
+        complete = snapshot is not None and snapshot.complete
+        published = publish_snapshot(lake, day, to_table(new.values()), coverage, held, complete=complete)
+        found.published.append(published)
 
 
 def _span(candle: Candle, file_name: str) -> Span:

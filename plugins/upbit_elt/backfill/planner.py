@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Scope, Tools, Worker
 from upbit_elt.candle import day_end, day_start, days_between, kst_day
 from upbit_elt.errors import LakeCorrupt, LeaseHeld
 from upbit_elt.lake import layout, ledger
-from upbit_elt.lake.backfill_queue import PASSES, Request, RequestBook, next_pass
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.backfill_queue import PASSES, BackfillQueue, Request, next_pass
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import Published
 from upbit_elt.lake.webhdfs import Lake
@@ -81,9 +81,9 @@ class History:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._root = layout.backfill_root(tools.lake.root)
-        self.book = RequestBook(tools.lake)
+        self.queue = BackfillQueue(tools.lake)
 
-    def run(self, run_id: str, turns: Turns) -> Progress:
+    def run(self, run_id: str, time_budget: TimeBudget) -> Progress:
         """Work on the wanted days, then on what users asked for, as long as there are turns.
 
         A market that cannot be reached now leaves its day open for a later run; the others go on. So they do when a
@@ -93,9 +93,9 @@ class History:
             LakeError, WarehouseError: HDFS or Hive do not answer; what was staged stays. Run it again.
         """
         wanted, troubles = None, dict[str, str]()
-        with kept_apart(self._tools.lake, "the wanted days", troubles):
+        with isolated(self._tools.lake, "the wanted days", troubles):
             wanted = self._wanted()
-        open_requests = self.book.open()
+        open_requests = self.queue.open()
         if not wanted and not open_requests:
             return Progress(troubles=troubles)
         with ExitStack() as stack:
@@ -103,24 +103,24 @@ class History:
                 held = stack.enter_context(lease(self._tools.lake, self._root, self._tools.clock, timedelta(0)))
             except LeaseHeld:
                 return Progress(requests=tuple(open_requests), busy=True)
-            worker = Worker(self._tools, run_id, turns, held)
+            worker = Worker(self._tools, run_id, time_budget, held)
             left: list[str] = []
-            with kept_apart(self._tools.lake, "the wanted days", troubles):
+            with isolated(self._tools.lake, "the wanted days", troubles):
                 left = self._fill(worker, wanted) if wanted else []
-            for request in self.book.open():
-                if turns.await_turn():
-                    with kept_apart(self._tools.lake, request.id, troubles):
+            for request in self.queue.open():
+                if time_budget.await_time():
+                    with isolated(self._tools.lake, request.id, troubles):
                         self._work(worker, request)
                     self._note(request.id, troubles.get(request.id, ""))
             return Progress(
-                candles=worker.tally.candles,
+                candles=worker.progress.candles,
                 published=tuple(worker.published),
                 left=tuple(left),
-                requests=tuple(self.book.open()),
+                requests=tuple(self.queue.open()),
                 troubles=troubles | worker.troubles,
             )
 
-    def work(self, run_id: str, request: Request, turns: Turns) -> Request | None:
+    def work(self, run_id: str, request: Request, time_budget: TimeBudget) -> Request | None:
         """Work on one request until it is done or there are no more turns; what it is then, None when cancelled.
 
         Raises:
@@ -129,8 +129,8 @@ class History:
         """
         found: Request | None = request
         with lease(self._tools.lake, self._root, self._tools.clock, WAIT) as held:
-            worker = Worker(self._tools, run_id, turns, held)
-            while found and not found.done and turns.await_turn():
+            worker = Worker(self._tools, run_id, time_budget, held)
+            while found and not found.done and time_budget.await_time():
                 found = self._work(worker, found)
                 if found and found.at <= found.start and found.left and set(found.left) <= worker.troubles.keys():
                     break  # nothing is left but what has to be mended first
@@ -152,25 +152,25 @@ class History:
     def _fill(self, worker: Worker, wanted: Wanted) -> list[str]:
         """Go through the wanted days; those that are left."""
         days = wanted.days
-        todo, left = worker.go_through(Scope(days, day_start(days[-1]), day_end(days[0])))
+        todo, left = worker.work_through(Scope(days, day_start(days[-1]), day_end(days[0])))
         if not todo and not left and not worker.troubles:
             wanted.note(self._tools.lake)
         return [*left, *todo]
 
     def _work(self, worker: Worker, request: Request) -> Request | None:
         """One pass over a request's days; None when it was cancelled meanwhile."""
-        start = worker.tally.candles
+        start = worker.progress.candles
         now = request
 
-        def keep(todo: list[str], left: list[str]) -> bool:
+        def on_saved(todo: list[str], left: list[str]) -> bool:
             nonlocal now
-            now = _advanced(request, todo, left, worker, worker.tally.candles - start)
-            return self.book.save(now)
+            now = _advanced(request, todo, left, worker, worker.progress.candles - start)
+            return self.queue.save(now)
 
-        scope = Scope(tuple(request.days()), request.start, request.end, request.markets, _last(request), keep)
-        worker.emptiness.nothing_before.update(request.nothing_before)
-        worker.expect(scope, days_between(request.start, request.end))
-        todo, _ = worker.go_through(scope)
+        scope = Scope(tuple(request.days()), request.start, request.end, request.markets, _last(request), on_saved)
+        worker.history_start.nothing_before.update(request.nothing_before)
+        worker.set_total(scope, days_between(request.start, request.end))
+        todo, _ = worker.work_through(scope)
         moment = self._tools.clock.now()
         if not todo:
             now = next_pass(now, now.left, moment)
@@ -179,13 +179,13 @@ class History:
             now = replace(now, done=None)
         trouble = "; ".join(bad[:1]) or (worker.out if todo else "")
         now = replace(now, trouble=trouble, troubled=moment if trouble else None)
-        return now if self.book.save(now) else None
+        return now if self.queue.save(now) else None
 
     def _note(self, request_id: str, trouble: str) -> None:
         """Keep with a request why it failed: those behind it go first the next time."""
-        request = self.book.find(request_id) if trouble else None
+        request = self.queue.find(request_id) if trouble else None
         if request:
-            self.book.save(replace(request, trouble=trouble, troubled=self._tools.clock.now()))
+            self.queue.save(replace(request, trouble=trouble, troubled=self._tools.clock.now()))
 
 
 def _last(request: Request) -> bool:
@@ -196,6 +196,6 @@ def _advanced(request: Request, todo: list[str], left: list[str], worker: Worker
     again = request.at <= request.start
     days = {*todo, *left} if again else {*request.left, *left}
     at = request.start if again or not todo else min(request.at, day_end(todo[0]))
-    bounds = worker.emptiness.nothing_before
+    bounds = worker.history_start.nothing_before
     mine = {market: bounds[market] for market in sorted(bounds) if not request.markets or market in request.markets}
     return replace(request, at=at, left=tuple(sorted(days)), candles=request.candles + candles, nothing_before=mine)

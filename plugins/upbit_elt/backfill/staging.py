@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, to_table
 from upbit_elt.clock import Clock
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.exchange.client import MAX_COUNT
 from upbit_elt.holes import HoleReason
@@ -19,9 +19,9 @@ from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode, read_coverage
-from upbit_elt.lake.publish import Published, publish_generation
+from upbit_elt.lake.publish import Published, publish_snapshot
 from upbit_elt.lake.read import latest
-from upbit_elt.lake.salvage import put_aside
+from upbit_elt.lake.salvage import quarantine_file
 from upbit_elt.lake.webhdfs import Lake
 
 PAGE = MAX_COUNT * MINUTE
@@ -36,11 +36,11 @@ class Day:
         self.day = day
         self._lake = lake
         self._folder = layout.backfill_folder(lake.root, day)
-        generation = ledger.current(lake, "candle", day)
-        files = ledger.files(lake, generation, day) if generation else []
-        self.complete = generation is not None and generation.complete
+        snapshot = ledger.current(lake, "candle", day)
+        files = ledger.files(lake, snapshot, day) if snapshot else []
+        self.complete = snapshot is not None and snapshot.complete
         staged = [entry for entry in lake.list(self._folder) if not entry.name.startswith("_")]
-        self.shown = _spans(_coverages(lake, [(file.path, file.size) for file in files]).values())
+        self.published = _spans(_coverages(lake, [(file.path, file.size) for file in files]).values())
         waiting = _coverages(lake, [(f"{self._folder}/{entry.name}", entry.size) for entry in staged])
         self.waiting = _spans(waiting.values())
         self._staged = list(waiting)
@@ -61,12 +61,14 @@ class Day:
         """The part of [start, end) (UTC) that lies within the day."""
         return max(start, day_start(self.day)), min(end, day_end(self.day))
 
-    def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[Ask]:
+    def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[FetchRequest]:
         """What has to be asked of the day, from `start` (UTC) to each market's end, market by market."""
         found = []
         for market, end in sorted(ends.items()):
-            known = settled([*self.shown.get(market, []), *self.waiting[market]])
-            found += [Ask(market, *piece) for piece in joined_by_page(gaps(known, *self.part(start, end)), PAGE)]
+            known = settled([*self.published.get(market, []), *self.waiting[market]])
+            found += [
+                FetchRequest(market, *piece) for piece in joined_by_page(gaps(known, *self.part(start, end)), PAGE)
+            ]
         return found
 
     @property
@@ -76,9 +78,9 @@ class Day:
         That no market was listed yet is worth no generation of a day that has none.
         """
         spans = [span for spans in self.waiting.values() for span in spans]
-        if not self.shown and all(span.reason is HoleReason.NOT_LISTED for span in spans):
+        if not self.published and all(span.reason is HoleReason.NOT_LISTED for span in spans):
             return False
-        return any(gaps(self._shown_for(span), span.start, span.end) for span in spans)
+        return any(gaps(self._published_for(span), span.start, span.end) for span in spans)
 
     def stage(self, run_id: str) -> None:
         """Keep the answers in `_backfill/` until the day is published."""
@@ -108,16 +110,16 @@ class Day:
                 tables.append(decode(data, path))
                 coverages.append(coverage_of(data, path))
             except LakeCorrupt:
-                put_aside(self._lake, self.day, path)
+                quarantine_file(self._lake, self.day, path)
                 raise
         if self._spans:
             tables.append(to_table(self._candles))
             coverages.append(_coverage(self._spans, run_id))
         with lease(self._lake, layout.day_folder(self._lake.root, "candle", self.day), clock) as held:
-            whole = merge(coverages, run_id)
-            shown = publish_generation(self._lake, self.day, latest(tables), whole, held, complete=complete)
+            coverage = merge(coverages, run_id)
+            published = publish_snapshot(self._lake, self.day, latest(tables), coverage, held, complete=complete)
         self.discard()
-        return shown
+        return published
 
     def discard(self) -> None:
         """Remove what waits: the day shows it."""
@@ -125,14 +127,14 @@ class Day:
             self._lake.delete(self._folder)
         self._staged, self._spans, self._candles = [], [], []
 
-    def _shown_for(self, span: Span) -> list[Span]:
-        shown = self.shown.get(span.market, [])
-        return settled(shown) if settled([span]) else shown
+    def _published_for(self, span: Span) -> list[Span]:
+        published = self.published.get(span.market, [])
+        return settled(published) if settled([span]) else published
 
 
-def requests_of(ask: Ask) -> int:
+def requests_of(request: FetchRequest) -> int:
     """Requests that an ask takes at most."""
-    return page_count(ask, PAGE)
+    return page_count(request, PAGE)
 
 
 def settled(spans: Iterable[Span]) -> list[Span]:

@@ -26,7 +26,7 @@ def next_live_run(now: datetime) -> datetime:
     return minute + timedelta(minutes=2 - minute.minute % 2)
 
 
-class Turns:
+class TimeBudget:
     """The times in which history may send requests.
 
     Not while a live run holds its lease, and not around the moment in which the next one starts. `patient` waits for
@@ -48,11 +48,11 @@ class Turns:
         self._live_end: datetime | None = None
         self._checked: datetime | None = None
 
-    def saw_live(self, end: datetime | None) -> None:
+    def set_live_end(self, end: datetime | None) -> None:
         """Tell how far (UTC) the live runs are: nobody waits for the start of those that do not happen."""
         self._live_end = end
 
-    def await_turn(self) -> bool:
+    def await_time(self) -> bool:
         """True when requests may be sent now; False when the work has to end."""
         while not self._over():
             if self._free():

@@ -10,24 +10,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import cast
 
-from upbit_elt.backfill.history_start import Emptiness
+from upbit_elt.backfill.history_start import HistoryStart
 from upbit_elt.backfill.staging import Day, requests_of
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.candle import MINUTE, day_end, day_start
 from upbit_elt.clock import Clock
-from upbit_elt.collect.fetch import Answer, Failure, fetch
-from upbit_elt.collect.plan import Ask, closed_until
+from upbit_elt.collect.fetch import Failure, FetchResult, fetch
+from upbit_elt.collect.plan import FetchRequest, closed_until
 from upbit_elt.errors import ConfigError, LakeConflict, LeaseHeld
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import Market
 from upbit_elt.intervals import Interval, pages
 from upbit_elt.lake import completeness, ledger
-from upbit_elt.lake.backfill_queue import ask_for_lost
+from upbit_elt.lake.backfill_queue import request_lost_files
 from upbit_elt.lake.coverage import Coverage
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.publish import Published
-from upbit_elt.lake.quarantine import set_aside
+from upbit_elt.lake.quarantine import quarantine
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 
@@ -42,7 +42,7 @@ FEW_MISSING = 0.1
 
 
 @dataclass
-class Tally:
+class WorkProgress:
     """How far a run is: candles, and market-minutes accounted for, of `total`."""
 
     total: int = 0
@@ -58,8 +58,8 @@ class Tools:
     lake: Lake
     settings: Settings
     clock: Clock
-    show: Callable[[str], object] = lambda day: None
-    tell: Callable[[Tally], object] = lambda tally: None
+    on_published: Callable[[str], object] = lambda day: None
+    on_progress: Callable[[WorkProgress], object] = lambda progress: None
     chunk: int = CHUNK
 
 
@@ -77,7 +77,7 @@ class Scope:
     end: datetime
     markets: tuple[str, ...] = ()
     give_up: bool = False
-    keep: Callable[[list[str], list[str]], bool] = lambda todo, left: True
+    on_saved: Callable[[list[str], list[str]], bool] = lambda todo, left: True
 
     def minutes(self, day: str) -> int:
         """Minutes of the day that lie within the span."""
@@ -89,10 +89,10 @@ class _Work:
     """A day in a chunk: its asks, how many have no answer yet, and whether there are more than fit."""
 
     day: Day
-    asks: list[Ask]
+    requests: list[FetchRequest]
     more: bool
     open: int = 0
-    failed: list[Answer] = field(default_factory=list)
+    failed: list[FetchResult] = field(default_factory=list)
     finished: bool = False
     left: bool = False
 
@@ -108,8 +108,8 @@ class Worker:
     the exchange gave nothing at all when it was asked last.
     """
 
-    def __init__(self, tools: Tools, run_id: str, turns: Turns, held: Lease) -> None:
-        self._tools, self._run_id, self._turns, self._held = tools, run_id, turns, held
+    def __init__(self, tools: Tools, run_id: str, time_budget: TimeBudget, held: Lease) -> None:
+        self._tools, self._run_id, self._turns, self._held = tools, run_id, time_budget, held
         self._lake = tools.lake
         self._unreachable: set[str] = set()
         self.out = ""
@@ -117,12 +117,12 @@ class Worker:
         self._live: Coverage | None = None
         self._ends: dict[str, datetime] = {}
         self._open_minutes: dict[str, int] = {}
-        self.emptiness = Emptiness(tools.client)
+        self.history_start = HistoryStart(tools.client)
         self.published: list[Published] = []
         self.troubles: dict[str, str] = {}
-        self.tally = Tally()
+        self.progress = WorkProgress()
 
-    def go_through(self, scope: Scope) -> tuple[list[str], list[str]]:
+    def work_through(self, scope: Scope) -> tuple[list[str], list[str]]:
         """Account for the scope as long as there are turns: (days not gone through, days with a market out of reach or
         in trouble).
 
@@ -135,41 +135,44 @@ class Worker:
         for day in scope.days:
             self.troubles.pop(day, None)
         todo, left = deque(scope.days), list[str]()
-        while todo and self._turns.await_turn():
-            self._look_around(scope)
-            if self.emptiness.all_before(self._ends, day_end(todo[0])):
+        while todo and self._turns.await_time():
+            self._refresh_bounds(scope)
+            if self.history_start.all_before(self._ends, day_end(todo[0])):
                 todo.clear()
             chunk = self._chunk(todo, scope)
             for day in [day for day in todo if day in self.troubles]:  # could not be read
                 todo.remove(day)
                 left.append(day)
-            self._ask(chunk, scope)
+            self._fetch(chunk, scope)
             for work in (work for work in chunk if work.finished):
                 todo.remove(work.day.day)
                 left += [work.day.day] if work.left else []
             self._count(scope, todo)
-            if not scope.keep(list(todo), left) or (self.out and not self._turns.rest()):
+            if not scope.on_saved(list(todo), left) or (self.out and not self._turns.rest()):
                 break
         return list(todo), left
 
-    def expect(self, scope: Scope, days: Iterable[str]) -> None:
+    def set_total(self, scope: Scope, days: Iterable[str]) -> None:
         """Let the tally count against all of `days`; those that the scope does not name were done before."""
-        self._look_around(scope)
+        self._refresh_bounds(scope)
         markets = len(self._ends)
-        self.tally.total = markets * sum(map(scope.minutes, days))
-        self.tally.done = self.tally.total - markets * sum(map(scope.minutes, scope.days))
+        self.progress.total = markets * sum(map(scope.minutes, days))
+        self.progress.done = self.progress.total - markets * sum(map(scope.minutes, scope.days))
 
-    def _look_around(self, scope: Scope) -> None:
+    def _refresh_bounds(self, scope: Scope) -> None:
         """How far the live runs are now, and up to where each market may be asked: what they will bring is theirs."""
         self._live = ledger.newest(self._lake)
-        self._turns.saw_live(self._live.end if self._live else None)
-        marks = self._live.watermark if self._live else {}
-        names = scope.markets or marks or [m.market for m in self._markets() if m.quote in self._tools.settings.quotes]
+        self._turns.set_live_end(self._live.end if self._live else None)
+        watermark = self._live.watermark if self._live else {}
+        names = (
+            scope.markets or watermark or [m.market for m in self._markets() if m.quote in self._tools.settings.quotes]
+        )
         if not names:
             raise ConfigError(f"the exchange lists no market quoted in {', '.join(self._tools.settings.quotes)}")
         mine = names if not scope.markets else completeness.listed(self._live) if self._live else set()
         self._ends = {
-            name: min(scope.end, marks[name] if name in marks and name in mine else self._reach()) for name in names
+            name: min(scope.end, watermark[name] if name in watermark and name in mine else self._reach())
+            for name in names
         }
 
     def _reach(self) -> datetime:
@@ -183,50 +186,50 @@ class Worker:
         for name in todo:
             self._held.renew()
             work: _Work | None = None
-            with kept_apart(self._lake, name, self.troubles):
+            with isolated(self._lake, name, self.troubles):
                 work = self._load(name, scope, room, first=not chunk)
             if work is None:
                 continue
             chunk.append(work)
-            room -= sum(map(requests_of, work.asks))
+            room -= sum(map(requests_of, work.requests))
             if work.more or room <= 0 or len(chunk) == MOST_DAYS:
                 break
         return chunk
 
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
         day = Day(self._lake, name)
-        missing = [ask for ask in self._missing(day, scope) if ask.market not in self._unreachable]
-        self._open_minutes[name] = sum(_minutes(ask.start, ask.end) for ask in missing)
-        asks: list[Ask] = []
-        for ask in missing:
-            room -= requests_of(ask)
-            if room < 0 and (asks or not first):
+        missing = [request for request in self._missing(day, scope) if request.market not in self._unreachable]
+        self._open_minutes[name] = sum(_minutes(request.start, request.end) for request in missing)
+        requests: list[FetchRequest] = []
+        for request in missing:
+            room -= requests_of(request)
+            if room < 0 and (requests or not first):
                 break
-            asks.append(ask)
-        return _Work(day, asks, more=len(asks) < len(missing))
+            requests.append(request)
+        return _Work(day, requests, more=len(requests) < len(missing))
 
-    def _missing(self, day: Day, scope: Scope) -> list[Ask]:
+    def _missing(self, day: Day, scope: Scope) -> list[FetchRequest]:
         """What only a request can tell; the rest is taken in."""
         missing = []
-        for ask in day.missing(self._ends, scope.start):
-            span = self.emptiness.known(ask)
+        for request in day.missing(self._ends, scope.start):
+            span = self.history_start.known(request)
             if span:
                 day.add([span])
             else:
-                missing.append(ask)
+                missing.append(request)
         return missing
 
-    def _ask(self, chunk: list[_Work], scope: Scope) -> None:
+    def _fetch(self, chunk: list[_Work], scope: Scope) -> None:
         owners = _pieces(chunk)
         for work in (work for work in chunk if work.answered):
             self._finish(work, scope)
         failures: list[Failure | None] = []
-        answers = fetch(self._tools.client, list(owners), workers=self._tools.settings.workers, tick=self._held.renew)
-        with closing(cast("Generator[Answer]", answers)):
-            for answer in answers:
-                failures.append(answer.failure)
-                self._hear(owners.pop(answer.ask), answer, scope)
-                if self._turns.must_stop() or (not answer.candles and all(map(self.emptiness.known, owners))):
+        results = fetch(self._tools.client, list(owners), workers=self._tools.settings.workers, tick=self._held.renew)
+        with closing(cast("Generator[FetchResult]", results)):
+            for result in results:
+                failures.append(result.failure)
+                self._take_result(owners.pop(result.request), result, scope)
+                if self._turns.must_stop() or (not result.candles and all(map(self.history_start.known, owners))):
                     break
         out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
         self.out = str(failures[-1]) if out else ""
@@ -238,86 +241,88 @@ class Worker:
             else:
                 work.day.stage(self._run_id)
 
-    def _hear(self, works: list[_Work], answer: Answer, scope: Scope) -> None:
-        ask = answer.ask
-        self.emptiness.learn(answer)
-        lost = answer.failure is not None and not answer.final
-        if answer.failure:
-            log.warning("history of %s, %s: %s", works[0].day.day, ask.market, answer.failure)
+    def _take_result(self, works: list[_Work], result: FetchResult, scope: Scope) -> None:
+        request = result.request
+        self.history_start.observe(result)
+        lost = result.failure is not None and not result.final
+        if result.failure:
+            log.warning("history of %s, %s: %s", works[0].day.day, request.market, result.failure)
         if lost:
-            self._unreachable.add(ask.market)
-        self.tally.candles += len(answer.candles)
-        known = None if answer.candles else self.emptiness.known(ask)
-        spans = [known] if known else answer.spans()
-        set_aside(self._lake, answer.refused, self._run_id)
+            self._unreachable.add(request.market)
+        self.progress.candles += len(result.candles)
+        known = None if result.candles else self.history_start.known(request)
+        spans = [known] if known else result.spans()
+        quarantine(self._lake, result.quarantined, self._run_id)
         for work in works:
             if lost:
-                work.failed.append(answer)
+                work.failed.append(result)
             else:
-                work.day.add(spans, answer.candles)
-            minutes = _minutes(*work.day.part(ask.start, ask.end))
-            self.tally.done += minutes
+                work.day.add(spans, result.candles)
+            minutes = _minutes(*work.day.part(request.start, request.end))
+            self.progress.done += minutes
             self._open_minutes[work.day.day] -= minutes
             work.open -= 1
             if work.answered and not work.failed:
                 self._finish(work, scope)
-        self._tools.tell(self.tally)
+        self._tools.on_progress(self.progress)
 
     def _finish(self, work: _Work, scope: Scope) -> None:
         """Show a day that is accounted for. A few markets out of reach do not hold it back: they are asked again."""
         day, work.finished = work.day, True
-        with kept_apart(self._lake, day.day, self.troubles):
-            self._show(work, scope)
+        with isolated(self._lake, day.day, self.troubles):
+            self._publish_or_stage(work, scope)
         if day.day in self.troubles:
             work.left = True
-            with kept_apart(self._lake, day.day, self.troubles):
+            with isolated(self._lake, day.day, self.troubles):
                 day.stage(self._run_id)
 
-    def _show(self, work: _Work, scope: Scope) -> None:
+    def _publish_or_stage(self, work: _Work, scope: Scope) -> None:
         day = work.day
-        for answer in work.failed if scope.give_up else ():
-            day.add(answer.spans())
-        out = {ask.market for ask in day.missing(self._ends, scope.start)}
+        for result in work.failed if scope.give_up else ():
+            day.add(result.spans())
+        out = {request.market for request in day.missing(self._ends, scope.start)}
         work.left = bool(out)
         if out and not scope.give_up and len(out) > FEW_MISSING * len(self._ends):
             day.stage(self._run_id)
             return
         if day.news:
             self._publish(day)
-            self._tools.show(day.day)
+            self._tools.on_published(day.day)
         else:
             day.discard()  # a run died right after publishing
 
     def _publish(self, day: Day) -> None:
         try:
-            shown = day.publish(self._run_id, self._tools.clock, complete=self._is_whole(day))
+            published = day.publish(self._run_id, self._tools.clock, complete=self._is_complete(day))
         except LeaseHeld as busy:
             self._held.check()  # of the backfill itself: nobody else is to blame then
             raise LakeConflict(str(busy)) from busy
-        self.published.append(shown)
-        ask_for_lost(self._lake, [shown], self._tools.clock.now(), self._run_id)
-        log.info("history of %s: %d candles in %s", day.day, shown.rows, shown.folder)
+        self.published.append(published)
+        request_lost_files(self._lake, [published], self._tools.clock.now(), self._run_id)
+        log.info("history of %s: %d candles in %s", day.day, published.rows, published.folder)
 
-    def _is_whole(self, day: Day) -> bool:
+    def _is_complete(self, day: Day) -> bool:
         """Whether the day is over for live runs and (nearly) all markets that are collected are accounted for."""
         if day.complete:
             return True
         end = day_end(day.day)
         if self._live is None:
-            marks = {m.market: self._closed() for m in self._markets() if m.quote in self._tools.settings.quotes}
-            active = set(marks)
+            watermark = {m.market: self._closed() for m in self._markets() if m.quote in self._tools.settings.quotes}
+            active = set(watermark)
         else:
-            marks, active = dict(self._live.watermark), completeness.listed(self._live)
-        if any(marks[market] < end for market in active):
+            watermark, active = dict(self._live.watermark), completeness.listed(self._live)
+        if any(watermark[market] < end for market in active):
             return False
-        return len({ask.market for ask in day.missing(marks, day_start(day.day))}) <= FEW_MISSING * len(marks)
+        return len({request.market for request in day.missing(watermark, day_start(day.day))}) <= FEW_MISSING * len(
+            watermark
+        )
 
     def _count(self, scope: Scope, todo: Iterable[str]) -> None:
         """Market-minutes of the scope that are accounted for; days that were not looked at yet are open."""
         markets = len(self._ends)
         still = sum(min(self._open_minutes.get(day, 1 << 30), markets * scope.minutes(day)) for day in todo)
-        self.tally.done = self.tally.total - still
-        self._tools.tell(self.tally)
+        self.progress.done = self.progress.total - still
+        self._tools.on_progress(self.progress)
 
     def _markets(self) -> list[Market]:
         if self._listed is None:
@@ -333,7 +338,7 @@ def _minutes(start: datetime, end: datetime) -> int:
     return int((end - start) / MINUTE)
 
 
-def _pieces(chunk: Iterable[_Work]) -> dict[Ask, list[_Work]]:
+def _pieces(chunk: Iterable[_Work]) -> dict[FetchRequest, list[_Work]]:
     """The asks of a chunk, newest first, with the days that each concerns.
 
     A market's asks of neighbouring days become one, cut into whole pages: day by day, the last page of a day would
@@ -341,18 +346,20 @@ def _pieces(chunk: Iterable[_Work]) -> dict[Ask, list[_Work]]:
     """
     rows: dict[str, list[tuple[datetime, datetime, list[_Work]]]] = {}
     for work in chunk:  # newest day first
-        for market, start, end in (ask[:3] for ask in reversed(work.asks)):
+        for market, start, end in (request[:3] for request in reversed(work.requests)):
             mine = rows.setdefault(market, [])
             if mine and mine[-1][0] == end:
                 mine[-1] = start, mine[-1][1], [*mine[-1][2], work]
             else:
                 mine.append((start, end, [work]))
-    found: dict[Ask, list[_Work]] = {}
+    found: dict[FetchRequest, list[_Work]] = {}
     for market, row in rows.items():
         for start, end, works in row:
             for first, last in pages(Interval(start, end), PIECE) if len(works) > 1 else [(start, end)]:
-                found[Ask(market, first, last)] = [work for work in works if _minutes(*work.day.part(first, last)) > 0]
+                found[FetchRequest(market, first, last)] = [
+                    work for work in works if _minutes(*work.day.part(first, last)) > 0
+                ]
     for works in found.values():
         for work in works:
             work.open += 1
-    return {ask: found[ask] for ask in sorted(found, key=lambda ask: ask.end, reverse=True)}
+    return {request: found[request] for request in sorted(found, key=lambda request: request.end, reverse=True)}

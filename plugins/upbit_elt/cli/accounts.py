@@ -80,7 +80,7 @@ def _document(found: Ledger, start: datetime, end: datetime) -> dict[str, Any]:
             {
                 "market": one.market,
                 "candles": one.candles,
-                "empty": {"proven": one.proven, "asked": one.asked, "quiet": one.quiet},
+                "empty": {"proven": one.proven, "asked": one.empty, "quiet": one.inactive},
                 "holes": [_hole(hole) for hole in one.holes],
             }
             for one in found.accounts
@@ -107,8 +107,8 @@ def _print(found: Ledger, start: datetime, end: datetime) -> None:
     columns = {
         "candle": [one.candles for one in found.accounts],
         "proven empty": [one.proven for one in found.accounts],
-        "asked, empty": [one.asked for one in found.accounts],
-        "quiet": [one.quiet for one in found.accounts],
+        "asked, empty": [one.empty for one in found.accounts],
+        "quiet": [one.inactive for one in found.accounts],
         "explained hole": [one.missing(explained=True) for one in found.accounts],
         "HOLE": [one.missing(explained=False) for one in found.accounts],
     }
@@ -180,9 +180,9 @@ def _reconciliation(chain: Chain) -> list[str]:
     if proof := chain.proof:
         lines.append(
             f"    {proof.state}: {proof.hours} hours compared with the exchange's own at {proof.checked}Z, "
-            f"{proof.differences} differed, {proof.repaired} repaired, {proof.findings} findings"
+            f"{proof.differences} differed, {proof.repaired} repaired, {proof.discrepancies} findings"
         )
         found = proof.found()
-        lines += [f"    finding: {json.dumps(finding)}" for finding in found]
+        lines += [f"    finding: {json.dumps(discrepancy)}" for discrepancy in found]
         lines += [f"    not judged: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
     return lines

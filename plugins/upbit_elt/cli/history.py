@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from upbit_elt.backfill.worker import Tally
+from upbit_elt.backfill.worker import WorkProgress
 from upbit_elt.cli.times import MarketCode, Minutes, Moment
 from upbit_elt.flows import backfill_candle as steps
 from upbit_elt.lake.backfill_queue import Request, make_request
@@ -46,11 +46,11 @@ def backfill(
     """
     here, now = settings(), datetime.now(UTC)
     if listing:
-        book = steps.book(here)
-        lines = [*map(str, book.all()), *(f"{path}: cannot be read, was set aside" for path in book.unreadable())]
+        queue = steps.queue(here)
+        lines = [*map(str, queue.all()), *(f"{path}: cannot be read, was set aside" for path in queue.unreadable())]
         click.echo("\n".join(lines) or "nothing was asked for")
     elif cancelled is not None:
-        click.echo(str(steps.book(here).cancel(cancelled)))
+        click.echo(str(steps.queue(here).cancel(cancelled)))
     elif start:
         _work_off(here, steps.request(here, make_request(start, end or now, markets, now, _run_id())))
     elif end or markets:
@@ -68,7 +68,7 @@ def adopt(folder: Path) -> None:
     """
     found = steps.adopt_folder(settings(), folder)
     click.echo(f"{found.files} files, {found.rows} rows: kept {found.kept}")
-    for name, counts in (("duplicate", found.duplicates), ("open", found.open), ("rejected", found.rejected)):
+    for name, counts in (("duplicate", found.duplicates), ("open", found.open), ("rejected", found.invalid)):
         for reason, count in sorted(counts.items()):
             click.echo(f"  {name} {count}: {reason}")
     for day in found.published:
@@ -79,13 +79,13 @@ def _work_off(here: Settings, request: Request) -> None:
     console = Console(stderr=True)
     console.print(f"request {request}", soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), _Candles(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar, _told_to_stop() as stop:
+    with Progress(*columns, console=console) as bar, _stops_on_signal() as stop:
         task = bar.add_task("backfill", total=None, candles=0)
 
-        def tell(tally: Tally) -> None:
-            bar.update(task, total=tally.total, completed=tally.done, candles=tally.candles)
+        def on_progress(progress: WorkProgress) -> None:
+            bar.update(task, total=progress.total, completed=progress.done, candles=progress.candles)
 
-        done = steps.work_off(here, request, _run_id(), tell, stop.is_set)
+        done = steps.work_off(here, request, _run_id(), on_progress, stop.is_set)
     if stop.is_set() and done and not done.done:
         console.print(
             "stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
@@ -98,17 +98,17 @@ def _work_off(here: Settings, request: Request) -> None:
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[Event]:
+def _stops_on_signal() -> Iterator[Event]:
     """Set by Ctrl-C or SIGTERM: the chunk under way is kept then. A second Ctrl-C ends at once."""
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def told(number: int, _frame: FrameType | None) -> None:
+    def request_stop(number: int, _frame: FrameType | None) -> None:
         stop.set()
         signal.signal(number, before[signal.Signals(number)])
 
     for number in before:
-        signal.signal(number, told)
+        signal.signal(number, request_stop)
     try:
         yield stop
     finally:

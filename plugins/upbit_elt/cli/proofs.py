@@ -20,7 +20,7 @@ from upbit_elt.quality.reconcile import wanted
 from upbit_elt.quality.results import state_of
 from upbit_elt.settings import settings
 
-FINDINGS = 50  # that are printed
+MAX_PRINTED = 50  # that are printed
 DAYS = 10  # that are named
 
 
@@ -49,7 +49,7 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
         console=Console(stderr=True),
     ) as bar:
         task = bar.add_task("asking", total=None)
-        judged = prove_day.prove(
+        reconciled = prove_day.prove(
             settings(),
             f"cli__{now:%Y-%m-%dT%H:%M:%SZ}",
             now + timedelta(minutes=minutes),
@@ -57,18 +57,18 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
             wait=timedelta(seconds=100),
             tick=lambda: bar.advance(task),
         )
-    for one in judged:
+    for one in reconciled:
         click.echo(str(one))
-    findings = [(one.day, row) for one in judged for row in one.findings]
-    for day, row in findings[:FINDINGS]:
-        for finding in row.found():
-            click.echo(f"finding {day} {row.market} {json.dumps(finding)}")
-    left = sorted(set(closed) - {one.day for one in judged})
+    discrepancies = [(one.day, row) for one in reconciled for row in one.discrepancies]
+    for day, row in discrepancies[:MAX_PRINTED]:
+        for discrepancy in row.found():
+            click.echo(f"finding {day} {row.market} {json.dumps(discrepancy)}")
+    left = sorted(set(closed) - {one.day for one in reconciled})
     if left:
         click.echo(f"not looked at yet: {', '.join(left)}; run it again")
-    if not judged and not left:
+    if not reconciled and not left:
         click.echo("nothing to do: every closed day is proven")
-    sys.exit(1 if findings or left or any(one.unjudged or one.trouble for one in judged) else 0)
+    sys.exit(1 if discrepancies or left or any(one.unjudged or one.trouble for one in reconciled) else 0)
 
 
 def _closed(days: list[str]) -> list[str]:

@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, to_table
 from upbit_elt.clock import Clock, Deadline
-from upbit_elt.collect import recheck as doubted
-from upbit_elt.collect.fetch import Answer, Budget, fetch
-from upbit_elt.collect.leftover import left_over, requests_for, starts_of, still_left, within_reach
+from upbit_elt.collect import recheck
+from upbit_elt.collect.fetch import Budget, FetchResult, fetch
+from upbit_elt.collect.leftover import beyond_reach, requests_for, starts_of, still_waiting, within_reach
 from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
-from upbit_elt.errors import BadAnswer, Banned, ExchangeError, LakeCorrupt, LeaseHeld, ServerTrouble
+from upbit_elt.errors import BadResponse, Banned, ExchangeError, LakeCorrupt, LeaseHeld, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import completeness, layout, ledger
-from upbit_elt.lake.backfill_queue import RequestBook, ask_for_lost
-from upbit_elt.lake.coverage import Coverage, Doubt, Span, clip
+from upbit_elt.lake.backfill_queue import BackfillQueue, request_lost_files
+from upbit_elt.lake.coverage import Coverage, Recheck, Span, clip
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.publish import Published, publish_generation, publish_window, rewrite
-from upbit_elt.lake.quarantine import set_aside
+from upbit_elt.lake.publish import Published, publish_snapshot, publish_window, rewrite
+from upbit_elt.lake.quarantine import quarantine
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 # A run asks the exchange for so long (seconds), so that what came is there well before the next run; it may have waited
 # for the lease of one that died, and then has the shortest time.
-ASK_FOR, SHORTEST = 60.0, 20.0
+FETCH_SECONDS, SHORTEST = 60.0, 20.0
 # market/all and ticker/all have so many seconds each: without them the others are asked all the same.
 LISTING = 12.0
 # So long another writer is waited for: of all candles (one that died on another machine), and of a day.
@@ -51,19 +51,19 @@ class Collected:
     end: datetime
     markets: int
     requested: int
-    quiet: int
+    inactive: int
     holes: tuple[str, ...]
     candles: int
     repaired: int
-    refused: int
+    quarantined: int
     new_fields: tuple[str, ...]
     files: tuple[Published, ...]
     outage: str = ""
 
     def __str__(self) -> str:
         span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
-        asked = f"{self.requested} requested, {self.quiet} quiet, {len(self.holes)} holes, {self.repaired} repaired"
-        asked += f", {self.refused} rows refused" if self.refused else ""
+        asked = f"{self.requested} requested, {self.inactive} quiet, {len(self.holes)} holes, {self.repaired} repaired"
+        asked += f", {self.quarantined} rows refused" if self.quarantined else ""
         return f"{span}: {self.candles} candles of {self.markets} markets ({asked})"
 
 
@@ -84,22 +84,22 @@ class Collector:
             LeaseHeld: another writer is at work.
             LakeError: nothing, or only the older day of a window across midnight, was published.
         """
-        started = Deadline(self._clock, ASK_FOR)
+        started = Deadline(self._clock, FETCH_SECONDS)
         with lease(self._lake, layout.kind_folder(self._lake.root, "candle"), self._clock, WAIT) as held:
             deadline = Deadline(self._clock, max(started.left, SHORTEST))
-            newest = ledger.find_newest(self._lake)
+            newest = ledger.find_live_file(self._lake)
             known = newest.coverage if newest else None
             lost = newest.unreadable if newest else ()
             markets, listed = self._markets(known)
             tickers, end = self._settled_tickers(needed=not listed)
             first = end - self._settings.first_minutes * MINUTE
             first = min(first, known.end) if known else first
-            state = _State.of(known, end, RequestBook(self._lake), frozenset(item.file.path for item in lost))
-            plan = make_plan(markets, tickers, state.watermark, end, first, doubted.quiet_since(state.doubts))
+            state = _State.of(known, end, BackfillQueue(self._lake), frozenset(item.file.path for item in lost))
+            plan = make_plan(markets, tickers, state.watermark, end, first, recheck.reread_since(state.rechecks))
             budget = Budget(deadline, last=_silent(plan, known), newest=True)
             done = self._round(plan, markets, end, state, budget, run_id, held)
             rescued = self._rescue(lost, done.files, run_id)
-            ask_for_lost(self._lake, [*rescued, *done.files], self._clock.now(), run_id)
+            request_lost_files(self._lake, [*rescued, *done.files], self._clock.now(), run_id)
         return _summary(done, len(markets))
 
     def _round(
@@ -112,34 +112,34 @@ class Collector:
         run_id: str,
         held: Lease,
     ) -> _Round:
-        near, again = within_reach(plan, end), doubted.again(state.doubts, markets, state.end, end)
+        near, rechecked = within_reach(plan, end), recheck.due_requests(state.rechecks, markets, state.end, end)
         # Both in one go; the holes' requests are told apart by what they ask.
-        asks, workers = [*near.asks, *again], self._settings.workers
-        came = list(fetch(self._client, asks, workers=workers, tick=held.renew, budget=budget))
+        requests, workers = [*near.requests, *rechecked], self._settings.workers
+        came = list(fetch(self._client, requests, workers=workers, tick=held.renew, budget=budget))
         self._check_clock(end)
-        refused = [row for answer in came for row in answer.refused]
-        heals = [answer.newest_part() for answer in came if answer.ask in again]
-        answers = [answer.newest_part() for answer in came if answer.ask not in again]
-        healed = doubted.healed(state.doubts, heals, end)
-        left = left_over(plan, [*near.quiet, *(answer.ask for answer in answers if not answer.failure)])
-        doubts = doubted.after(state.doubts, near, answers, healed, end, left)
-        coverage = self._coverage(plan, near, answers, left, Coverage(end, end, run_id, (), state.watermark, doubts))
+        quarantined = [row for result in came for row in result.quarantined]
+        recheck_results = [result.newest_part() for result in came if result.request in rechecked]
+        results = [result.newest_part() for result in came if result.request not in rechecked]
+        resolved = recheck.resolved(state.rechecks, recheck_results, end)
+        left = beyond_reach(plan, [*near.inactive, *(result.request for result in results if not result.failure)])
+        rechecks = recheck.after(state.rechecks, near, results, resolved, end, left)
+        coverage = self._coverage(plan, near, results, left, Coverage(end, end, run_id, (), state.watermark, rechecks))
         self._request(left, run_id)
-        set_aside(self._lake, refused, run_id)
-        before = [candle for answer in answers for candle in answer.before]
-        before += [candle for answer in heals for candle in answer.candles]
-        files, repaired = self._publish(answers, before, healed, coverage, state.unreadable, held)
+        quarantine(self._lake, quarantined, run_id)
+        before = [candle for result in results for candle in result.before]
+        before += [candle for result in recheck_results for candle in result.candles]
+        files, repaired = self._publish(results, before, resolved, coverage, state.unreadable, held)
         return _Round(
             coverage=coverage,
-            requested=len(asks),
-            quiet=len(near.quiet),
-            candles=sum(len(answer.candles) for answer in answers),
+            requested=len(requests),
+            inactive=len(near.inactive),
+            candles=sum(len(result.candles) for result in results),
             repaired=repaired,
-            refused=len(refused),
-            added=frozenset(name for answer in answers for name in answer.added),
-            unknown=frozenset(answer.ask.market for answer in answers if answer.final),
+            quarantined=len(quarantined),
+            added=frozenset(name for result in results for name in result.added),
+            unknown=frozenset(result.request.market for result in results if result.final),
             files=files,
-            outage=_outage([*answers, *heals]),
+            outage=_outage([*results, *recheck_results]),
         )
 
     def _check_clock(self, end: datetime) -> None:
@@ -157,7 +157,7 @@ class Collector:
         except ExchangeError as error:
             listed, trouble = [], error
         else:
-            trouble = BadAnswer("market/all lists nothing")
+            trouble = BadResponse("market/all lists nothing")
         if not listed:
             quotes = tuple(f"{quote}-" for quote in self._settings.quotes)
             collected = completeness.listed(known) if known else ()
@@ -171,7 +171,7 @@ class Collector:
         markets = [row.market for row in listed if row.quote in self._settings.quotes]
         if not markets:
             wanted, there = ", ".join(self._settings.quotes), ", ".join(sorted({row.quote for row in listed}))
-            raise BadAnswer(
+            raise BadResponse(
                 f"market/all lists no market quoted in {wanted}; it lists {there}: choose one with UPBIT_ELT_QUOTES"
             )
         return markets, True
@@ -205,53 +205,53 @@ class Collector:
         return self._client.within(Deadline(self._clock, LISTING), attempts=4)
 
     def _coverage(
-        self, plan: Plan, near: Plan, answers: Sequence[Answer], left: Sequence[Span], before: Coverage
+        self, plan: Plan, near: Plan, results: Sequence[FetchResult], left: Sequence[Span], before: Coverage
     ) -> Coverage:
         """What is known after a run; `before`: its end, its doubts and the watermark that it began with."""
-        spans = [*left, *(Span(ask.market, ask.start, ask.end, "quiet") for ask in near.quiet)]
-        spans += [span for answer in answers for span in answer.spans()]
-        marks = dict(before.watermark) | {ask.market: ask.end for ask in near.quiet}
+        spans = [*left, *(Span(request.market, request.start, request.end, "quiet") for request in near.inactive)]
+        spans += [span for result in results for span in result.spans()]
+        watermark = dict(before.watermark) | {request.market: request.end for request in near.inactive}
         starts = starts_of(plan)
-        for answer in answers:
-            market, first = answer.ask.market, answer.ask.start
+        for result in results:
+            market, first = result.request.market, result.request.start
             # A failed request keeps its market's watermark, so that the next run asks for it again; single rows that
             # were refused do not, nor what is left to the backfill: they are in doubt.
-            marks[market] = starts[market] if answer.failure else answer.ask.end
-            if answer.failure and starts[market] < first:
-                spans.append(Span(market, starts[market], first, "hole", *answer.failure))
+            watermark[market] = starts[market] if result.failure else result.request.end
+            if result.failure and starts[market] < first:
+                spans.append(Span(market, starts[market], first, "hole", *result.failure))
         start = min((span.start for span in spans), default=before.end)
-        return replace(before, start=start, spans=tuple(sorted(spans)), watermark=marks)
+        return replace(before, start=start, spans=tuple(sorted(spans)), watermark=watermark)
 
     def _request(self, left: Sequence[Span], run_id: str) -> None:
         """Ask the backfill for what is left to it. A run that is retried asks for the same."""
-        book = RequestBook(self._lake)
+        queue = BackfillQueue(self._lake)
         for wanted in requests_for(left, self._clock.now(), run_id):
-            log.warning("left to the backfill: %s", book.add(wanted))
+            log.warning("left to the backfill: %s", queue.add(wanted))
 
     def _publish(
         self,
-        answers: Sequence[Answer],
+        results: Sequence[FetchResult],
         before: Sequence[Candle],
-        healed: Sequence[Span],
+        resolved: Sequence[Span],
         coverage: Coverage,
         unreadable: Collection[str],
         held: Lease,
     ) -> tuple[tuple[Published, ...], int]:
         if coverage.start == coverage.end:
             return (), 0
-        candles = [candle for answer in answers for candle in answer.candles]
+        candles = [candle for result in results for candle in result.candles]
         repairs = self._repairs(before)
         files = []
-        first = min([coverage.start, *(c.start for c in repairs), *(span.start for span in healed)])
+        first = min([coverage.start, *(c.start for c in repairs), *(span.start for span in resolved)])
         for day in days_between(first, coverage.end):
-            files += self._publish_day(day, candles, _Mends(repairs, healed).of(day), coverage, unreadable, held)
+            files += self._publish_day(day, candles, _Repairs(repairs, resolved).of(day), coverage, unreadable, held)
         return tuple(files), len(repairs)
 
     def _publish_day(
         self,
         day: str,
         candles: list[Candle],
-        mends: _Mends,
+        repairs: _Repairs,
         coverage: Coverage,
         unreadable: Collection[str],
         held: Lease,
@@ -261,25 +261,27 @@ class Collector:
         start, end = max(coverage.start, day_start(day)), min(coverage.end, day_end(day))
         with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock, DAY_WAIT) as mine_now:
             held.renew()  # the wait for the day may have been long
-            if mends.candles or mends.healed:
-                files.append(self._mend(day, mends, coverage, mine_now))
+            if repairs.candles or repairs.resolved:
+                files.append(self._repair(day, repairs, coverage, mine_now))
             part = coverage.clipped(start, end) if start < end else None
             # A day that is over and of which nothing new is known has its holes written down already.
             if part and (part.known() or end == coverage.end):
                 files.append(publish_window(self._lake, day, mine, part, mine_now, unreadable=unreadable))
         return files
 
-    def _mend(self, day: str, mends: _Mends, coverage: Coverage, held: Lease) -> Published:
+    def _repair(self, day: str, repairs: _Repairs, coverage: Coverage, held: Lease) -> Published:
         current = ledger.current(self._lake, "candle", day)
         complete = current is not None and current.complete
-        moment = min([*(candle.start for candle in mends.candles), *(span.start for span in mends.healed)])
+        moment = min([*(candle.start for candle in repairs.candles), *(span.start for span in repairs.resolved)])
         # Says nothing of other minutes, nor of watermarks and doubts.
-        known = Coverage(moment, max([moment, *(span.end for span in mends.healed)]), coverage.run, tuple(mends.healed))
+        known = Coverage(
+            moment, max([moment, *(span.end for span in repairs.resolved)]), coverage.run, tuple(repairs.resolved)
+        )
         log.warning(
             "%s: %d candles of earlier minutes were missing or differed, %d holes are known now; repaired",
-            day, len(mends.candles), len(mends.healed),
+            day, len(repairs.candles), len(repairs.resolved),
         )  # fmt: skip
-        return publish_generation(self._lake, day, to_table(mends.candles), known, held, complete=complete)
+        return publish_snapshot(self._lake, day, to_table(repairs.candles), known, held, complete=complete)
 
     def _rescue(self, lost: Sequence[ledger.Unreadable], files: Sequence[Published], run_id: str) -> list[Published]:
         """Make anew the days with unreadable files that the run did not write, of what can be read of them."""
@@ -313,29 +315,29 @@ class _State(NamedTuple):
     """What the lake knew before a run: watermark by market, doubts, and the end (UTC) of what was covered."""
 
     watermark: dict[str, datetime]
-    doubts: tuple[Doubt, ...]
+    rechecks: tuple[Recheck, ...]
     end: datetime
     unreadable: frozenset[str]
 
     @classmethod
-    def of(cls, known: Coverage | None, end: datetime, book: RequestBook, unreadable: frozenset[str]) -> _State:
+    def of(cls, known: Coverage | None, end: datetime, queue: BackfillQueue, unreadable: frozenset[str]) -> _State:
         """The state after a file; `end` where there is none yet. `unreadable` are paths of newer files."""
         if known is None:
             return cls({}, (), end, unreadable)
-        return cls(dict(known.watermark), still_left(known.doubts or (), book), known.end, unreadable)
+        return cls(dict(known.watermark), still_waiting(known.rechecks or (), queue), known.end, unreadable)
 
 
-class _Mends(NamedTuple):
+class _Repairs(NamedTuple):
     """Candles that the lake lacks or holds otherwise, and spans that were holes until now."""
 
     candles: list[Candle]
-    healed: Sequence[Span]
+    resolved: Sequence[Span]
 
-    def of(self, day: str) -> _Mends:
+    def of(self, day: str) -> _Repairs:
         """Those of a KST day."""
         first, last = day_start(day), day_end(day)
         mine = [candle for candle in self.candles if kst_day(candle.start) == day]
-        return _Mends(mine, list(clip(self.healed, first, last)))
+        return _Repairs(mine, list(clip(self.resolved, first, last)))
 
 
 class _Round(NamedTuple):
@@ -343,10 +345,10 @@ class _Round(NamedTuple):
 
     coverage: Coverage
     requested: int
-    quiet: int
+    inactive: int
     candles: int
     repaired: int
-    refused: int
+    quarantined: int
     added: frozenset[str]
     unknown: frozenset[str]
     files: tuple[Published, ...]
@@ -358,17 +360,19 @@ def _silent(plan: Plan, known: Coverage | None) -> frozenset[str]:
     if known is None:
         return frozenset()
     holes = {span.market for span in known.holes()}
-    return frozenset(ask.market for ask in plan.asks if ask.start < known.end and ask.market in holes)
+    return frozenset(
+        request.market for request in plan.requests if request.start < known.end and request.market in holes
+    )
 
 
-def _outage(answers: Sequence[Answer]) -> str:
+def _outage(results: Sequence[FetchResult]) -> str:
     """Why not one request was answered, "" when one was; markets that fail by their own fault are no outage."""
-    failures = [answer.failure for answer in answers if answer.failure]
+    failures = [result.failure for result in results if result.failure]
     trouble = [failure for failure in failures if failure.reason.exchange_out or failure.reason is HoleReason.GARBLED]
-    if not trouble or len(failures) < len(answers):
+    if not trouble or len(failures) < len(results):
         return ""
     reasons = ", ".join(f"{reason} {n}" for reason, n in Counter(f.reason.value for f in failures).most_common())
-    return f"none of {len(answers)} requests for candles was answered ({reasons}: {trouble[0].detail})"
+    return f"none of {len(results)} requests for candles was answered ({reasons}: {trouble[0].detail})"
 
 
 def _summary(done: _Round, markets: int) -> Collected:
@@ -384,11 +388,11 @@ def _summary(done: _Round, markets: int) -> Collected:
         end=done.coverage.end,
         markets=markets,
         requested=done.requested,
-        quiet=done.quiet,
+        inactive=done.inactive,
         holes=tuple(f"{span.market}: {span.why}" for span in holes),
         candles=done.candles,
         repaired=done.repaired,
-        refused=done.refused,
+        quarantined=done.quarantined,
         new_fields=added,
         files=done.files,
         outage=done.outage,

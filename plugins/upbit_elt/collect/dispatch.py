@@ -57,7 +57,7 @@ J = TypeVar("J", bound=Job)
 
 
 @dataclass(order=True)
-class _Turn(Generic[J]):
+class _Attempt(Generic[J]):
     """A job that waits or is under way. `rank`: 0 new, 1 suspect, 2 failed before; then pages so far, or when due."""
 
     rank: tuple[int, float, int]
@@ -74,15 +74,15 @@ class Dispatcher(Generic[J]):
         # When many failed the last time it was not their fault, and they are not asked last.
         few = sum(job.suspect for job in jobs) * 4 <= len(jobs)
         self._number = 0
-        self._new: list[_Turn[J]] = []
+        self._new: list[_Attempt[J]] = []
         for job in jobs:
-            self._add(self._new, _Turn((int(job.suspect and few), 0, 0), job))
-        self._again: list[_Turn[J]] = []  # by the moment when they may be sent
-        self._running: dict[Future[None], _Turn[J]] = {}
+            self._add(self._new, _Attempt((int(job.suspect and few), 0, 0), job))
+        self._again: list[_Attempt[J]] = []  # by the moment when they may be sent
+        self._running: dict[Future[None], _Attempt[J]] = {}
         self._silent = 0
         self._down: float | None = None  # since when
         self._probe_at = 0.0
-        self._probe: _Turn[J] | None = None
+        self._probe: _Attempt[J] | None = None
         self._last_new = clock.monotonic()
 
     def run(self, tick: Callable[[], None]) -> Iterator[J]:
@@ -95,9 +95,9 @@ class Dispatcher(Generic[J]):
                 if end <= self._clock.monotonic():
                     break
                 self._send(pool)
-                for turn in self._await(end):
-                    if self._ended(turn):
-                        yield turn.job
+                for attempt in self._await(end):
+                    if self._ended(attempt):
+                        yield attempt.job
                 tick()
             waiting = False
             yield from self._left()
@@ -111,19 +111,19 @@ class Dispatcher(Generic[J]):
         ends = [now + self._deadline.left]
         if self._down is not None:
             ends.append(self._down + GRACE)
-        if not any(turn.rank[0] == 0 for turn in self._new):
+        if not any(attempt.rank[0] == 0 for attempt in self._new):
             ends.append(self._last_new + GRACE)
         return min(ends)
 
     def _send(self, pool: ThreadPoolExecutor) -> None:
-        while len(self._running) < self._workers and (turn := self._next()):
-            turn.tries += 1
-            if turn.rank[0] == 0:
+        while len(self._running) < self._workers and (attempt := self._next()):
+            attempt.tries += 1
+            if attempt.rank[0] == 0:
                 self._last_new = self._clock.monotonic()
-            turn.job.error = None
-            self._running[pool.submit(turn.job.step)] = turn
+            attempt.job.error = None
+            self._running[pool.submit(attempt.job.step)] = attempt
 
-    def _next(self) -> _Turn[J] | None:
+    def _next(self) -> _Attempt[J] | None:
         now = self._clock.monotonic()
         if self._down is not None:
             if now < self._probe_at or self._probe in self._running.values():
@@ -136,7 +136,7 @@ class Dispatcher(Generic[J]):
             return heapq.heappop(self._new)
         return heapq.heappop(self._again) if self._again and self._again[0].rank[1] <= now else None
 
-    def _await(self, end: float) -> list[_Turn[J]]:
+    def _await(self, end: float) -> list[_Attempt[J]]:
         """The turns that have ended; waits for the first, or until something else may be sent."""
         now = self._clock.monotonic()
         nexts = [end, now + _TICK]
@@ -153,42 +153,44 @@ class Dispatcher(Generic[J]):
             future.result()  # a mistake of ours ends the run
         return [self._running.pop(future) for future in ended]
 
-    def _ended(self, turn: _Turn[J]) -> bool:
+    def _ended(self, attempt: _Attempt[J]) -> bool:
         """Take in what came of a request; whether its job has ended. If not, it has another turn."""
-        job, now = turn.job, self._clock.monotonic()
-        self._judge(turn)
+        job, now = attempt.job, self._clock.monotonic()
+        self._note_endpoint(attempt)
         if job.error is None:
             if not job.done:
-                self._add(self._new, _Turn((turn.rank[0] if turn.rank[0] < 2 else 0, turn.rank[1] + 1, 0), job))
+                self._add(
+                    self._new, _Attempt((attempt.rank[0] if attempt.rank[0] < 2 else 0, attempt.rank[1] + 1, 0), job)
+                )
             return job.done
-        if not isinstance(job.error, _MAY_PASS) or turn.tries >= TRIES:
+        if not isinstance(job.error, _MAY_PASS) or attempt.tries >= TRIES:
             return True
-        due = now + PAUSE * 2 ** (turn.tries - 1)
-        self._add(self._again, _Turn((2, due, 0), job, turn.tries))
+        due = now + PAUSE * 2 ** (attempt.tries - 1)
+        self._add(self._again, _Attempt((2, due, 0), job, attempt.tries))
         return False
 
-    def _judge(self, turn: _Turn[J]) -> None:
+    def _note_endpoint(self, attempt: _Attempt[J]) -> None:
         """Whether the endpoint answers anybody. Jobs that failed before say nothing against it."""
-        if not isinstance(turn.job.error, _SILENCE):
+        if not isinstance(attempt.job.error, _SILENCE):
             self._silent, self._down = 0, None
-        elif turn.rank[0] == 0:
+        elif attempt.rank[0] == 0:
             self._silent += 1
         if self._silent >= SILENT and self._down is None:
             self._down = self._probe_at = self._clock.monotonic()
 
     def _left(self) -> Iterator[J]:
-        for turn in [*self._running.values(), *self._again, *self._new]:
-            job = turn.job
+        for attempt in [*self._running.values(), *self._again, *self._new]:
+            job = attempt.job
             if job.error is None:
-                job.error = self._why(asked=turn in self._running.values())
+                job.error = self._why(requested=attempt in self._running.values())
             yield job
 
-    def _why(self, *, asked: bool) -> ExchangeError:
-        if self._down is not None and not asked:
+    def _why(self, *, requested: bool) -> ExchangeError:
+        if self._down is not None and not requested:
             return EndpointDown(f"not asked: {self._silent} requests in a row had no usable answer")
-        return OutOfTime("no answer in the time that there was" if asked else "not asked, there was no time left")
+        return OutOfTime("no answer in the time that there was" if requested else "not asked, there was no time left")
 
-    def _add(self, heap: list[_Turn[J]], turn: _Turn[J]) -> None:
+    def _add(self, heap: list[_Attempt[J]], attempt: _Attempt[J]) -> None:
         self._number += 1
-        turn.rank = turn.rank[0], turn.rank[1], self._number
-        heapq.heappush(heap, turn)
+        attempt.rank = attempt.rank[0], attempt.rank[1], self._number
+        heapq.heappush(heap, attempt)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from upbit_elt.candle import MINUTE, Candle, floor_minute
 from upbit_elt.clock import Deadline
 from upbit_elt.collect.dispatch import Dispatcher
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import (
-    BadAnswer,
+    BadResponse,
     Banned,
     EndpointDown,
     ExchangeError,
@@ -28,7 +28,7 @@ from upbit_elt.errors import (
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.exchange.pager import Arrived, Pages, UnusablePage
-from upbit_elt.exchange.validation import Refused
+from upbit_elt.exchange.validation import QuarantinedRow
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps
 from upbit_elt.lake.coverage import Span, clip
@@ -57,7 +57,7 @@ class Failure(NamedTuple):
         return f"{self.reason.value}: {self.detail}"
 
 
-class Answer(NamedTuple):
+class FetchResult(NamedTuple):
     """What came back for a span: its candles and those of the minutes before it, or why there is none.
 
     With a `failure` nothing before the minute `reached` is known; there may be candles from it on.
@@ -67,13 +67,13 @@ class Answer(NamedTuple):
     again would fail again.
     """
 
-    ask: Ask
+    request: FetchRequest
     candles: tuple[Candle, ...] = ()
     before: tuple[Candle, ...] = ()
     failure: Failure | None = None
     final: bool = False
     holes: tuple[Span, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    quarantined: tuple[QuarantinedRow, ...] = ()
     added: frozenset[str] = frozenset()
     empty: bool = False
     reached: datetime | None = None
@@ -83,15 +83,15 @@ class Answer(NamedTuple):
         """Why not every minute of it is known, empty when all are."""
         return str(self.failure) if self.failure else self.holes[0].why if self.holes else ""
 
-    def newest_part(self) -> Answer:
+    def newest_part(self) -> FetchResult:
         """Where only the newest minutes came: the answer to those alone, without a failure. Else the same answer."""
         if self.reached is None:
             return self
-        return self._replace(ask=self.ask._replace(start=self.reached), failure=None, reached=None)
+        return self._replace(request=self.request._replace(start=self.reached), failure=None, reached=None)
 
     def spans(self) -> list[Span]:
         """How the minutes of the asked span are accounted for."""
-        market, start, end = self.ask[:3]
+        market, start, end = self.request[:3]
         holes = list(clip(self.holes, start, end))
         if self.failure:
             holes.append(Span(market, start, self.reached or end, "hole", *self.failure))
@@ -112,13 +112,13 @@ class Budget:
 
 def fetch(
     client: UpbitClient,
-    asks: Iterable[Ask],
+    requests: Iterable[FetchRequest],
     *,
     workers: int,
     tick: Callable[[], None],
     unit: MinuteUnit = 1,
     budget: Budget | None = None,
-) -> Iterator[Answer]:
+) -> Iterator[FetchResult]:
     """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called now and then (to prolong a lease).
 
     A market's failure is an Answer with its reason. Each is asked once before one that failed is tried again, and an
@@ -128,9 +128,9 @@ def fetch(
     budget = budget or Budget(Deadline(client.clock, float("inf")))
     hurried = client.within(budget.deadline, attempts=1)
     listing = _Listing(hurried)
-    jobs = [_Job(hurried, listing, ask, unit, suspect=ask.market in budget.last) for ask in asks]
+    jobs = [_Job(hurried, listing, request, unit, suspect=request.market in budget.last) for request in requests]
     for job in Dispatcher(client.clock, jobs, workers, budget.deadline).run(tick):
-        yield job.answer(newest=budget.newest)
+        yield job.result(newest=budget.newest)
 
 
 class _Listing:
@@ -152,9 +152,13 @@ class _Listing:
 class _Job:
     """One ask under way, page by page."""
 
-    def __init__(self, client: UpbitClient, listing: _Listing, ask: Ask, unit: MinuteUnit, *, suspect: bool) -> None:
-        self._client, self._listing, self._ask = client, listing, ask
-        self._pages = Pages.of(ask.market, ask.since or ask.start, ask.end, overlap=ask.overlap, unit=unit)
+    def __init__(
+        self, client: UpbitClient, listing: _Listing, request: FetchRequest, unit: MinuteUnit, *, suspect: bool
+    ) -> None:
+        self._client, self._listing, self._ask = client, listing, request
+        self._pages = Pages.of(
+            request.market, request.since or request.start, request.end, overlap=request.overlap, unit=unit
+        )
         self.suspect = suspect
         self.error: ExchangeError | None = None
         self._gone = False
@@ -167,7 +171,7 @@ class _Job:
     def step(self) -> None:
         """Ask for the next page."""
         try:
-            pages = self._pages.ask(self._client)
+            pages = self._pages.request(self._client)
             self._check(pages)
             self._pages = pages
         except UnknownMarket as error:
@@ -175,43 +179,43 @@ class _Job:
         except ExchangeError as error:
             self.error = error
 
-    def answer(self, *, newest: bool) -> Answer:
+    def result(self, *, newest: bool) -> FetchResult:
         """What has come, and why no more; `newest` says whether a part of it counts."""
-        ask, pages, error = self._ask, self._pages, self.error
+        request, pages, error = self._ask, self._pages, self.error
         if pages.done:
-            return _answer(ask, pages)
+            return _result(request, pages)
         failure = _failure(error or OutOfTime("no answer in time"))
-        refused = error.refused if isinstance(error, UnusablePage) else ()
-        if newest and ask.start < pages.reached < ask.end:
-            part = _answer(ask, pages)
-            return part._replace(failure=failure, reached=pages.reached, refused=(*part.refused, *refused))
-        return Answer(ask, failure=failure, final=self._gone, refused=refused)
+        quarantined = error.quarantined if isinstance(error, UnusablePage) else ()
+        if newest and request.start < pages.reached < request.end:
+            part = _result(request, pages)
+            return part._replace(failure=failure, reached=pages.reached, quarantined=(*part.quarantined, *quarantined))
+        return FetchResult(request, failure=failure, final=self._gone, quarantined=quarantined)
 
     def _check(self, pages: Pages) -> None:
         arrived, traded = pages.arrived, self._ask.traded
-        if arrived.empty and traded and not (arrived.rows or arrived.refused):
-            raise BadAnswer(f"an empty answer, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
+        if arrived.empty and traded and not (arrived.rows or arrived.quarantined):
+            raise BadResponse(f"an empty answer, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
 
     def _unless_listed(self, error: UnknownMarket) -> ExchangeError:
         """An exchange in trouble forgets markets for a while."""
         try:
             if self._listing.has(self._ask.market):
-                return BadAnswer(f"{error}, though market/all lists it")
+                return BadResponse(f"{error}, though market/all lists it")
         except ExchangeError as other:
             return type(other)(f"{other}, and before: {error}") if not isinstance(other, Banned) else other
         self._gone = True
         return error
 
 
-def _answer(ask: Ask, pages: Pages) -> Answer:
-    since, arrived = ask.since or ask.start, pages.arrived
+def _result(request: FetchRequest, pages: Pages) -> FetchResult:
+    since, arrived = request.since or request.start, pages.arrived
     candles = [row.to_candle() for row in reversed(arrived.rows)]
-    return Answer(
-        ask,
-        candles=tuple(candle for candle in candles if candle.start >= ask.start),
-        before=tuple(candle for candle in candles if candle.start < ask.start),
-        holes=tuple(_holes(ask, max(since, pages.reached), arrived)),
-        refused=tuple(arrived.refused),
+    return FetchResult(
+        request,
+        candles=tuple(candle for candle in candles if candle.start >= request.start),
+        before=tuple(candle for candle in candles if candle.start < request.start),
+        holes=tuple(_holes(request, max(since, pages.reached), arrived)),
+        quarantined=tuple(arrived.quarantined),
         added=frozenset(arrived.added),
         empty=arrived.empty,
     )
@@ -223,21 +227,21 @@ def _failure(error: ExchangeError) -> Failure:
     return Failure(_REASONS.get(type(error), HoleReason.BAD_ANSWER), str(error))
 
 
-def _holes(ask: Ask, since: datetime, arrived: Arrived) -> Iterator[Span]:
+def _holes(request: FetchRequest, since: datetime, arrived: Arrived) -> Iterator[Span]:
     """Minutes whose row was refused (unless a good one came as well), or that the ticker knows of.
 
     Also of the minutes that are only read again: the lake may lack the very one (a late row that then came wrong).
     """
     there = {row.start for row in arrived.rows}
-    for row in arrived.refused:
-        start, end = max(row.start, since - ask.overlap * MINUTE), min(row.end, ask.end)
+    for row in arrived.quarantined:
+        start, end = max(row.start, since - request.overlap * MINUTE), min(row.end, request.end)
         if start < end and not (end - start == MINUTE and start in there):
-            yield Span(ask.market, start, end, "hole", HoleReason.QUARANTINED_ROW, row.reason)
-    if ask.traded is None:
+            yield Span(request.market, start, end, "hole", HoleReason.QUARANTINED_ROW, row.reason)
+    if request.traded is None:
         return
-    either = {floor_minute(ask.traded - BOUNDARY), floor_minute(ask.traded + BOUNDARY)}
+    either = {floor_minute(request.traded - BOUNDARY), floor_minute(request.traded + BOUNDARY)}
     minute = max(either)
-    refused = any(row.start <= minute < row.end for row in arrived.refused)
-    if since <= min(either) and minute < ask.end and not refused and not either & there:
-        detail = f"the ticker says {ask.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
-        yield Span(ask.market, min(either), minute + MINUTE, "hole", HoleReason.LATE_ROW, detail)
+    quarantined = any(row.start <= minute < row.end for row in arrived.quarantined)
+    if since <= min(either) and minute < request.end and not quarantined and not either & there:
+        detail = f"the ticker says {request.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
+        yield Span(request.market, min(either), minute + MINUTE, "hole", HoleReason.LATE_ROW, detail)

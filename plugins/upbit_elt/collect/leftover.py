@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from upbit_elt.candle import KST, kst_day
-from upbit_elt.collect.plan import Ask, Plan
+from upbit_elt.collect.plan import FetchRequest, Plan
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import overlaps
-from upbit_elt.lake.backfill_queue import Request, RequestBook, make_request
-from upbit_elt.lake.coverage import Doubt, Span
+from upbit_elt.lake.backfill_queue import BackfillQueue, Request, make_request
+from upbit_elt.lake.coverage import Recheck, Span
 
 # A live run reaches back at least so long, and to the half of the KST day before: a run that is repeated asks for the
 # same, and touches two days at most.
@@ -31,21 +31,24 @@ def reach_of(end: datetime) -> datetime:
 def within_reach(plan: Plan, end: datetime) -> Plan:
     """The plan without what lies before the reach of a live run up to `end` (UTC)."""
     first = reach_of(end)
-    return Plan(tuple(_from(ask, first) for ask in plan.asks), tuple(_from(ask, first) for ask in plan.quiet))
+    return Plan(
+        tuple(_from(request, first) for request in plan.requests),
+        tuple(_from(request, first) for request in plan.inactive),
+    )
 
 
 def starts_of(plan: Plan) -> Mapping[str, datetime]:
     """Where (UTC) the span of each market of a plan begins."""
-    return {ask.market: ask.start for ask in (*plan.asks, *plan.quiet)}
+    return {request.market: request.start for request in (*plan.requests, *plan.inactive)}
 
 
-def left_over(plan: Plan, asked: Iterable[Ask]) -> list[Span]:
+def beyond_reach(plan: Plan, asked: Iterable[FetchRequest]) -> list[Span]:
     """What of a plan lies before the spans that were asked (and answered) or are inactive."""
     starts = starts_of(plan)
     return [
-        Span(ask.market, starts[ask.market], ask.start, "hole", HoleReason.LEFT_TO_BACKFILL)
-        for ask in asked
-        if starts[ask.market] < ask.start
+        Span(request.market, starts[request.market], request.start, "hole", HoleReason.LEFT_TO_BACKFILL)
+        for request in asked
+        if starts[request.market] < request.start
     ]
 
 
@@ -66,24 +69,24 @@ def requests_for(left: Sequence[Span], now: datetime, run: str) -> list[Request]
     ]
 
 
-def still_left(doubts: Iterable[Doubt], book: RequestBook) -> tuple[Doubt, ...]:
+def still_waiting(rechecks: Iterable[Recheck], queue: BackfillQueue) -> tuple[Recheck, ...]:
     """The doubts without those that were left to a backfill request that is done, or was cancelled."""
-    doubts = tuple(doubts)
-    if not any(doubt.state == "left" for doubt in doubts):
-        return doubts
-    waiting = book.open()
-    return tuple(d for d in doubts if d.state != "left" or any(_concerns(request, d) for request in waiting))
+    rechecks = tuple(rechecks)
+    if not any(recheck.state == "left" for recheck in rechecks):
+        return rechecks
+    waiting = queue.open()
+    return tuple(d for d in rechecks if d.state != "left" or any(_concerns(request, d) for request in waiting))
 
 
-def _from(ask: Ask, first: datetime) -> Ask:
-    if ask.start >= first:
-        return ask
+def _from(request: FetchRequest, first: datetime) -> FetchRequest:
+    if request.start >= first:
+        return request
     # Nothing before is read again: it is not known either.
-    return ask._replace(start=first, overlap=0, since=None)
+    return request._replace(start=first, overlap=0, since=None)
 
 
-def _concerns(request: Request, doubt: Doubt) -> bool:
-    return (not request.markets or doubt.market in request.markets) and overlaps(request, doubt)
+def _concerns(request: Request, recheck: Recheck) -> bool:
+    return (not request.markets or recheck.market in request.markets) and overlaps(request, recheck)
 
 
 def _hour_after(moment: datetime) -> datetime:

@@ -13,7 +13,7 @@ from upbit_elt.exchange.models import Ticker
 # A tick is stored up to 0.35 s after its minute's end; 2 s make a minute safely closed.
 SETTLE = timedelta(seconds=2)
 # A market is skipped only when its last trade lies clearly before the window.
-QUIET_MARGIN = timedelta(seconds=1)
+INACTIVE_MARGIN = timedelta(seconds=1)
 
 
 # Minutes before the window that come free with its request: they show what an earlier guess missed.
@@ -22,7 +22,7 @@ OVERLAP = 5
 PAGE = timedelta(minutes=200)
 
 
-class Ask(NamedTuple):
+class FetchRequest(NamedTuple):
     """A half-open span (UTC minutes) to account for in one market, and how many minutes before it to re-read.
 
     `since` is an earlier minute down to which must be read again, `traded` the market's last trade (UTC) as known
@@ -41,8 +41,8 @@ class Ask(NamedTuple):
 class Plan:
     """`asks` need a request, `quiet` spans have no trade as far as the ticker knows."""
 
-    asks: tuple[Ask, ...]
-    quiet: tuple[Ask, ...]
+    requests: tuple[FetchRequest, ...]
+    inactive: tuple[FetchRequest, ...]
 
 
 def closed_until(server_time: datetime) -> datetime:
@@ -72,14 +72,14 @@ def make_plan(
     unsure = unsure or {}
     # Of two rows of one market the later one counts: it skips nothing that the other would not.
     traded = {ticker.market: ticker.traded for ticker in sorted(tickers, key=lambda ticker: ticker.traded)}
-    asks: list[Ask] = []
-    quiet: list[Ask] = []
+    requests: list[FetchRequest] = []
+    inactive: list[FetchRequest] = []
     for market in sorted(markets):
         start = watermark.get(market, first)
         if start >= end:
             continue
         known, since = market in watermark, unsure.get(market)
-        silent = known and market in traded and traded[market] < (since or start) - QUIET_MARGIN
-        ask = Ask(market, start, end, OVERLAP if known else 0, since, traded.get(market))
-        (quiet if silent else asks).append(ask)
-    return Plan(tuple(asks), tuple(quiet))
+        silent = known and market in traded and traded[market] < (since or start) - INACTIVE_MARGIN
+        request = FetchRequest(market, start, end, OVERLAP if known else 0, since, traded.get(market))
+        (inactive if silent else requests).append(request)
+    return Plan(tuple(requests), tuple(inactive))

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from upbit_elt.candle import MINUTE
-from upbit_elt.collect.fetch import Answer
-from upbit_elt.collect.plan import PAGE, Ask, Plan
+from upbit_elt.collect.fetch import FetchResult
+from upbit_elt.collect.plan import PAGE, FetchRequest, Plan
 from upbit_elt.intervals import Interval, difference, intersection
-from upbit_elt.lake.coverage import Doubt, Span
+from upbit_elt.lake.coverage import Recheck, Span
 
 # 1, 2, 4, ... minutes after it was found, the last time after 17 hours.
 TRIES = 11
@@ -24,51 +24,55 @@ TRIES = 11
 LATE = timedelta(minutes=8)
 
 
-def quiet_since(doubts: Iterable[Doubt]) -> dict[str, datetime]:
+def reread_since(rechecks: Iterable[Recheck]) -> dict[str, datetime]:
     """Per market the minute (UTC) from which on its next request reads again."""
-    return {doubt.market: doubt.start for doubt in doubts if doubt.state in ("quiet", "empty")}
+    return {recheck.market: recheck.start for recheck in rechecks if recheck.state in ("quiet", "empty")}
 
 
-def is_due(doubt: Doubt, before: datetime, end: datetime) -> bool:
+def is_due(recheck: Recheck, before: datetime, end: datetime) -> bool:
     """Whether a run up to `end` (UTC), the last one having ended at `before`, asks for a hole again."""
-    return doubt.state == "hole" and any(before < doubt.found + 2**attempt * MINUTE <= end for attempt in range(TRIES))
+    return recheck.state == "hole" and any(
+        before < recheck.found + 2**attempt * MINUTE <= end for attempt in range(TRIES)
+    )
 
 
-def again(doubts: Iterable[Doubt], markets: Collection[str], before: datetime, end: datetime) -> tuple[Ask, ...]:
+def due_requests(
+    rechecks: Iterable[Recheck], markets: Collection[str], before: datetime, end: datetime
+) -> tuple[FetchRequest, ...]:
     """Requests for the holes that are due, neighbours within one page together."""
-    spans: dict[str, list[Doubt]] = defaultdict(list)
-    for doubt in sorted(doubts):
-        if doubt.market in markets and is_due(doubt, before, end):
-            spans[doubt.market].append(doubt)
-    return tuple(ask for market in sorted(spans) for ask in _packed(market, spans[market]))
+    spans: dict[str, list[Recheck]] = defaultdict(list)
+    for recheck in sorted(rechecks):
+        if recheck.market in markets and is_due(recheck, before, end):
+            spans[recheck.market].append(recheck)
+    return tuple(request for market in sorted(spans) for request in _packed(market, spans[market]))
 
 
-def _packed(market: str, doubts: Sequence[Doubt]) -> list[Ask]:
-    asks: list[Ask] = []
-    for doubt in doubts:
-        if asks and doubt.end - asks[-1].start <= PAGE:
-            asks[-1] = asks[-1]._replace(end=max(doubt.end, asks[-1].end))
+def _packed(market: str, rechecks: Sequence[Recheck]) -> list[FetchRequest]:
+    requests: list[FetchRequest] = []
+    for recheck in rechecks:
+        if requests and recheck.end - requests[-1].start <= PAGE:
+            requests[-1] = requests[-1]._replace(end=max(recheck.end, requests[-1].end))
         else:
-            asks.append(Ask(market, doubt.start, doubt.end))
-    return asks
+            requests.append(FetchRequest(market, recheck.start, recheck.end))
+    return requests
 
 
-def healed(doubts: Iterable[Doubt], answers: Sequence[Answer], end: datetime) -> list[Span]:
+def resolved(rechecks: Iterable[Recheck], results: Sequence[FetchResult], end: datetime) -> list[Span]:
     """What of the holes the answers of a run up to `end` (UTC) account for: candles, or now known to be empty.
 
     Something had been there: for LATE after it was found only a candle counts, and that the exchange says it has
     nothing older is not believed of the minutes before the oldest candle that came.
     """
     known: dict[str, list[Span]] = defaultdict(list)
-    for answer in answers:
-        oldest = min((candle.start for candle in answer.candles), default=answer.ask.end)
-        sure = oldest if answer.empty else answer.ask.start
-        for span in answer.spans():
+    for result in results:
+        oldest = min((candle.start for candle in result.candles), default=result.request.end)
+        sure = oldest if result.empty else result.request.start
+        for span in result.spans():
             if span.state == "asked":
                 known[span.market].append(span._replace(start=max(span.start, sure)))
     spans = []
-    candles = [Span(c.market, c.start, c.start + MINUTE, "asked") for answer in answers for c in answer.candles]
-    for market, start, stop, state, found in doubts:
+    candles = [Span(c.market, c.start, c.start + MINUTE, "asked") for result in results for c in result.candles]
+    for market, start, stop, state, found in rechecks:
         there = known[market] if end - found >= LATE else [span for span in candles if span.market == market]
         shared = [intersection(Interval(start, stop), span) for span in there] if state == "hole" else []
         spans += [Span(market, *piece, "asked") for piece in shared if piece]
@@ -76,41 +80,45 @@ def healed(doubts: Iterable[Doubt], answers: Sequence[Answer], end: datetime) ->
 
 
 def after(
-    doubts: Iterable[Doubt],
+    rechecks: Iterable[Recheck],
     plan: Plan,
-    answers: Sequence[Answer],
+    results: Sequence[FetchResult],
     closed: Sequence[Span],
     end: datetime,
     to_backfill: Sequence[Span] = (),
-) -> tuple[Doubt, ...]:
+) -> tuple[Recheck, ...]:
     """The doubts that a run up to `end` (UTC) leaves.
 
     `closed` are the holes of earlier runs that it healed, `to_backfill` those that it leaves to the backfill.
     """
-    left: list[Doubt] = []
-    starts = {ask.market: ask.start for ask in plan.asks}
+    left: list[Recheck] = []
+    starts = {request.market: request.start for request in plan.requests}
     # An answer of which only the newest part came has not reached back to what is in doubt.
-    asked = {a.ask.market for a in answers if not a.failure and a.ask.start <= starts.get(a.ask.market, a.ask.start)}
-    skipped = {ask.market for ask in plan.quiet}
-    for doubt in doubts:
-        if doubt.state == "left":
-            left.append(doubt)
-        elif doubt.state != "hole":
-            left += [] if doubt.market in asked | skipped else [doubt]
-        elif end - doubt.found <= 2 ** (TRIES - 1) * MINUTE:
-            left += _without(doubt, closed)
-    heard = {doubt.market for doubt in doubts if doubt.state == "empty"}
-    left += [Doubt(ask.market, ask.since or ask.start, end, "quiet", end) for ask in plan.quiet]
+    asked = {
+        a.request.market
+        for a in results
+        if not a.failure and a.request.start <= starts.get(a.request.market, a.request.start)
+    }
+    skipped = {request.market for request in plan.inactive}
+    for recheck in rechecks:
+        if recheck.state == "left":
+            left.append(recheck)
+        elif recheck.state != "hole":
+            left += [] if recheck.market in asked | skipped else [recheck]
+        elif end - recheck.found <= 2 ** (TRIES - 1) * MINUTE:
+            left += _without(recheck, closed)
+    heard = {recheck.market for recheck in rechecks if recheck.state == "empty"}
+    left += [Recheck(request.market, request.since or request.start, end, "quiet", end) for request in plan.inactive]
     left += [
-        Doubt(a.ask.market, a.ask.since or a.ask.start, end, "empty", end)
-        for a in answers
-        if a.empty and not a.failure and a.ask.market not in heard
+        Recheck(a.request.market, a.request.since or a.request.start, end, "empty", end)
+        for a in results
+        if a.empty and not a.failure and a.request.market not in heard
     ]
-    left += [Doubt(a.ask.market, h.start, h.end, "hole", end) for a in answers for h in a.holes if not a.failure]
-    left += [Doubt(span.market, span.start, span.end, "left", end) for span in to_backfill]
+    left += [Recheck(a.request.market, h.start, h.end, "hole", end) for a in results for h in a.holes if not a.failure]
+    left += [Recheck(span.market, span.start, span.end, "left", end) for span in to_backfill]
     return tuple(sorted(set(left)))
 
 
-def _without(doubt: Doubt, closed: Iterable[Span]) -> list[Doubt]:
-    mine = [span for span in closed if span.market == doubt.market]
-    return [doubt._replace(start=start, end=end) for start, end in difference([doubt], mine)]
+def _without(recheck: Recheck, closed: Iterable[Span]) -> list[Recheck]:
+    mine = [span for span in closed if span.market == recheck.market]
+    return [recheck._replace(start=start, end=end) for start, end in difference([recheck], mine)]

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from upbit_elt.errors import (
-    BadAnswer,
+    BadResponse,
     Banned,
     ExchangeError,
     Garbled,
@@ -21,7 +21,7 @@ from upbit_elt.errors import (
     ServerTrouble,
     UnknownMarket,
 )
-from upbit_elt.exchange.words import printable, shown
+from upbit_elt.exchange.words import excerpt, printable
 
 DEEPEST = 20  # levels of JSON that are read as such; Upbit has four
 # Nobody has published the body of a 418; where it names no time we keep away this long.
@@ -72,7 +72,7 @@ def body_of(response: requests.Response) -> Any:
         except ValueError:  # an integer of thousands of digits
             found = json.loads(response.content, parse_int=_integer)
     except (ValueError, RecursionError) as error:
-        start = shown(response.content[:80])
+        start = excerpt(response.content[:80])
         raise Garbled(f"{response.url}: the body is no JSON ({error}); it begins with {start}") from None
     return _shallow(found, DEEPEST)
 
@@ -109,7 +109,7 @@ def error_of(response: requests.Response, now: datetime) -> ExchangeError | None
         return UnknownMarket(text) if "Code not found" in text else ServerTrouble(text)
     if 400 <= status < 500:
         return InvalidRequest(text)
-    return ServerTrouble(text) if status >= 500 else BadAnswer(text)
+    return ServerTrouble(text) if status >= 500 else BadResponse(text)
 
 
 def _message(response: requests.Response) -> str:

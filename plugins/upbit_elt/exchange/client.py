@@ -22,7 +22,7 @@ from tenacity.stop import stop_base
 
 from upbit_elt.clock import Deadline, MachineClock, SystemClock
 from upbit_elt.errors import (
-    BadAnswer,
+    BadResponse,
     Banned,
     Garbled,
     InvalidRequest,
@@ -43,8 +43,8 @@ from upbit_elt.exchange.models import (
     SecondCandle,
     Ticker,
 )
-from upbit_elt.exchange.validation import Page, judge
-from upbit_elt.exchange.words import printable, shown
+from upbit_elt.exchange.validation import Page, validate_page
+from upbit_elt.exchange.words import excerpt, printable
 from upbit_elt.http_timeout import keep_alive_session
 from upbit_elt.metrics import REQUEST_SECONDS, measured
 from upbit_elt.settings import REPLICAS, Settings
@@ -162,8 +162,8 @@ class UpbitClient:
     ) -> list[MinuteCandle]:
         """Candles of `unit` minutes. The running one is among them as soon as it has a trade."""
         page = self.minute_page(market, unit, to=to, count=count)
-        if wrong := [*page.refused, *page.trailing]:
-            raise BadAnswer(f"minutes/{unit} of {market}: {len(wrong)} wrong rows, first: {wrong[0].reason}")
+        if wrong := [*page.quarantined, *page.trailing]:
+            raise BadResponse(f"minutes/{unit} of {market}: {len(wrong)} wrong rows, first: {wrong[0].reason}")
         return list(page.rows)
 
     def minute_page(
@@ -173,7 +173,7 @@ class UpbitClient:
         if unit not in get_args(MinuteUnit):
             raise InvalidRequest(f"unit={unit!r}: allowed are {', '.join(map(str, get_args(MinuteUnit)))}")
         rows = self._get("candles", f"/v1/candles/minutes/{unit}", _candle_params(market, to, count), models.ANYTHING)
-        return judge(rows, market, unit, to or self.usual_server_time + timedelta(minutes=1))
+        return validate_page(rows, market, unit, to or self.usual_server_time + timedelta(minutes=1))
 
     def days(
         self,
@@ -216,7 +216,7 @@ class UpbitClient:
         rows = self._get("candles", f"/v1/candles/{kind}", params, adapter)
         for row in rows:
             if getattr(row, "market", market) != market:
-                raise BadAnswer(f"{kind} of {market}: a row of {shown(getattr(row, 'market', None))} came back")
+                raise BadResponse(f"{kind} of {market}: a row of {excerpt(getattr(row, 'market', None))} came back")
         return rows
 
     def _get(self, group: str, path: str, params: Params, adapter: TypeAdapter[list[T]]) -> list[T]:
@@ -226,7 +226,7 @@ class UpbitClient:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise BadAnswer(
+            raise BadResponse(
                 f"{path} of {params}: {error.error_count()} wrong values, first at {where}: {first['msg']}"
             ) from None
 
@@ -237,14 +237,14 @@ class UpbitClient:
             try:
                 rows.append(model.model_validate(raw))
             except ValidationError as error:
-                wrong.append(f"{shown(raw, 200)}: {error.errors()[0]['msg']}")
+                wrong.append(f"{excerpt(raw, 200)}: {error.errors()[0]['msg']}")
         if wrong:
             log.warning("%s: %d rows cannot be read and are left out, first: %s", path, len(wrong), wrong[0])
         return rows
 
     def _clocks(self) -> list[datetime]:
         if not self._started:
-            raise BadAnswer(f"the exchange's time is not known: {self._disbelieved}")
+            raise BadResponse(f"the exchange's time is not known: {self._disbelieved}")
         return list(self._started)
 
     def _retrying(self) -> Retrying:
@@ -293,7 +293,7 @@ class UpbitClient:
         if theirs is not None and abs(theirs - ours) < APART:
             self._started.append(theirs - timedelta(seconds=self._clock.since_boot()))
         else:
-            said = shown(response.headers.get("Date"))
+            said = excerpt(response.headers.get("Date"))
             self._disbelieved = (
                 f"{response.url} says Date {said}, this machine's clock {ours:%Y-%m-%dT%H:%M:%SZ}; more than a day "
                 "apart, or unreadable, so that neither is believed. Set the clock if it is wrong (./run doctor)"

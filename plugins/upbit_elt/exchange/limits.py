@@ -60,14 +60,14 @@ class AddressLimits:
             Banned: the address is blocked; nothing may be sent.
         """
         while True:
-            with self._book() as book:
-                banned = self._banned(book)
-                probing = banned is None and book.left("ban") > 0
-                pause = max(book.left(group), book.turn(group, self._per_second))
+            with self._open_waits() as waits:
+                banned = self._banned(waits)
+                probing = banned is None and waits.left("ban") > 0
+                pause = max(waits.left(group), waits.seconds_to_wait(group, self._per_second))
                 if banned is None and not pause:
-                    book.send(group)
+                    waits.send(group)
                     if probing:
-                        book.wait("probe", PROBE_EVERY)
+                        waits.wait("probe", PROBE_EVERY)
                     return probing
             if banned:
                 raise banned
@@ -81,37 +81,37 @@ class AddressLimits:
         match = _REMAINING.search(remaining_req or "")
         if not match or int(match[1]) not in (0, TICKETS - 1):
             return
-        with self._book() as book:
+        with self._open_waits() as waits:
             if int(match[1]):
-                book.wait(f"{group} window", WINDOW)
+                waits.wait(f"{group} window", WINDOW)
             else:
-                book.wait_longer(group, book.left(f"{group} window") or WINDOW)
+                waits.wait_longer(group, waits.left(f"{group} window") or WINDOW)
 
     def pause(self, group: str, seconds: float) -> None:
         """Let no request of the group start for `seconds`."""
-        with self._book() as book:
-            book.wait_longer(group, seconds)
+        with self._open_waits() as waits:
+            waits.wait_longer(group, seconds)
 
     def ban(self, until: datetime) -> None:
         """Let no request at all start before `until` (UTC); of a ban beyond a day see PROBE_EVERY."""
-        with self._book() as book:
-            book.wait_longer("ban", (until - self._clock.now()).total_seconds())
-            book.wait("probe", PROBE_EVERY)
+        with self._open_waits() as waits:
+            waits.wait_longer("ban", (until - self._clock.now()).total_seconds())
+            waits.wait("probe", PROBE_EVERY)
 
     def ban_left(self) -> float:
         """Seconds for which the exchange has blocked this address, 0 when it has not."""
-        with self._book() as book:
-            return book.left("ban")
+        with self._open_waits() as waits:
+            return waits.left("ban")
 
     def lift_ban(self) -> None:
         """The exchange has answered: no ban holds any more."""
-        with self._book() as book:
-            book.forget("ban")
-            book.forget("probe")
+        with self._open_waits() as waits:
+            waits.forget("ban")
+            waits.forget("probe")
 
-    def _banned(self, book: _Book) -> Banned | None:
+    def _banned(self, waits: _WaitTable) -> Banned | None:
         """The error of a request that a ban forbids; None without a ban, and for the day's one probe of it."""
-        left, probe = book.left("ban"), book.left("probe")
+        left, probe = waits.left("ban"), waits.left("probe")
         if not left or not probe:
             return None
         now = self._clock.now()
@@ -151,7 +151,7 @@ class AddressLimits:
         return connection
 
     @contextmanager
-    def _book(self) -> Iterator[_Book]:
+    def _open_waits(self) -> Iterator[_WaitTable]:
         """One process at a time; what is written in the block is there for all at its end, or not at all."""
         try:
             with closing(self._connected()) as connection:
@@ -159,7 +159,7 @@ class AddressLimits:
                 with connection:
                     moment = _Moment(self._clock.boot(), self._clock.since_boot(), self._clock.now())
                     clock_steps.notice(connection, *moment)
-                    yield _Book(connection, moment)
+                    yield _WaitTable(connection, moment)
         except sqlite3.OperationalError as error:
             raise self._unavailable(error) from error
 
@@ -173,7 +173,7 @@ class _Moment(NamedTuple):
     wall: datetime
 
 
-class _Book:
+class _WaitTable:
     """Waits and requests as they are written down, seen at one moment. Seconds everywhere."""
 
     def __init__(self, connection: sqlite3.Connection, moment: _Moment) -> None:
@@ -206,7 +206,7 @@ class _Book:
         """End a wait."""
         self._connection.execute("DELETE FROM wait WHERE name = ?", (name,))
 
-    def turn(self, group: str, per_second: int) -> float:
+    def seconds_to_wait(self, group: str, per_second: int) -> float:
         """How long until the group has a turn, 0 when it has."""
         oldest = self._connection.execute(
             "SELECT up FROM sent WHERE kind = ? AND boot = ? AND up > ? AND up <= ? ORDER BY up DESC LIMIT 1 OFFSET ?",

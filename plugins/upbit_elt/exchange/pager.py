@@ -7,20 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from upbit_elt.candle import MINUTE
-from upbit_elt.errors import BadAnswer
+from upbit_elt.errors import BadResponse
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import MinuteCandle, MinuteUnit
-from upbit_elt.exchange.validation import Page, Refused
+from upbit_elt.exchange.validation import Page, QuarantinedRow
 
 FEW = 5
 
 
-class UnusablePage(BadAnswer):
+class UnusablePage(BadResponse):
     """More rows of a page are wrong than right, so that the others are not believed either; `refused` are a few."""
 
-    def __init__(self, message: str, refused: Sequence[Refused]) -> None:
+    def __init__(self, message: str, quarantined: Sequence[QuarantinedRow]) -> None:
         super().__init__(message)
-        self.refused = tuple(refused[:FEW])
+        self.quarantined = tuple(quarantined[:FEW])
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Arrived:
     """
 
     rows: tuple[MinuteCandle, ...] = ()
-    refused: tuple[Refused, ...] = ()
+    quarantined: tuple[QuarantinedRow, ...] = ()
     added: frozenset[str] = frozenset()
     empty: bool = False
 
@@ -59,7 +59,7 @@ class Pages:
         begin = start - overlap * unit * MINUTE
         return cls(market, unit, begin, start, end, done=end <= begin)
 
-    def ask(self, client: UpbitClient) -> Pages:
+    def request(self, client: UpbitClient) -> Pages:
         """With one page more.
 
         Raises:
@@ -70,13 +70,13 @@ class Pages:
         page = _sure_page(client, self.market, self.unit, self.reached, count)
         _check(page, self.market)
         last = page.oldest is None or page.oldest <= self.start
-        refused = [row for row in page.refused if row.end >= self.begin]
+        quarantined = [row for row in page.quarantined if row.end >= self.begin]
         if last:
             # Refused rows at the end of the last page may stand for any minute down to `begin`.
-            refused += [row._replace(start=min(self.begin, row.end)) for row in page.trailing]
+            quarantined += [row._replace(start=min(self.begin, row.end)) for row in page.trailing]
         arrived = Arrived(
             (*self.arrived.rows, *(row for row in page.rows if row.start >= self.begin)),
-            (*self.arrived.refused, *refused),
+            (*self.arrived.quarantined, *quarantined),
             self.arrived.added | set(page.added),
             self.arrived.empty or not page.received,
         )
@@ -90,6 +90,6 @@ def _sure_page(client: UpbitClient, market: str, unit: MinuteUnit, to: datetime,
 
 
 def _check(page: Page, market: str) -> None:
-    bad = [*page.refused, *page.trailing]
+    bad = [*page.quarantined, *page.trailing]
     if 2 * len(bad) > page.received:
         raise UnusablePage(f"{len(bad)} of {page.received} rows of {market} are wrong, first: {bad[0].reason}", bad)

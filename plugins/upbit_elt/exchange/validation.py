@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from upbit_elt.candle import KST, MINUTE, parse_wire
 from upbit_elt.exchange.models import OPENING, MinuteCandle, MinuteUnit
-from upbit_elt.exchange.words import printable, shown
+from upbit_elt.exchange.words import excerpt, printable
 
 # The last tick is stored up to 0.35 s after its candle's end (seen in 2020); more than this is another minute's.
 LATEST_TICK = timedelta(seconds=30)
@@ -25,7 +25,7 @@ MILLISECOND = timedelta(milliseconds=1)
 FEW_NAMES = 20  # of fields that are new: enough to say that something changed
 
 
-class Refused(NamedTuple):
+class QuarantinedRow(NamedTuple):
     """A row that was not let in, as received, and why; [start, end) (UTC) are the minutes it leaves in doubt.
 
     `start == end`: none is in doubt, since another row or an earlier answer says it.
@@ -46,8 +46,8 @@ class Page(NamedTuple):
     """
 
     rows: tuple[MinuteCandle, ...]
-    refused: tuple[Refused, ...]
-    trailing: tuple[Refused, ...]
+    quarantined: tuple[QuarantinedRow, ...]
+    trailing: tuple[QuarantinedRow, ...]
     oldest: datetime | None
     received: int
     added: tuple[str, ...]
@@ -61,31 +61,36 @@ class _Read(NamedTuple):
     repeated: bool = False  # another row stands for its minute
 
 
-def judge(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
+def validate_page(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
     """What of an answer (JSON values, newest first) to `unit` minutes of `market` before `to` (UTC) may be believed."""
     read = _in_order(_without_doubles([_read(raw, market, unit, to) for raw in raws]))
-    refused: list[Refused] = []
-    trailing: list[Refused] = []
+    quarantined: list[QuarantinedRow] = []
+    trailing: list[QuarantinedRow] = []
     newer = to
     for position, item in enumerate(read):
         if item.start is not None:
             newer = item.start
         if item.candle is not None:
             continue
-        start, end = _in_doubt(item, newer, read[position + 1 :], unit)
-        place = trailing if start is None else refused
-        place.append(Refused(market, end if start is None else start, end, item.reason, item.raw))
+        start, end = _minutes_to_recheck(item, newer, read[position + 1 :], unit)
+        place = trailing if start is None else quarantined
+        place.append(QuarantinedRow(market, end if start is None else start, end, item.reason, item.raw))
     good = tuple(item.candle for item in read if item.candle is not None)
     believed = [item.start for item in read if item.start is not None]
     added = {printable(name, 60) for candle in good for name in candle.model_extra or {}}
     return Page(
-        good, tuple(refused), tuple(trailing), min(believed, default=None), len(raws), tuple(sorted(added)[:FEW_NAMES])
+        good,
+        tuple(quarantined),
+        tuple(trailing),
+        min(believed, default=None),
+        len(raws),
+        tuple(sorted(added)[:FEW_NAMES]),
     )
 
 
 def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
     if not isinstance(raw, dict):
-        return _Read(raw, None, None, f"not an object but {shown(raw)}")
+        return _Read(raw, None, None, f"not an object but {excerpt(raw)}")
     start, reason = _believed_start(raw, market, unit, to)
     if start is None:
         return _Read(raw, None, None, reason)
@@ -98,15 +103,15 @@ def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
 def _believed_start(raw: dict[str, Any], market: str, unit: MinuteUnit, to: datetime) -> tuple[datetime | None, str]:
     """Start (UTC) of a row of this market and unit that is in time and agrees with its other times; else why not."""
     if raw.get("market") != market:
-        return None, f"market is {shown(raw.get('market'))}, asked was {market}"
+        return None, f"market is {excerpt(raw.get('market'))}, asked was {market}"
     if raw.get("unit") != unit:
-        return None, f"unit is {shown(raw.get('unit'))}, asked was {unit}"
+        return None, f"unit is {excerpt(raw.get('unit'))}, asked was {unit}"
     try:
         start = parse_wire(raw["candle_date_time_utc"])
         # Exchanges outside Korea leave it out.
         kst = parse_wire(raw["candle_date_time_kst"]) if "candle_date_time_kst" in raw else None
     except (KeyError, TypeError, ValueError) as error:
-        return None, f"no readable candle time: {shown(error)}"
+        return None, f"no readable candle time: {excerpt(error)}"
     wrong = _wrong_time(start, kst, unit, to) or _wrong_tick(raw, start, unit)
     return None if wrong else start, wrong
 
@@ -124,10 +129,10 @@ def _wrong_time(start: datetime, kst: datetime | None, unit: MinuteUnit, to: dat
 def _wrong_tick(raw: dict[str, Any], start: datetime, unit: MinuteUnit) -> str:
     tick = raw.get("timestamp")
     if type(tick) is not int:  # the time has no second witness
-        return f"timestamp is {shown(tick)}"
+        return f"timestamp is {excerpt(tick)}"
     since = tick - int(start.timestamp() * 1000)  # as integers: no timedelta holds what a number may say
     inside = 0 <= since < (unit * MINUTE + LATEST_TICK) / MILLISECOND
-    return "" if inside else f"timestamp {shown(tick)} is not in the candle of {raw['candle_date_time_utc']}"
+    return "" if inside else f"timestamp {excerpt(tick)} is not in the candle of {raw['candle_date_time_utc']}"
 
 
 def _words(error: ValidationError) -> Iterable[str]:
@@ -179,7 +184,7 @@ def _in_order(read: Sequence[_Read]) -> list[_Read]:
     ]
 
 
-def _in_doubt(
+def _minutes_to_recheck(
     item: _Read, newer: datetime, later: Sequence[_Read], unit: MinuteUnit
 ) -> tuple[datetime | None, datetime]:
     """Minutes that a refused row leaves open; start None when nothing behind it says how far they reach."""

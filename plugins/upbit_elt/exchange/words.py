@@ -11,6 +11,6 @@ def printable(text: str, limit: int = 200) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:limit])
 
 
-def shown(value: object, limit: int = 80) -> str:
+def excerpt(value: object, limit: int = 80) -> str:
     """The beginning of any value, as Python writes it."""
     return printable(repr(value), limit)

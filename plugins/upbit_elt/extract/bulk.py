@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_elt.candle import KEY, SCHEMA, days_between, wire
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.parquet import decode
 from upbit_elt.lake.read import paths_of_span
 from upbit_elt.lake.webhdfs import Lake
@@ -35,7 +35,7 @@ def load_readable(lake: Lake, folders: Folders, start: datetime, end: datetime) 
     """
     tables: list[pa.Table] = []
     for path in _paths(lake, folders, start, end):
-        with kept_apart(lake, path, {}):
+        with isolated(lake, path, {}):
             tables.append(_read(lake, path, start, end))
     return _joined(tables)
 

@@ -11,14 +11,14 @@ from typing import Any
 
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
 from upbit_elt.backfill.planner import History, Progress
-from upbit_elt.backfill.time_budget import BEFORE, Turns, next_live_run
-from upbit_elt.backfill.worker import Tally, Tools
+from upbit_elt.backfill.time_budget import BEFORE, TimeBudget, next_live_run
+from upbit_elt.backfill.worker import Tools, WorkProgress
 from upbit_elt.candle import KST
 from upbit_elt.clock import Clock, MachineClock, SystemClock
 from upbit_elt.errors import ConfigError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.flows import min_candle
-from upbit_elt.lake.backfill_queue import Request, RequestBook, check_markets, make_request
+from upbit_elt.lake.backfill_queue import BackfillQueue, Request, check_markets, make_request
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
@@ -36,7 +36,7 @@ def request(settings: Settings, wanted: Request) -> Request:
     if wanted.markets:
         with _client(settings, SystemClock()) as client:
             check_markets(client, wanted.markets)
-    return book(settings).add(wanted)
+    return queue(settings).add(wanted)
 
 
 def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, asked: datetime) -> None:
@@ -47,7 +47,7 @@ def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, asked: d
         UnknownMarket, ExchangeError: as `request`.
     """
     if form.get("cancel"):
-        log.info("%s", book(settings).cancel(form["cancel"].strip()))
+        log.info("%s", queue(settings).cancel(form["cancel"].strip()))
     elif wanted := wanted_by(form, run_id, asked):
         log.info("request %s", request(settings, wanted))
 
@@ -97,12 +97,16 @@ def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Pro
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
         end = until or next_live_run(clock.now()) - BEFORE
-        turns = Turns(lake, clock, end, patient=until is not None)
-        return History(_tools(settings, client, lake, clock)).run(run_id, turns)
+        time_budget = TimeBudget(lake, clock, end, patient=until is not None)
+        return History(_tools(settings, client, lake, clock)).run(run_id, time_budget)
 
 
 def work_off(
-    settings: Settings, wanted: Request, run_id: str, tell: Callable[[Tally], object], stopped: Callable[[], bool]
+    settings: Settings,
+    wanted: Request,
+    run_id: str,
+    on_progress: Callable[[WorkProgress], object],
+    stopped: Callable[[], bool],
 ) -> Request | None:
     """Work on one request between the live runs until it is done, or `stopped` says so; None when somebody cancels it.
 
@@ -111,8 +115,8 @@ def work_off(
     """
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
-        turns = Turns(lake, clock, patient=True, stopped=stopped)
-        return History(_tools(settings, client, lake, clock, tell)).work(run_id, wanted, turns)
+        time_budget = TimeBudget(lake, clock, patient=True, stopped=stopped)
+        return History(_tools(settings, client, lake, clock, on_progress)).work(run_id, wanted, time_budget)
 
 
 def adopt_folder(settings: Settings, folder: Path) -> Adopted:
@@ -124,13 +128,13 @@ def adopt_in(hive: Hive, lake: Lake, settings: Settings, clock: Clock, folder: P
     """As `adopt_folder`, with a lake and a Hive that are there already."""
     sources = survey(folder)
     found = adopt(lake, sources, clock)
-    min_candle.show_in(hive, lake, settings, [day for source in sources for day in source.days()])
+    min_candle.register_in(hive, lake, settings, [day for source in sources for day in source.days()])
     return found
 
 
-def book(settings: Settings) -> RequestBook:
+def queue(settings: Settings) -> BackfillQueue:
     """The requests of the lake that the settings name."""
-    return RequestBook(Lake.from_settings(settings))
+    return BackfillQueue(Lake.from_settings(settings))
 
 
 def _tools(
@@ -138,9 +142,16 @@ def _tools(
     client: UpbitClient,
     lake: Lake,
     clock: Clock,
-    tell: Callable[[Tally], object] = lambda tally: None,
+    on_progress: Callable[[WorkProgress], object] = lambda progress: None,
 ) -> Tools:
-    return Tools(client, lake, settings, clock, show=lambda day: min_candle.show(settings, [day]), tell=tell)
+    return Tools(
+        client,
+        lake,
+        settings,
+        clock,
+        on_published=lambda day: min_candle.register(settings, [day]),
+        on_progress=on_progress,
+    )
 
 
 @contextmanager

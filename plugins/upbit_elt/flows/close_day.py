@@ -18,19 +18,19 @@ from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import ConfigError, LeaseHeld
 from upbit_elt.forecast import store
 from upbit_elt.lake import completeness, layout, ledger, pending, publish
-from upbit_elt.lake.backfill_queue import ask_for_lost
+from upbit_elt.lake.backfill_queue import request_lost_files
 from upbit_elt.lake.coverage import Coverage, Span
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.ledger import Snapshot
 from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.snapshot import Published
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import backlog
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day, show_one
+from upbit_elt.warehouse.register import Day, register_now
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +80,10 @@ class Closer:
         waiting = pending.listing(self._lake)
         if not only:
             waiting = backlog.with_open_days(self._lake, waiting, live.end, self._clock.now())
-            self._mend([entry for entry in waiting if entry.task == "register"], done)
+            self._repair([entry for entry in waiting if entry.task == "register"], done)
         for kind in backlog.OPENED:
             for day in [only] if only else _days(waiting, kind):
-                with kept_apart(self._lake, f"{kind} {day}", done.troubles):
+                with isolated(self._lake, f"{kind} {day}", done.troubles):
                     self._day(kind, day, live, run_id, done, with_holes=with_holes)
         return done
 
@@ -91,12 +91,12 @@ class Closer:
         over = _is_over(day, live) if kind == "candle" else live.end >= day_end(day) + LAST_FORECAST
         if kind == "candle" and not over:
             return
-        generation = ledger.current(self._lake, kind, day)
-        if generation and not generation.complete:
+        snapshot = ledger.current(self._lake, kind, day)
+        if snapshot and not snapshot.complete:
             if kind == "candle":
                 step = self._candles(day, live, run_id, done, with_holes=with_holes)
             else:
-                step = self._forecasts(day, generation, run_id, over=over)
+                step = self._forecasts(day, snapshot, run_id, over=over)
             if step:
                 self._leased(kind, day, done, step)
             if f"{kind} {day}" in done.waiting or not over:
@@ -121,11 +121,11 @@ class Closer:
         except LeaseHeld as busy:
             done.waiting[f"{kind} {day}"] = str(busy)
             return
-        ask_for_lost(self._lake, made, now := self._clock.now(), f"close {now:%Y%m%dT%H%M%S}")
+        request_lost_files(self._lake, made, now := self._clock.now(), f"close {now:%Y%m%dT%H%M%S}")
         for published in made:
             log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
         if made:
-            show_one(self._lake, self._hive, self._settings, Day(kind, day))
+            register_now(self._lake, self._hive, self._settings, Day(kind, day))
         done.made += made
 
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
@@ -148,17 +148,17 @@ class Closer:
 
         return step
 
-    def _forecasts(self, day: str, generation: Generation, run_id: str, *, over: bool) -> Step | None:
+    def _forecasts(self, day: str, snapshot: Snapshot, run_id: str, *, over: bool) -> Step | None:
         """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
-        if over or store.is_due(self._lake, generation, day):
+        if over or store.is_due(self._lake, snapshot, day):
             return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=over)]
         return None
 
-    def _mend(self, waiting: Sequence[Pending], done: Closed) -> None:
+    def _repair(self, waiting: Sequence[Pending], done: Closed) -> None:
         """Show what writers left unshown that died after their rename, and forget what they died before."""
         for kind, day in sorted({(entry.kind, entry.day) for entry in waiting}):
-            with kept_apart(self._lake, f"{kind} {day}", done.troubles):
-                if show_one(self._lake, self._hive, self._settings, Day(kind, day)):
+            with isolated(self._lake, f"{kind} {day}", done.troubles):
+                if register_now(self._lake, self._hive, self._settings, Day(kind, day)):
                     log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
                     done.mended.append(f"{kind} {day}")
         for entry in pending.listing(self._lake) if waiting else ():
@@ -167,7 +167,7 @@ class Closer:
 
     def _forget(self, entry: Pending, held: Lease) -> list[Published]:
         """Strike out a snapshot that is not there: under the lease no other writer is about to make it."""
-        there = [found.path for found in ledger.generations(self._lake, entry.kind, entry.day)]
+        there = [found.path for found in ledger.snapshots(self._lake, entry.kind, entry.day)]
         held.check()
         if not any(path.endswith(f"/{entry.snapshot}") for path in there):
             pending.remove(self._lake, entry)

@@ -11,7 +11,7 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day
-from upbit_elt.warehouse.register import show as show_waiting
+from upbit_elt.warehouse.register import register as show_waiting
 
 
 def collect(settings: Settings, run_id: str) -> Collected:
@@ -24,7 +24,7 @@ def collect(settings: Settings, run_id: str) -> Collected:
         client.close()
 
 
-def show(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:
+def register(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:
     """Make Hive show the current generation of KST days, and all else that waits for it (a run that died may have left
     it so); returns the days of candles that had to be changed.
 
@@ -33,10 +33,10 @@ def show(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] |
     Raises:
         WarehouseError: Hive did not do it; run it again.
     """
-    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted, folders)
+    return register_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted, folders)
 
 
-def show_in(
+def register_in(
     hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None
 ) -> list[str]:
     """As `show`, with a lake and a Hive that are there already."""

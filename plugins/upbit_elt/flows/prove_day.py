@@ -9,12 +9,12 @@ from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.reconcile import Prover, wanted
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day
-from upbit_elt.warehouse.register import show as show_waiting
+from upbit_elt.warehouse.register import register as show_waiting
 
 # What a judgement may change.
 TOUCHED: tuple[Kind, ...] = ("candle", "reconciliation")
@@ -28,7 +28,7 @@ def prove(
     *,
     wait: timedelta = timedelta(0),
     tick: Callable[[], None] = lambda: None,
-) -> list[Judged]:
+) -> list[ReconciledDay]:
     """Judge KST days (all that wait for it without `chosen`) until `until` (UTC), and show repairs and results in Hive.
 
     Raises:
@@ -53,24 +53,24 @@ def prove_in(
     chosen: Iterable[str] | None = None,
     *,
     wait: timedelta = timedelta(0),
-) -> list[Judged]:
+) -> list[ReconciledDay]:
     """As `prove`, with a Hive and a prover that are there already."""
     days = wanted(prover.lake, prover.clock.now()) if chosen is None else list(chosen)
-    judged = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
-    show_in(hive, prover.lake, settings, judged)
-    return judged
+    reconciled = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
+    register_in(hive, prover.lake, settings, reconciled)
+    return reconciled
 
 
-def show(settings: Settings, judged: Iterable[Judged]) -> list[Day]:
+def register(settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
     """Make Hive show repaired days and all results; returns the days (of any kind) that had to be changed.
 
     What a run that died left unshown is shown by the next.
     """
-    return show_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, judged)
+    return register_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, reconciled)
 
 
-def show_in(hive: Hive, lake: Lake, settings: Settings, judged: Iterable[Judged]) -> list[Day]:
+def register_in(hive: Hive, lake: Lake, settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
     """As `show`, with a lake and a Hive that are there already."""
-    days = [one.day for one in judged if not one.trouble]
+    days = [one.day for one in reconciled if not one.trouble]
     touched: dict[Day, str | None] = {Day(kind, day): None for kind in TOUCHED for day in days}
     return show_waiting(lake, hive, settings, touched)

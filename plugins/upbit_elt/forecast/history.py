@@ -13,7 +13,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.panel import COLUMNS, Panel, PanelBuilder
 from upbit_elt.intervals import Interval
 from upbit_elt.lake.coverage import Coverage, merge
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of
 from upbit_elt.lake.read import paths_of_span
@@ -45,7 +45,7 @@ def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) 
     parts: list[Coverage] = []
     troubles: dict[str, str] = {}
     for path in paths:
-        with kept_apart(lake, path, troubles):
+        with isolated(lake, path, troubles):
             data = lake.read(path)
             coverage = coverage_of(data, path)
             builder.add(_decoded(data, path))

@@ -47,14 +47,14 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
 def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Verdict:
     """A champion that cannot be used counts as none, or nothing would ever be promoted again."""
     try:
-        return judge(trained, load_champion(lake), panel)
+        return compare_with_champion(trained, load_champion(lake), panel)
     except UnusableModel as error:
         return Verdict(True, f"{error.why}: it counts as none, so this one is provisional", provisional=True)
     except NoModel:
-        return judge(trained, None, panel)
+        return compare_with_champion(trained, None, panel)
 
 
-def judge(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:
+def compare_with_champion(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:
     """Compare with the champion on origins that neither saw: the challenger's test span after the champion's data.
 
     The challenger has to have the lower CRPS, as a mean of the horizons' ratios, against the champion and against
@@ -74,8 +74,8 @@ def judge(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Ver
     rivals = baselines(trained.net, trained.train, test)
     rivals[f"champion {champion.version}"] = _served(champion.model, test)
     ratios = {name: _ratio(_served(trained.net, test), rival) for name, rival in rivals.items()}
-    told = ", ".join(f"{ratio:.4f} to {name}" for name, ratio in ratios.items())
-    return Verdict(max(ratios.values()) < 1, f"CRPS ratio on {origins} unseen origins: {told}", provisional)
+    words = ", ".join(f"{ratio:.4f} to {name}" for name, ratio in ratios.items())
+    return Verdict(max(ratios.values()) < 1, f"CRPS ratio on {origins} unseen origins: {words}", provisional)
 
 
 def _served(net: QuantileNet, test: Sample) -> Floats:

@@ -15,13 +15,13 @@ from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
 from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.ledger import DataFile, Generation
+from upbit_elt.lake.ledger import DataFile, Snapshot
 from upbit_elt.lake.parquet import encode, read_notes
-from upbit_elt.lake.snapshot import Published, Source, read_files, rewrite_notes, write_generation
+from upbit_elt.lake.snapshot import Published, Source, compaction_notes, read_files, write_snapshot
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day, show, show_day
+from upbit_elt.warehouse.register import Day, register, register_day
 
 ORIGINS = "origins"
 # Twice as many as of candles: a day of forecasts is five times as large.
@@ -42,22 +42,22 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
     origin = parse_wire(_origin(table))
     day, name = kst_day(origin), f"{layout.stamp(origin)}.parquet"
     with lease(lake, layout.day_folder(lake.root, "forecast", day), clock or SystemClock()) as held:
-        generation = ledger.current(lake, "forecast", day)
-        written = not (generation and _holds(lake, generation, day, layout.stamp(origin)))
+        snapshot = ledger.current(lake, "forecast", day)
+        written = not (snapshot and _holds(lake, snapshot, day, layout.stamp(origin)))
         if written:
-            if generation and generation.complete:
+            if snapshot and snapshot.complete:
                 late = f"forecasts of {origin:%H:%M} UTC come too late"
-                raise LakeConflict(f"{generation.path}: the day is complete, {late}")
-            folder = generation.path if generation else layout.live_folder(lake.root, "forecast", day, 1)
-            if not generation:
+                raise LakeConflict(f"{snapshot.path}: the day is complete, {late}")
+            folder = snapshot.path if snapshot else layout.live_folder(lake.root, "forecast", day, 1)
+            if not snapshot:
                 pending.add(lake, pending.registering("forecast", folder))
             lake.publish(f"{folder}/{name}", encode(table), held.check)
     # Also for an origin that was there: the run that wrote it may have died before this line.
-    if generation:
+    if snapshot:
         with hive.session() as session:
-            show_day(lake, session, settings, "forecast", day, folder=generation.path)
+            register_day(lake, session, settings, "forecast", day, folder=snapshot.path)
     else:
-        show(lake, hive, settings, {Day("forecast", day): None})
+        register(lake, hive, settings, {Day("forecast", day): None})
     return name if written else None
 
 
@@ -74,20 +74,20 @@ def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> P
     if not origins:
         raise LakeCorrupt(f"{layout.day_folder(lake.root, 'forecast', day)}: no forecasts to make one file of")
     name = "forecast.parquet" if complete else _name(origins)
-    notes = rewrite_notes(lake, FORECAST, day, sources, run) | {ORIGINS: origins}
+    notes = compaction_notes(lake, FORECAST, day, sources, run) | {ORIGINS: origins}
     tables = [source.table for source in sources]
-    return write_generation(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
+    return write_snapshot(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
 
 
-def is_due(lake: Lake, generation: Generation, day: str) -> bool:
+def is_due(lake: Lake, snapshot: Snapshot, day: str) -> bool:
     """Whether the generation of an open day has MOST_FILES and more, which `rewrite` should make one."""
-    return len(ledger.files(lake, generation, day)) >= MOST_FILES
+    return len(ledger.files(lake, snapshot, day)) >= MOST_FILES
 
 
-def _holds(lake: Lake, generation: Generation, day: str, origin: str) -> bool:
+def _holds(lake: Lake, snapshot: Snapshot, day: str, origin: str) -> bool:
     """Whether an origin (as in file names) is there, in a file of its own or in one of many."""
     moment = layout.parse_stamp(origin)
-    files = ledger.files(lake, generation, day)
+    files = ledger.files(lake, snapshot, day)
     # Of a file that a roll-up made, the span in its name says whether its footer has to be read.
     return any(origin in _of_file(lake, file) for file in files if file.start <= moment < file.end)
 

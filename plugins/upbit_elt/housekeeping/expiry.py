@@ -15,7 +15,7 @@ from upbit_elt.candle import day_start, kst_day
 from upbit_elt.clock import Clock
 from upbit_elt.errors import LeaseHeld
 from upbit_elt.lake import layout, ledger, pending
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import Expiring
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.pending import Pending
@@ -55,7 +55,7 @@ def expire(
         known = sorted({*there, *tables.days(session, settings, KIND), *found})
         old = _older(known, settings, now)
         for day in known:
-            with kept_apart(lake, f"{KIND} {day}", troubles):
+            with isolated(lake, f"{KIND} {day}", troubles):
                 if day not in old:
                     if day in found:  # it is to be kept after all; housekeeping shows it again
                         pending.remove(lake, _marker(day))

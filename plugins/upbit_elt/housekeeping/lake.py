@@ -12,13 +12,13 @@ from typing import get_args
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.housekeeping import expiry
 from upbit_elt.lake import layout, ledger, orphans
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.backlog import derive
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import show_all
+from upbit_elt.warehouse.register import register_all
 from upbit_elt.warehouse.tables import pointers
 
 log = logging.getLogger(__name__)
@@ -48,10 +48,10 @@ def unneeded_in(
     """
     grace = timedelta(hours=settings.keep_generations_hours)
     return [
-        *_old_generations(lake, hive, settings, now - grace, troubles),
+        *_expired_snapshots(lake, hive, settings, now - grace, troubles),
         *orphans.abandoned(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
         *orphans.cancelled(lake, now - timedelta(hours=settings.keep_leftovers_hours)),
-        *orphans.rejected(lake, now - timedelta(days=settings.keep_rejected_days)),
+        *orphans.old_quarantine(lake, now - timedelta(days=settings.keep_rejected_days)),
     ]
 
 
@@ -69,10 +69,10 @@ def check_days(settings: Settings, now: datetime) -> list[str]:
 def check_days_in(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> list[str]:
     """As `check_days`, with a lake and a Hive that are there already."""
     noted = [entry.name for entry in derive(lake, now)]
-    shown = [f"{kind} {day}" for kind, day in show_all(lake, hive, settings)]
-    for name in (*noted, *shown):
+    registered = [f"{kind} {day}" for kind, day in register_all(lake, hive, settings)]
+    for name in (*noted, *registered):
         log.warning("no other run knew of this: %s", name)
-    return [*noted, *shown]
+    return [*noted, *registered]
 
 
 def clean_lake(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
@@ -91,14 +91,14 @@ def clean_lake_in(
     """As `clean_lake`, of this lake and warehouse; `clock` is that of leases."""
     removed = expiry.expire(lake, hive, settings, now, clock, troubles)
     for path in unneeded_in(lake, hive, settings, now, troubles):
-        with kept_apart(lake, path, troubles):
+        with isolated(lake, path, troubles):
             lake.delete(path)
             log.info("removed %s", path)
             removed.append(path)
     return removed
 
 
-def _old_generations(
+def _expired_snapshots(
     lake: Lake, hive: Hive, settings: Settings, before: datetime, troubles: MutableMapping[str, str]
 ) -> Iterator[str]:
     """Generations whose successor the tables of the day have shown since `before` (UTC)."""
@@ -106,12 +106,12 @@ def _old_generations(
     several = [(k, day) for k in get_args(Kind) for day in ledger.days(lake, k) if _has_several(lake, k, day)]
     with hive.session() as session:
         for kind, day in several:
-            with kept_apart(lake, f"{kind} {day}", troubles):
-                shown = pointers(session, settings, kind, day)
-                if all(pointer.since < before for pointer in shown):
-                    found = orphans.superseded(lake, kind, day, [pointer.location for pointer in shown])
-                    yield from (generation.path for generation in found)
+            with isolated(lake, f"{kind} {day}", troubles):
+                registered = pointers(session, settings, kind, day)
+                if all(pointer.since < before for pointer in registered):
+                    found = orphans.expired(lake, kind, day, [pointer.location for pointer in registered])
+                    yield from (snapshot.path for snapshot in found)
 
 
 def _has_several(lake: Lake, kind: Kind, day: str) -> bool:
-    return len(ledger.generations(lake, kind, day)) > 1
+    return len(ledger.snapshots(lake, kind, day)) > 1

@@ -123,7 +123,7 @@ def check_markets(client: UpbitClient, markets: Iterable[str]) -> list[Market]:
     return listed
 
 
-class RequestBook:
+class BackfillQueue:
     """The requests of one lake."""
 
     def __init__(self, lake: Lake) -> None:
@@ -186,7 +186,9 @@ class RequestBook:
     def unreadable(self) -> list[str]:
         """Paths of files that could not be read as requests and were set aside."""
         folders = self._folder, self._done
-        return [f"{folder}/{entry.name}" for folder in folders for entry in self._lake.list(folder) if _is_aside(entry)]
+        return [
+            f"{folder}/{entry.name}" for folder in folders for entry in self._lake.list(folder) if _is_unreadable(entry)
+        ]
 
     def cancel(self, request_id: str) -> Cancelled:
         """Take a request off the book; what it brought in stays. Raises ConfigError when there never was one."""
@@ -257,11 +259,11 @@ class RequestBook:
         return f"{self._folder}/{request_id}{ending}"
 
 
-def ask_for_lost(lake: Lake, made: Iterable[Published], now: datetime, run: str) -> None:
+def request_lost_files(lake: Lake, made: Iterable[Published], now: datetime, run: str) -> None:
     """Ask the backfill for the days of snapshots that took the place of unreadable files: for what those alone held."""
     for published in (item for item in made if item.lost):
         wanted = make_request(day_start(published.day), min(day_end(published.day), now), (), now, run)
-        asked, names = RequestBook(lake).add(wanted), ", ".join(published.lost)
+        asked, names = BackfillQueue(lake).add(wanted), ", ".join(published.lost)
         log.error("unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, asked)
 
 
@@ -280,7 +282,7 @@ def _is_request(name: str) -> bool:
     return name.endswith(OPEN) and not name.startswith("_")
 
 
-def _is_aside(entry: Entry) -> bool:
+def _is_unreadable(entry: Entry) -> bool:
     return entry.name.endswith(UNREADABLE)
 
 

@@ -19,8 +19,8 @@ def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
     Of markets that the day's files name and that are still listed when the lake's newest coverage `live` ends. Those
     that left in the meantime are not waited for, nor those that came later.
     """
-    generation = ledger.current(lake, "candle", day)
-    files = ledger.files(lake, generation, day) if generation else []
+    snapshot = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, snapshot, day) if snapshot else []
     coverages = [read_coverage(lake, file.path, file.size) for file in files]
     known = by_market(span for coverage in coverages for span in coverage.known())
     holes = by_market(span for coverage in coverages for span in coverage.holes())
@@ -33,8 +33,8 @@ def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
 
 def collected(lake: Lake, day: str) -> bool:
     """Whether live runs had a part in a KST day; of others only the history knows when they are whole."""
-    generation = ledger.current(lake, "candle", day)
-    files = ledger.files(lake, generation, day) if generation else []
+    snapshot = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, snapshot, day) if snapshot else []
     return any(read_coverage(lake, file.path, file.size).watermark for file in reversed(files))
 
 

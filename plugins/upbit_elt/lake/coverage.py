@@ -48,7 +48,7 @@ class Span(NamedTuple):
         return ": ".join(filter(None, (self.reason.value, self.detail)))
 
 
-class Doubt(NamedTuple):
+class Recheck(NamedTuple):
     """A half-open span [start, end) (UTC minutes) before a market's watermark that is to be looked at again.
 
     `quiet`: skipped on the ticker's word since the market was last asked. `empty`: the exchange has said once that the
@@ -79,7 +79,7 @@ class Coverage:
     run: str
     spans: tuple[Span, ...] = ()
     watermark: Mapping[str, datetime] = field(default_factory=dict)
-    doubts: tuple[Doubt, ...] | None = None
+    rechecks: tuple[Recheck, ...] | None = None
     live_end: datetime | None = None
 
     @property
@@ -108,21 +108,21 @@ class Coverage:
         """The part of it within [start, end); the watermark of every market ends at `end` at the latest."""
         spans = tuple(clip(self.spans, start, end))
         inside = {market: min(moment, end) for market, moment in self.watermark.items()}
-        doubts = self.doubts and tuple(d._replace(end=min(d.end, end)) for d in self.doubts if d.start < end)
+        rechecks = self.rechecks and tuple(d._replace(end=min(d.end, end)) for d in self.rechecks if d.start < end)
         until = self.live_end and min(self.live_end, end)
-        return _coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, doubts, until)
+        return _coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, rechecks, until)
 
     def to_json(self) -> bytes:
         """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
-        names = sorted({s.market for s in self.spans} | {d.market for d in self.doubts or ()} | set(self.watermark))
+        names = sorted({s.market for s in self.spans} | {d.market for d in self.rechecks or ()} | set(self.watermark))
         index = {name: position for position, name in enumerate(names)}
         spans: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(list)
-        marks: dict[str, list[int]] = defaultdict(list)
+        groups: dict[str, list[int]] = defaultdict(list)
         for span in self.spans:
             key = stamp(span.start), stamp(span.end), span.state, span.reason.value, span.detail
             spans[key].append(index[span.market])
         for market, moment in self.watermark.items():
-            marks[stamp(moment)].append(index[market])
+            groups[stamp(moment)].append(index[market])
         document = {
             "version": VERSION,
             "start": stamp(self.start),
@@ -130,12 +130,12 @@ class Coverage:
             "run": self.run,
             "markets": names,
             "spans": [[*key, sorted(markets)] for key, markets in sorted(spans.items())],
-            "watermark": [[moment, sorted(markets)] for moment, markets in sorted(marks.items())],
+            "watermark": [[moment, sorted(markets)] for moment, markets in sorted(groups.items())],
         }
         if self.live_end is not None:
             document["live_end"] = stamp(self.live_end)
-        if self.doubts is not None:
-            document["doubts"] = _doubts_document(self.doubts, index)
+        if self.rechecks is not None:
+            document["doubts"] = _rechecks_document(self.rechecks, index)
         text = json.dumps(document, separators=(",", ":")).encode()
         return text[:-1] + _CHECKSUM + str(zlib.crc32(text)).encode() + b"}"
 
@@ -148,8 +148,8 @@ class Coverage:
             LakeCorrupt: it is anything else.
         """
         try:
-            text, mark, checksum = data.rpartition(_CHECKSUM)
-            if mark and int(checksum[:-1]) != zlib.crc32(text + b"}"):
+            text, separator, checksum = data.rpartition(_CHECKSUM)
+            if separator and int(checksum[:-1]) != zlib.crc32(text + b"}"):
                 raise ValueError("its checksum is wrong")
             return cls._from_document(json.loads(data))
         except (ValueError, KeyError, TypeError, IndexError) as error:
@@ -171,16 +171,16 @@ class Coverage:
             for place in [(parse_stamp(start), parse_stamp(end), state, HoleReason(reason), detail)]
             for position in positions
         )
-        marks = {
+        groups = {
             names[position]: moment
             for text, chosen in document["watermark"]
             for moment in [parse_stamp(text)]
             for position in chosen
         }
-        doubts = _doubts_from(document["doubts"], names) if "doubts" in document else None
+        rechecks = _rechecks_from(document["doubts"], names) if "doubts" in document else None
         live_end = parse_stamp(document["live_end"]) if "live_end" in document else None
         start, end = parse_stamp(document["start"]), parse_stamp(document["end"])
-        return cls(start, end, document["run"], spans, marks, doubts, live_end)
+        return cls(start, end, document["run"], spans, groups, rechecks, live_end)
 
 
 def _coverage(
@@ -188,24 +188,24 @@ def _coverage(
     end: datetime,
     run: str,
     spans: tuple[Span, ...],
-    marks: Mapping[str, datetime],
-    doubts: tuple[Doubt, ...] | None,
+    groups: Mapping[str, datetime],
+    rechecks: tuple[Recheck, ...] | None,
     live_end: datetime | None,
 ) -> Coverage:
-    return Coverage(start, end, run, spans, marks, doubts, None if live_end == end else live_end)
+    return Coverage(start, end, run, spans, groups, rechecks, None if live_end == end else live_end)
 
 
-def _doubts_document(doubts: Iterable[Doubt], index: Mapping[str, int]) -> list[list[Any]]:
+def _rechecks_document(rechecks: Iterable[Recheck], index: Mapping[str, int]) -> list[list[Any]]:
     alike: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
-    for doubt in doubts:
-        key = stamp(doubt.start), stamp(doubt.end), doubt.state, stamp(doubt.found)
-        alike[key].append(index[doubt.market])
+    for recheck in rechecks:
+        key = stamp(recheck.start), stamp(recheck.end), recheck.state, stamp(recheck.found)
+        alike[key].append(index[recheck.market])
     return [[*key, sorted(markets)] for key, markets in sorted(alike.items())]
 
 
-def _doubts_from(rows: Iterable[Any], names: list[str]) -> tuple[Doubt, ...]:
+def _rechecks_from(rows: Iterable[Any], names: list[str]) -> tuple[Recheck, ...]:
     return tuple(
-        Doubt(names[position], parse_stamp(start), parse_stamp(end), state, parse_stamp(found))
+        Recheck(names[position], parse_stamp(start), parse_stamp(end), state, parse_stamp(found))
         for start, end, state, found, positions in rows
         for position in positions
     )
@@ -221,15 +221,15 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
     holes = [span for part in parts for span in part.holes()]
     of = by_market(known)
     left = [rest for hole in holes for rest in _without(hole, of[hole.market])]
-    marks: dict[str, datetime] = {}
+    groups: dict[str, datetime] = {}
     for part in parts:
         for market, moment in part.watermark.items():
-            marks[market] = max(moment, marks.get(market, moment))
+            groups[market] = max(moment, groups.get(market, moment))
     spans = tuple(sorted({*_joined(known), *_joined(left)}))
-    told = [part for part in parts if part.doubts is not None]
-    doubts = max(reversed(told), key=lambda part: part.end).doubts if told else None
+    told = [part for part in parts if part.rechecks is not None]
+    rechecks = max(reversed(told), key=lambda part: part.end).rechecks if told else None
     live_end = max((part.live_until for part in parts if part.live_until), default=None)
-    return _coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, marks, doubts, live_end)
+    return _coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, groups, rechecks, live_end)
 
 
 def clip(spans: Iterable[Span], start: datetime, end: datetime) -> Iterator[Span]:

@@ -23,7 +23,7 @@ OF_ALL = (WarehouseUnavailable, LoginRefused, ConfigError, LeaseHeld, LakeTooNew
 
 
 @contextmanager
-def kept_apart(lake: Lake, name: str, troubles: MutableMapping[str, str]) -> Iterator[None]:
+def isolated(lake: Lake, name: str, troubles: MutableMapping[str, str]) -> Iterator[None]:
     """Keep what goes wrong in the block to the thing `name`: it is logged, and put into `troubles` with its words.
 
     Raises what concerns all things: HDFS or Hive do not answer, a password or setting is wrong, a lease is not held, a
@@ -35,15 +35,15 @@ def kept_apart(lake: Lake, name: str, troubles: MutableMapping[str, str]) -> Ite
         raise
     except LakeUnavailable as error:  # of HDFS as a whole, or of one file (its block is lost)
         lake.list(lake.root or "/")
-        troubles[name] = _told(name, error)
+        troubles[name] = _log_trouble(name, error)
     except UpbitEltError as error:
-        troubles[name] = _told(name, error)
+        troubles[name] = _log_trouble(name, error)
     except Exception as error:
         log.exception("%s: left as it is, the others go on", name)
         troubles[name] = f"{type(error).__name__}: {error}"
 
 
-def _told(name: str, error: UpbitEltError) -> str:
+def _log_trouble(name: str, error: UpbitEltError) -> str:
     words = f"{type(error).__name__}: {error}"
     log.error("%s: left as it is, the others go on: %s", name, words)
     return words

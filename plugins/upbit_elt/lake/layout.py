@@ -35,7 +35,7 @@ DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")
 COMPLETE = re.compile(r"^day-(\d+)$")
 HIDDEN = re.compile(r"^_.+\.[0-9a-f]{32}$")
-UNSHOWN = "_unshown-"
+UNREGISTERED = "_unshown-"
 WINDOW = re.compile(r"^(\d{12})_(\d{12})\.parquet$")
 
 
@@ -49,14 +49,14 @@ def day_folder(root: str, kind: Kind, day: str) -> str:
     return f"{root}/{kind}/{day}"
 
 
-def live_folder(root: str, kind: Kind, day: str, generation: int) -> str:
+def live_folder(root: str, kind: Kind, day: str, snapshot: int) -> str:
     """Leaf folder of a generation of an open day."""
-    return f"{day_folder(root, kind, day)}/live-{generation}"
+    return f"{day_folder(root, kind, day)}/live-{snapshot}"
 
 
-def complete_folder(root: str, kind: Kind, day: str, generation: int) -> str:
+def complete_folder(root: str, kind: Kind, day: str, snapshot: int) -> str:
     """Leaf folder of a generation of a complete day."""
-    return f"{day_folder(root, kind, day)}/day-{generation}"
+    return f"{day_folder(root, kind, day)}/day-{snapshot}"
 
 
 def pending_folder(root: str) -> str:
@@ -94,7 +94,7 @@ def model_root(root: str) -> str:
     return f"{root}/model"
 
 
-def rejected_folder(root: str, day: str) -> str:
+def quarantine_folder(root: str, day: str) -> str:
     """Where rows wait that were refused on arrival, by the KST day of the minutes that they leave in doubt."""
     return f"{root}/rejected/{day}"
 
@@ -109,7 +109,7 @@ def champion_path(root: str) -> str:
     return f"{model_root(root)}/champion.json"
 
 
-def rejected_root(root: str) -> str:
+def quarantine_root(root: str) -> str:
     """Folder of what could not be used, by the KST day `yyMMdd` on which it came."""
     return f"{root}/rejected"
 

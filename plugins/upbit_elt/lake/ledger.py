@@ -17,7 +17,7 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 log = logging.getLogger(__name__)
 
 
-class Generation(NamedTuple):
+class Snapshot(NamedTuple):
     """A leaf folder that is (or was) what readers see of a day. A complete one beats any live one."""
 
     complete: bool
@@ -42,7 +42,7 @@ class Unreadable(NamedTuple):
     why: str
 
 
-class Newest(NamedTuple):
+class LiveFile(NamedTuple):
     """A file that a live run had a part in: what live runs know by it, its KST day, its generation and its path.
 
     `unreadable` are newer ones that cannot be read.
@@ -50,7 +50,7 @@ class Newest(NamedTuple):
 
     coverage: Coverage
     day: str
-    generation: Generation
+    snapshot: Snapshot
     path: str
     unreadable: tuple[Unreadable, ...] = ()
 
@@ -61,47 +61,47 @@ def days(lake: Lake, kind: Kind) -> list[str]:
     return [entry.name for entry in entries if entry.is_dir and layout.DAY.match(entry.name)]
 
 
-def generations(lake: Lake, kind: Kind, day: str) -> list[Generation]:
+def snapshots(lake: Lake, kind: Kind, day: str) -> list[Snapshot]:
     """Generations of a day, oldest first; the last one is what readers should see."""
     return look(lake, kind, day)[0]
 
 
-def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Generation], list[str]]:
+def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Snapshot], list[str]]:
     """Generations of a day (oldest first), and paths of the marks by which earlier releases said that Hive may not
     show one of them yet.
     """
     folder = layout.day_folder(lake.root, kind, day)
-    found, marks = [], []
+    found, old_markers = [], []
     for entry in lake.list(folder):
-        marks += [f"{folder}/{entry.name}"] if entry.name.startswith(layout.UNSHOWN) else []
+        old_markers += [f"{folder}/{entry.name}"] if entry.name.startswith(layout.UNREGISTERED) else []
         for complete, pattern in ((False, layout.LIVE), (True, layout.COMPLETE)):
             match = pattern.match(entry.name)
             if entry.is_dir and match:
-                found.append(Generation(complete, int(match[1]), f"{folder}/{entry.name}"))
-    return sorted(found), marks
+                found.append(Snapshot(complete, int(match[1]), f"{folder}/{entry.name}"))
+    return sorted(found), old_markers
 
 
-def current(lake: Lake, kind: Kind, day: str) -> Generation | None:
+def current(lake: Lake, kind: Kind, day: str) -> Snapshot | None:
     """The generation of a day that readers should see, None before the day's first file."""
-    found = generations(lake, kind, day)
+    found = snapshots(lake, kind, day)
     return found[-1] if found else None
 
 
-def first_notes(lake: Lake, generation: Generation, day: str) -> dict[str, Any]:
+def first_notes(lake: Lake, snapshot: Snapshot, day: str) -> dict[str, Any]:
     """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none (that can
     be read).
     """
-    found = files(lake, generation, day)
+    found = files(lake, snapshot, day)
     try:
         return read_notes(lake, found[0].path, found[0].size) if found else {}
     except LakeCorrupt as error:
-        log.warning("what %s was made of is not known: %s", generation.path, error)
+        log.warning("what %s was made of is not known: %s", snapshot.path, error)
         return {}
 
 
-def files(lake: Lake, generation: Generation, day: str) -> list[DataFile]:
+def files(lake: Lake, snapshot: Snapshot, day: str) -> list[DataFile]:
     """Data files of a generation of a KST day, oldest first. Names that Hive does not read are not listed."""
-    found = [_data_file(generation.path, entry, day) for entry in lake.list(generation.path)]
+    found = [_data_file(snapshot.path, entry, day) for entry in lake.list(snapshot.path)]
     return sorted((file for file in found if file), key=lambda f: (f.end, f.start))
 
 
@@ -114,11 +114,11 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 def newest(lake: Lake) -> Coverage | None:
     """What live runs know by the newest candle file that one had a part in, None before the first; see find_newest."""
-    found = find_newest(lake)
+    found = find_live_file(lake)
     return found.coverage if found else None
 
 
-def find_newest(lake: Lake, known: Newest | None = None) -> Newest | None:
+def find_live_file(lake: Lake, known: LiveFile | None = None) -> LiveFile | None:
     """The newest candle file that a live run had a part in and that can be read, None before the first.
 
     Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
@@ -139,38 +139,38 @@ def find_newest(lake: Lake, known: Newest | None = None) -> Newest | None:
     return None
 
 
-def following(lake: Lake, known: Newest) -> Newest | None:
+def following(lake: Lake, known: LiveFile) -> LiveFile | None:
     """The newest file in the folder of one that is known, None when that has no newer one; for a reader that looks
     often: a new file is found by two questions, while another generation or day is not."""
-    found = _Search(lake, known).generation(known.generation, known.day)
+    found = _Search(lake, known).snapshot(known.snapshot, known.day)
     return found if found and found.path != known.path else None
 
 
 class _Search:
     """The way back from the newest file to one that can be read."""
 
-    def __init__(self, lake: Lake, known: Newest | None) -> None:
+    def __init__(self, lake: Lake, known: LiveFile | None) -> None:
         self._lake, self._known = lake, known
         self._unreadable: list[Unreadable] = []
         self._away: LakeUnavailable | None = None
 
-    def day(self, day: str) -> Newest | None:
+    def day(self, day: str) -> LiveFile | None:
         """That of a day: of its current generation, of an earlier one only when files of that cannot be read."""
-        for generation in reversed(generations(self._lake, "candle", day)):
-            found = self.generation(generation, day)
+        for snapshot in reversed(snapshots(self._lake, "candle", day)):
+            found = self.snapshot(snapshot, day)
             if found or not any(lost.day == day for lost in self._unreadable):
                 return found
         return None
 
-    def generation(self, generation: Generation, day: str) -> Newest | None:
+    def snapshot(self, snapshot: Snapshot, day: str) -> LiveFile | None:
         """That of a generation."""
-        for file in reversed(files(self._lake, generation, day)):
+        for file in reversed(files(self._lake, snapshot, day)):
             if self._known and self._known.path == file.path:
                 return self._known._replace(unreadable=tuple(self._unreadable))
             coverage = self._read(day, file)
             if coverage is not None:
                 lost = tuple(self._unreadable)
-                return Newest(coverage.live(), day, generation, file.path, lost) if coverage.watermark else None
+                return LiveFile(coverage.live(), day, snapshot, file.path, lost) if coverage.watermark else None
         return None
 
     def end(self) -> None:

@@ -8,17 +8,17 @@ from typing import get_args
 
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.layout import Kind
-from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.ledger import Snapshot
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
-def superseded(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Generation]:
+def expired(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Snapshot]:
     """Generations of a KST day that are older than each folder of `shown` (what tables point at now).
 
     None when `shown` is empty or names a folder that is no generation of the day: then it is not known what is read.
     """
-    found = ledger.generations(lake, kind, day)
-    places = {generation.path: place for place, generation in enumerate(found)}
+    found = ledger.snapshots(lake, kind, day)
+    places = {snapshot.path: place for place, snapshot in enumerate(found)}
     wanted = set(shown)
     if not wanted or not wanted <= places.keys():
         return []
@@ -34,13 +34,13 @@ def abandoned(lake: Lake, before: datetime) -> list[str]:
         f"{folder}/{entry.name}"
         for folder in _working_folders(lake)
         for entry in lake.list(folder)
-        if (layout.HIDDEN.match(entry.name) or entry.name.startswith(layout.UNSHOWN)) and entry.modified < before
+        if (layout.HIDDEN.match(entry.name) or entry.name.startswith(layout.UNREGISTERED)) and entry.modified < before
     ]
 
 
-def rejected(lake: Lake, before: datetime) -> list[str]:
+def old_quarantine(lake: Lake, before: datetime) -> list[str]:
     """Folders of rejected rows to which nothing was added since `before` (UTC)."""
-    root = layout.rejected_root(lake.root)
+    root = layout.quarantine_root(lake.root)
     days = (entry for entry in _folders(lake, root) if layout.DAY.match(entry.name))
     return [f"{root}/{entry.name}" for entry in days if entry.modified < before]
 
@@ -49,8 +49,10 @@ def cancelled(lake: Lake, before: datetime) -> list[str]:
     """Marks of backfill requests that were cancelled before `before` (UTC): nobody works on them any more."""
     folder = layout.requests_folder(lake.root)
     entries = {entry.name: entry for entry in lake.list(folder)}
-    marks = (entry for name, entry in entries.items() if name.endswith(".cancelled") and entry.modified < before)
-    return [f"{folder}/{mark.name}" for mark in marks if mark.name.replace(".cancelled", ".json") not in entries]
+    markers = (entry for name, entry in entries.items() if name.endswith(".cancelled") and entry.modified < before)
+    return [
+        f"{folder}/{marker.name}" for marker in markers if marker.name.replace(".cancelled", ".json") not in entries
+    ]
 
 
 def _working_folders(lake: Lake) -> Iterator[str]:
@@ -59,8 +61,8 @@ def _working_folders(lake: Lake) -> Iterator[str]:
         yield layout.kind_folder(lake.root, kind)
         for day in ledger.days(lake, kind):
             yield layout.day_folder(lake.root, kind, day)
-            yield from (generation.path for generation in ledger.generations(lake, kind, day))
-    for root in (layout.backfill_root(lake.root), layout.model_root(lake.root), layout.rejected_root(lake.root)):
+            yield from (snapshot.path for snapshot in ledger.snapshots(lake, kind, day))
+    for root in (layout.backfill_root(lake.root), layout.model_root(lake.root), layout.quarantine_root(lake.root)):
         yield root
         yield from (f"{root}/{entry.name}" for entry in _folders(lake, root) if not layout.HIDDEN.match(entry.name))
 

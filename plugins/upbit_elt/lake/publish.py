@@ -17,11 +17,11 @@ from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import decode, encode, read_coverage
 from upbit_elt.lake.read import outside
-from upbit_elt.lake.snapshot import SOURCES, Published, lineage, rewrite_notes, write_generation
+from upbit_elt.lake.snapshot import SOURCES, Published, compaction_notes, lineage, write_snapshot
 from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
-__all__ = ["Published", "publish_generation", "publish_window", "rewrite"]
+__all__ = ["Published", "publish_snapshot", "publish_window", "rewrite"]
 
 # Each file beside the big one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
 # roll-up of a full day costs 3 s. So half an hour's files keep the query under half a second.
@@ -47,23 +47,23 @@ def publish_window(
     Once an open day has `most` files, they are made one in a new generation: a market's query takes longer with every
     file. Readers in the middle of one keep the folder that they began with.
     """
-    generation = ledger.current(lake, "candle", day)
-    if generation and generation.complete:
-        return publish_generation(lake, day, table, coverage, lease, complete=True, unreadable=unreadable)
-    folder = generation.path if generation else layout.live_folder(lake.root, "candle", day, 1)
-    if not generation:
+    snapshot = ledger.current(lake, "candle", day)
+    if snapshot and snapshot.complete:
+        return publish_snapshot(lake, day, table, coverage, lease, complete=True, unreadable=unreadable)
+    folder = snapshot.path if snapshot else layout.live_folder(lake.root, "candle", day, 1)
+    if not snapshot:
         pending.add(lake, pending.registering("candle", folder))
     name = layout.window_name(coverage.start, coverage.end)
     path = f"{folder}/{name}"
-    found = ledger.files(lake, generation, day) if generation else []
+    found = ledger.files(lake, snapshot, day) if snapshot else []
     damaged = any(file.path in unreadable for file in found)
     if damaged or _overlaps(lake, found, name, coverage):
-        return publish_generation(lake, day, table, coverage, lease, complete=False, unreadable=unreadable)
+        return publish_snapshot(lake, day, table, coverage, lease, complete=False, unreadable=unreadable)
     try:
         lake.publish(path, encode(table, coverage), lease.check)
     except LakeConflict:
         if coverage.known() and not _holds(lake, path, table):
-            return publish_generation(lake, day, table, coverage, lease, complete=False)
+            return publish_snapshot(lake, day, table, coverage, lease, complete=False)
     if len({path, *(file.path for file in found)}) >= most:
         made = rewrite(lake, day, coverage.run, lease, complete=False)
         return Published(day, folder, name, table.num_rows, made.lost)
@@ -95,7 +95,7 @@ def _overlaps(lake: Lake, found: Sequence[ledger.DataFile], name: str, coverage:
     return False
 
 
-def publish_generation(
+def publish_snapshot(
     lake: Lake,
     day: str,
     table: pa.Table,
@@ -128,12 +128,12 @@ def publish_generation(
     if table.num_rows or replaces or found.lost:
         notes = {SOURCES: [*lineage(sources), (layout.window_name(coverage.start, coverage.end), coverage.run)]}
     else:
-        notes = rewrite_notes(lake, CANDLE, day, sources, coverage.run)
-    made = write_generation(
+        notes = compaction_notes(lake, CANDLE, day, sources, coverage.run)
+    made = write_snapshot(
         lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=whole, notes=notes
     )
     for file in found.lost:
-        salvage.put_aside(lake, day, file.path)
+        salvage.quarantine_file(lake, day, file.path)
     return made._replace(lost=tuple(file.path.rsplit("/", 1)[1] for file in found.lost))
 
 
@@ -143,12 +143,12 @@ def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> 
     Raises:
         LakeCorrupt: the day has no files, or what was written does not hold what they do.
     """
-    generation = ledger.current(lake, "candle", day)
-    found = ledger.files(lake, generation, day) if generation else []
+    snapshot = ledger.current(lake, "candle", day)
+    found = ledger.files(lake, snapshot, day) if snapshot else []
     if not found:
         raise LakeCorrupt(f"{layout.day_folder(lake.root, 'candle', day)}: no file to make a new one from")
     nothing = Coverage(found[0].start, found[0].start, run)
-    return publish_generation(lake, day, SCHEMA.empty_table(), nothing, lease, complete=complete)
+    return publish_snapshot(lake, day, SCHEMA.empty_table(), nothing, lease, complete=complete)
 
 
 def _compare(parts: list[Coverage], whole: Coverage) -> None:

@@ -12,15 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from upbit_elt.candle import kst_day, wire
-from upbit_elt.exchange.validation import Refused
-from upbit_elt.lake.layout import rejected_folder, stamp
+from upbit_elt.exchange.validation import QuarantinedRow
+from upbit_elt.lake.layout import quarantine_folder, stamp
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.metrics import QUARANTINED
 
 
-def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
+def quarantine(lake: Lake, rows: Iterable[QuarantinedRow], run: str) -> list[str]:
     """Keep refused rows; returns the paths. The same rows of the same run are one file however often they are kept."""
-    by_day: dict[str, list[Refused]] = defaultdict(list)
+    by_day: dict[str, list[QuarantinedRow]] = defaultdict(list)
     for row in rows:
         by_day[kst_day(row.start)].append(row)
     kept = [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
@@ -28,17 +28,17 @@ def set_aside(lake: Lake, rows: Iterable[Refused], run: str) -> list[str]:
     return kept
 
 
-def _publish(lake: Lake, day: str, rows: list[Refused], run: str) -> str:
+def _publish(lake: Lake, day: str, rows: list[QuarantinedRow], run: str) -> str:
     lines = sorted({_line(row, run) for row in rows})
     # A lone surrogate becomes its own JSON escape.
     data = "\n".join([*lines, ""]).encode(errors="backslashreplace")
     digest = hashlib.sha256(data).hexdigest()[:16]
-    path = f"{rejected_folder(lake.root, day)}/{stamp(min(row.start for row in rows))}_{digest}.jsonl"
+    path = f"{quarantine_folder(lake.root, day)}/{stamp(min(row.start for row in rows))}_{digest}.jsonl"
     lake.publish(path, data)
     return path
 
 
-def _line(row: Refused, run: str) -> str:
+def _line(row: QuarantinedRow, run: str) -> str:
     document = {
         "market": row.market,
         "start": wire(row.start),

@@ -27,12 +27,12 @@ def read_sources(
     With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a
     day that was rolled up is one large file.
     """
-    generation = ledger.current(lake, "candle", day)
+    snapshot = ledger.current(lake, "candle", day)
     start, end = start or day_start(day), end or day_end(day)
     moment = pc.field("candle_date_time_utc")
     inside = (moment >= wire(start)) & (moment < wire(end))
     tables, coverages = [], []
-    for file in ledger.files(lake, generation, day) if generation else []:
+    for file in ledger.files(lake, snapshot, day) if snapshot else []:
         if file.start < end and file.end > start:
             data = lake.read(file.path)
             table = decode(data, file.path)

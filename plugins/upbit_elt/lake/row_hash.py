@@ -9,25 +9,25 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Marks = NDArray[np.uint64]
+RowHashes = NDArray[np.uint64]
 # Odd 64-bit constants of SplitMix64: https://prng.di.unimi.it/splitmix64.c
 _STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
-def row_marks(table: pa.Table, names: Sequence[str]) -> Marks:
+def row_hashes(table: pa.Table, names: Sequence[str]) -> RowHashes:
     """One 64-bit mark a row over the columns `names`; rows with the same values, bit by bit, have the same mark.
 
     Of a million rows two different ones share a mark with a chance of 3 in 100 million.
     """
-    marks = np.zeros(table.num_rows, np.uint64)
+    hashes = np.zeros(table.num_rows, np.uint64)
     for name in names:
-        marks = (marks * _MIX + _STEP) ^ (marks >> np.uint64(29))
-        marks = (marks + _bits(table.column(name))) * _MIX
-        marks ^= marks >> np.uint64(32)
-    return marks
+        hashes = (hashes * _MIX + _STEP) ^ (hashes >> np.uint64(29))
+        hashes = (hashes + _bits(table.column(name))) * _MIX
+        hashes ^= hashes >> np.uint64(32)
+    return hashes
 
 
-def winners(keys: Iterable[Marks], rows: Iterable[Marks], *, later_wins: bool) -> tuple[Marks, Marks]:
+def winners(keys: Iterable[RowHashes], rows: Iterable[RowHashes], *, later_wins: bool) -> tuple[RowHashes, RowHashes]:
     """Keys and rows, sorted by key, that are left of several tables (oldest first) when each key is there once."""
     none = np.empty(0, np.uint64)
     key, row = np.concatenate([none, *keys]), np.concatenate([none, *rows])
@@ -37,12 +37,12 @@ def winners(keys: Iterable[Marks], rows: Iterable[Marks], *, later_wins: bool) -
     return found, row[first]
 
 
-def _bits(column: pa.ChunkedArray) -> Marks:
+def _bits(column: pa.ChunkedArray) -> RowHashes:
     if not pa.types.is_string(column.type):
         values = column.to_numpy()
         wide = values.astype(np.int64) if values.dtype.kind == "i" else values
         return np.ascontiguousarray(wide).view(np.uint64)
     encoded = column.combine_chunks().dictionary_encode()
     digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in encoded.dictionary.to_pylist()]
-    marks: Marks = np.frombuffer(b"".join(digests), np.uint64)[encoded.indices.to_numpy()]
-    return marks
+    hashes: RowHashes = np.frombuffer(b"".join(digests), np.uint64)[encoded.indices.to_numpy()]
+    return hashes

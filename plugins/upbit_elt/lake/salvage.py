@@ -38,9 +38,9 @@ def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
         LakeTooNew: a newer release wrote a file.
         LakeUnavailable: HDFS does not answer.
     """
-    generations = ledger.generations(lake, "candle", day)
+    snapshots = ledger.snapshots(lake, "candle", day)
     found = Found([], [])
-    for file in ledger.files(lake, generations[-1], day) if generations else []:
+    for file in ledger.files(lake, snapshots[-1], day) if snapshots else []:
         try:
             if file.path in unreadable:
                 raise LakeCorrupt(f"{file.path}: could not be read")
@@ -49,7 +49,7 @@ def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
             log.warning("unreadable, left out of the day: %s", error)
             found.lost.append(file)
     if found.lost:
-        found.sources[:0] = [source for older in generations[:-1] for source in _salvaged(lake, day, older, found.lost)]
+        found.sources[:0] = [source for older in snapshots[:-1] for source in _salvaged(lake, day, older, found.lost)]
     return found
 
 
@@ -62,9 +62,9 @@ def lost_coverage(lake: Lake, found: Found, run: str, others: Collection[str]) -
     return [_as_holes(lake, file, run, sorted(markets | set(others))) for file in found.lost]
 
 
-def put_aside(lake: Lake, day: str, path: str) -> None:
+def quarantine_file(lake: Lake, day: str, path: str) -> None:
     """Keep an unreadable file beside the rejected rows of its KST day, for people; its folder goes before long."""
-    folder, name = layout.rejected_folder(lake.root, day), "-".join(path.split("/")[-2:])
+    folder, name = layout.quarantine_folder(lake.root, day), "-".join(path.split("/")[-2:])
     try:
         lake.make_folder(folder)
         lake.rename(path, f"{folder}/unreadable-{name}")
@@ -72,10 +72,8 @@ def put_aside(lake: Lake, day: str, path: str) -> None:
         log.warning("%s stays where it is: %s", path, error)
 
 
-def _salvaged(
-    lake: Lake, day: str, generation: ledger.Generation, lost: Collection[ledger.DataFile]
-) -> Iterator[Source]:
-    for file in ledger.files(lake, generation, day):
+def _salvaged(lake: Lake, day: str, snapshot: ledger.Snapshot, lost: Collection[ledger.DataFile]) -> Iterator[Source]:
+    for file in ledger.files(lake, snapshot, day):
         if any(overlaps(file, other) for other in lost):
             try:
                 yield read_source(lake, CANDLE, file)

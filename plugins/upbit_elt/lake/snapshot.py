@@ -21,7 +21,7 @@ from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import ROW_GROUP, coverage_of, decode, metadata, notes_of, parquet_writer
 from upbit_elt.lake.read import latest
-from upbit_elt.lake.row_hash import Marks, row_marks, winners
+from upbit_elt.lake.row_hash import RowHashes, row_hashes, winners
 from upbit_elt.lake.table_spec import Shape
 from upbit_elt.lake.webhdfs import Lake
 
@@ -53,8 +53,8 @@ class Published(NamedTuple):
 
 def read_files(lake: Lake, shape: Shape, day: str) -> list[Source]:
     """All files of a day's current generation, oldest first. Raises LakeCorrupt when one cannot be read."""
-    generation = ledger.current(lake, shape.kind, day)
-    found = ledger.files(lake, generation, day) if generation else []
+    snapshot = ledger.current(lake, shape.kind, day)
+    found = ledger.files(lake, snapshot, day) if snapshot else []
     return [read_source(lake, shape, file) for file in found]
 
 
@@ -65,7 +65,7 @@ def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
     return Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path))
 
 
-def write_generation(
+def write_snapshot(
     lake: Lake,
     shape: Shape,
     day: str,
@@ -97,10 +97,10 @@ def write_generation(
     return Published(day, folder, name, rows)
 
 
-def rewrite_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[Source], run: str) -> dict[str, Any]:
+def compaction_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[Source], run: str) -> dict[str, Any]:
     """Notes of a file that holds the rows of `sources` and no others: so a follower has nothing to load again."""
-    generation = ledger.current(lake, shape.kind, day)
-    same = {SAME_ROWS: generation.path.rsplit("/", 1)[1]} if generation else {}
+    snapshot = ledger.current(lake, shape.kind, day)
+    same = {SAME_ROWS: snapshot.path.rsplit("/", 1)[1]} if snapshot else {}
     return same | {"run": run, SOURCES: list(lineage(sources))}
 
 
@@ -119,14 +119,14 @@ def same_rows(lake: Lake, kind: Kind, day: str, old: str, new: str) -> bool:
     False when it cannot be told, as when the folders between them are gone.
     """
     leaf, wanted = new.rsplit("/", 1)[1], old.rsplit("/", 1)[1]
-    by_leaf = {g.path.rsplit("/", 1)[1]: g for g in ledger.generations(lake, kind, day)}
+    by_leaf = {g.path.rsplit("/", 1)[1]: g for g in ledger.snapshots(lake, kind, day)}
     while leaf != wanted and leaf in by_leaf:
         leaf = ledger.first_notes(lake, by_leaf[leaf], day).get(SAME_ROWS, "")
     return leaf == wanted
 
 
 def _next_folder(lake: Lake, kind: Kind, day: str, *, complete: bool) -> str:
-    numbers = [g.number for g in ledger.generations(lake, kind, day) if g.complete == complete]
+    numbers = [g.number for g in ledger.snapshots(lake, kind, day) if g.complete == complete]
     build = layout.complete_folder if complete else layout.live_folder
     return build(lake.root, kind, day, max(numbers, default=0) + 1)
 
@@ -189,9 +189,9 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     data = lake.read(path)
     file = pq.ParquetFile(io.BytesIO(data))
     rows = int(file.metadata.num_rows)
-    wanted = _marks(shape, tables)
+    wanted = _hashes(shape, tables)
     # One part at a time: the sources are in memory already.
-    found = _marks(shape, (file.read_row_group(number) for number in range(file.num_row_groups)))
+    found = _hashes(shape, (file.read_row_group(number) for number in range(file.num_row_groups)))
     good = rows == len(found[0]) and all(np.array_equal(a, b) for a, b in zip(found, wanted, strict=True))
     if not good:
         raise LakeCorrupt(
@@ -203,9 +203,9 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     return rows
 
 
-def _marks(shape: Shape, tables: Iterable[pa.Table]) -> tuple[Marks, Marks]:
+def _hashes(shape: Shape, tables: Iterable[pa.Table]) -> tuple[RowHashes, RowHashes]:
     keys, rows = [], []
     for table in tables:
-        keys.append(row_marks(table, shape.key))
-        rows.append(row_marks(table, shape.schema.names))
+        keys.append(row_hashes(table, shape.key))
+        rows.append(row_hashes(table, shape.schema.names))
     return winners(keys, rows, later_wins=shape.later_wins)

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from upbit_elt.candle import MINUTE, day_end, day_start, days_between, kst_day
 from upbit_elt.lake import ledger, pending
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
@@ -85,17 +85,17 @@ def settle(lake: Lake, noted: Sequence[Pending]) -> None:
 def _note(lake: Lake, entries: Sequence[Pending]) -> None:
     """Note what a run has found by itself: what cannot be noted now is found again."""
     for entry in entries:
-        with kept_apart(lake, entry.name, {}):
+        with isolated(lake, entry.name, {}):
             pending.add(lake, entry)
 
 
 def _derived(lake: Lake, kind: Kind, now: datetime) -> Iterator[Pending]:
     for day in ledger.days(lake, kind):
-        generation = ledger.current(lake, kind, day)
-        if generation and not generation.complete:
+        snapshot = ledger.current(lake, kind, day)
+        if snapshot and not snapshot.complete:
             yield Pending("close", kind, day)
-        elif generation and kind == "candle":
-            judged = results.valid(lake, day)
-            given_up = judged and judged.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
-            if not given_up and not (judged and judged.verdict == "proven"):
-                yield Pending("reconcile", kind, day, generation.path.rsplit("/", 1)[1])
+        elif snapshot and kind == "candle":
+            proof = results.valid(lake, day)
+            given_up = proof and proof.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
+            if not given_up and not (proof and proof.verdict == "proven"):
+                yield Pending("reconcile", kind, day, snapshot.path.rsplit("/", 1)[1])

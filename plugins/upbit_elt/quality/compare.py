@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from upbit_elt.candle import FIELDS, Candle, day_end, day_start, days_between, wire
 from upbit_elt.collect.fetch import fetch
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.intervals import union
@@ -23,7 +23,7 @@ from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.tables import partition
 
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
-SHOWN = 20
+MAX_EXAMPLES = 20
 SWITCH = 10.0  # seconds from a new generation in the lake to Hive showing it, at most
 FEW = 50  # markets that are named in the query; of more, the whole day is read
 
@@ -48,18 +48,18 @@ class Comparison:
         return not (self.lost or self.doubled or self.altered or self.invented)
 
 
-def accounted(lake: Lake, start: datetime, end: datetime) -> list[Ask]:
+def accounted(lake: Lake, start: datetime, end: datetime) -> list[FetchRequest]:
     """The spans within [start, end) (UTC) that the lake claims to know: candles are there, or there was no trade."""
     coverages = (found for day in days_between(start, end) for found in read_sources(lake, day, start, end)[1])
     spans = by_market(span for coverage in coverages for span in coverage.clipped(start, end).known())
-    return [Ask(market, *piece) for market in sorted(spans) for piece in union(spans[market])]
+    return [FetchRequest(market, *piece) for market in sorted(spans) for piece in union(spans[market])]
 
 
 def compare(
     hive: Hive,
     client: UpbitClient,
     settings: Settings,
-    spans: Iterable[Ask],
+    spans: Iterable[FetchRequest],
     tick: Callable[[], None] = lambda: None,
     patience: float = SWITCH,
 ) -> Comparison:
@@ -71,11 +71,11 @@ def compare(
     Raises:
         ServerTrouble: a market could not be asked, so nothing can be said.
     """
-    by_day: dict[str, list[Ask]] = defaultdict(list)
-    for ask in spans:
-        for day in days_between(ask.start, ask.end):
-            start, end = max(ask.start, day_start(day)), min(ask.end, day_end(day))
-            by_day[day].append(Ask(ask.market, start, end))
+    by_day: dict[str, list[FetchRequest]] = defaultdict(list)
+    for request in spans:
+        for day in days_between(request.start, request.end):
+            start, end = max(request.start, day_start(day)), min(request.end, day_end(day))
+            by_day[day].append(FetchRequest(request.market, start, end))
     found = [_compare_day(hive, client, settings, day, by_day[day], tick, patience) for day in sorted(by_day)]
     return Comparison(
         compared=sum(part.compared for part in found),
@@ -92,29 +92,29 @@ def _compare_day(
     client: UpbitClient,
     settings: Settings,
     day: str,
-    asks: list[Ask],
+    requests: list[FetchRequest],
     tick: Callable[[], None],
     patience: float,
 ) -> Comparison:
     truth: dict[tuple[str, str], Candle] = {}
-    for answer in fetch(client, asks, workers=settings.workers, tick=tick):
-        if answer.trouble:
-            raise ServerTrouble(f"{answer.ask.market} cannot be compared: {answer.trouble}")
-        truth |= {(c.market, c.candle_date_time_utc): c for c in answer.candles}
+    for result in fetch(client, requests, workers=settings.workers, tick=tick):
+        if result.trouble:
+            raise ServerTrouble(f"{result.request.market} cannot be compared: {result.trouble}")
+        truth |= {(c.market, c.candle_date_time_utc): c for c in result.candles}
     lasting = Retrying(
         retry=retry_if_result(lambda found: not found.equal),
         wait=wait_fixed(2),
         stop=stop_after_delay(patience),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
-    found: Comparison = lasting(lambda: _judge(_in_hive(hive, settings, day, asks), truth))
+    found: Comparison = lasting(lambda: _differences(_in_hive(hive, settings, day, requests), truth))
     return found
 
 
-def _in_hive(hive: Hive, settings: Settings, day: str, asks: list[Ask]) -> list[Candle]:
+def _in_hive(hive: Hive, settings: Settings, day: str, requests: list[FetchRequest]) -> list[Candle]:
     bounds: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for ask in asks:
-        bounds[ask.market].append((wire(ask.start), wire(ask.end)))
+    for request in requests:
+        bounds[request.market].append((wire(request.start), wire(request.end)))
     parameters: dict[str, object] = {"dt": partition(day)}
     only = ""
     if len(bounds) <= FEW:
@@ -128,7 +128,7 @@ def _in_hive(hive: Hive, settings: Settings, day: str, asks: list[Ask]) -> list[
     return [c for c in candles if any(low <= c.candle_date_time_utc < high for low, high in bounds.get(c.market, []))]
 
 
-def _judge(ours: list[Candle], truth: dict[tuple[str, str], Candle]) -> Comparison:
+def _differences(ours: list[Candle], truth: dict[tuple[str, str], Candle]) -> Comparison:
     counts = Counter((c.market, c.candle_date_time_utc) for c in ours)
     lost = sorted(truth.keys() - counts.keys())
     invented = sorted(counts.keys() - truth.keys())
@@ -137,5 +137,5 @@ def _judge(ours: list[Candle], truth: dict[tuple[str, str], Candle]) -> Comparis
         {(c.market, c.candle_date_time_utc) for c in ours if truth.get((c.market, c.candle_date_time_utc), c) != c}
     )
     kinds = {"lost": lost, "doubled": doubled, "altered": altered, "invented": invented}
-    examples = [f"{kind}: {market} {moment}" for kind, keys in kinds.items() for market, moment in keys[:SHOWN]]
+    examples = [f"{kind}: {market} {moment}" for kind, keys in kinds.items() for market, moment in keys[:MAX_EXAMPLES]]
     return Comparison(len(truth), len(lost), len(doubled), len(altered), len(invented), tuple(examples))

@@ -43,7 +43,7 @@ from upbit_elt.quality import results
 from upbit_elt.quality.hours import HOUR
 
 # States of a minute, the stronger the higher.
-UNASKED, HOLE, QUIET, ASKED, PROVEN, CANDLE = range(6)
+UNASKED, HOLE, INACTIVE, EMPTY, PROVEN, CANDLE = range(6)
 OUTAGE = 5
 OUTAGE_MARKETS = 20  # of fewer, a pause of all may be chance
 _READERS = 8
@@ -81,15 +81,15 @@ class Account:
 
     market: str
     candles: int = 0
-    quiet: int = 0
-    asked: int = 0
+    inactive: int = 0
+    empty: int = 0
     proven: int = 0
     holes: list[Hole] = field(default_factory=list)
 
     @property
     def known(self) -> bool:
         """Whether the lake accounts for any of its minutes."""
-        return bool(self.candles or self.quiet or self.asked or self.proven)
+        return bool(self.candles or self.inactive or self.empty or self.proven)
 
     def missing(self, *, explained: bool) -> int:
         """Minutes of its holes of this kind."""
@@ -170,7 +170,7 @@ def grid_of(
         for span in coverage.spans:
             _apply(grid, reasons, rows, span)
         _mark_candles(grid, rows, keys)
-    for left in (doubt for doubt in known.doubts or () if doubt.state == "left"):
+    for left in (recheck for recheck in known.rechecks or () if recheck.state == "left"):
         span = Span(left.market, left.start, left.end, "hole", HoleReason.LEFT_TO_BACKFILL)
         _apply(grid, reasons, rows, span)
     _mark_proven(grid, rows, counts, results.read(lake, results.valid(lake, day)), day)
@@ -180,9 +180,9 @@ def grid_of(
 
 def lost_folder(lake: Lake, day: str) -> str | None:
     """Folder of a KST day's current generation if it is complete and yet holds no file."""
-    generation = ledger.current(lake, "candle", day)
-    lost = generation is not None and generation.complete and not ledger.files(lake, generation, day)
-    return generation.path if generation and lost else None
+    snapshot = ledger.current(lake, "candle", day)
+    lost = snapshot is not None and snapshot.complete and not ledger.files(lake, snapshot, day)
+    return snapshot.path if snapshot and lost else None
 
 
 class Firsts:
@@ -212,8 +212,8 @@ class Firsts:
 
     def _read_next(self) -> bool:
         day = next(self._days, None)
-        generation = ledger.current(self._lake, "candle", day) if day else None
-        files = ledger.files(self._lake, generation, day) if generation and day else []
+        snapshot = ledger.current(self._lake, "candle", day) if day else None
+        files = ledger.files(self._lake, snapshot, day) if snapshot and day else []
         fresh: dict[str, datetime] = {}
         with ThreadPoolExecutor(_READERS, thread_name_prefix="read") as pool:
             coverages = list(pool.map(self._coverage, files))
@@ -238,8 +238,8 @@ def read_keys(
 
     One that cannot be read has no keys, and holes of all `markets`.
     """
-    generation = ledger.current(lake, "candle", day)
-    files = ledger.files(lake, generation, day) if generation else []
+    snapshot = ledger.current(lake, "candle", day)
+    files = ledger.files(lake, snapshot, day) if snapshot else []
     touched = [file for file in files if file.start < end and file.end > start]
 
     def read(file: ledger.DataFile) -> tuple[pa.Table, Coverage]:
@@ -275,7 +275,7 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
         return
     # a backfill found that the market has nothing older: asked, but no minute of a market
     state = "hole" if span.reason is HoleReason.NOT_LISTED else span.state
-    row, level = rows[span.market], {"asked": ASKED, "quiet": QUIET, "hole": HOLE}[state]
+    row, level = rows[span.market], {"asked": EMPTY, "quiet": INACTIVE, "hole": HOLE}[state]
     part = grid.state[row, first:last]
     np.maximum(part, level, out=part)
     if level == HOLE:
@@ -344,7 +344,7 @@ def outages(grid: Grid) -> list[tuple[datetime, datetime]]:
 
 def _outage(grid: Grid) -> NDArray[np.bool_]:
     state, count = grid.state, len(grid.markets)
-    known_empty = ((state >= QUIET) & (state < CANDLE)).sum(axis=0)
+    known_empty = ((state >= INACTIVE) & (state < CANDLE)).sum(axis=0)
     silent = (state < CANDLE).all(axis=0) & (known_empty * 2 >= count) & (count >= OUTAGE_MARKETS)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], silent.astype(np.int8), [0]])))
     for first, last in edges.reshape(-1, 2):
@@ -356,8 +356,8 @@ def _outage(grid: Grid) -> NDArray[np.bool_]:
 def _add(total: Account, grid: Grid, row: int) -> None:
     counts = np.bincount(grid.state[row], minlength=CANDLE + 1)
     total.candles += int(counts[CANDLE])
-    total.quiet += int(counts[QUIET])
-    total.asked += int(counts[ASKED])
+    total.inactive += int(counts[INACTIVE])
+    total.empty += int(counts[EMPTY])
     total.proven += int(counts[PROVEN])
     for hole in _holes(grid, row):
         last = total.holes[-1] if total.holes else None

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from upbit_elt.candle import SCHEMA, day_end, day_start, to_table
-from upbit_elt.collect.fetch import Answer
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.fetch import FetchResult
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.intervals import Bounded, Interval, overlaps, union
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, by_market
@@ -42,13 +42,13 @@ class Day:
     """
 
     day: str
-    generation: str
+    snapshot: str
     sums: dict[str, Summed]
     expected: dict[str, frozenset[datetime]]
-    judged: dict[str, Proof]
+    proofs: dict[str, Proof]
     differing: dict[str, list[Difference]] = field(default_factory=dict)
     said: dict[str, Hours] = field(default_factory=dict)
-    heard: dict[str, frozenset[datetime]] = field(default_factory=dict)
+    answered: dict[str, frozenset[datetime]] = field(default_factory=dict)
     first: dict[str, frozenset[datetime]] = field(default_factory=dict)
     why: dict[str, dict[datetime, str]] = field(default_factory=dict)
 
@@ -58,16 +58,16 @@ class Day:
 
         With `retry` earlier findings, and markets that were gone, are judged anew.
         """
-        generation = ledger.current(lake, "candle", day)
-        if generation is None or not generation.complete:
+        snapshot = ledger.current(lake, "candle", day)
+        if snapshot is None or not snapshot.complete:
             return None
         tables, coverages = read_sources(lake, day)
         sums = sum_up(pa.concat_tables([SCHEMA.empty_table(), *tables]))
-        name = generation.path.rsplit("/", 1)[1]
+        name = snapshot.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
         old = results.carried(results.read(lake, results.newest(lake, day)), digests, name)
-        judged = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
-        return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), judged)
+        proofs = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
+        return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), proofs)
 
     def todo(self) -> set[str]:
         """Markets with an hour that is not judged."""
@@ -75,38 +75,38 @@ class Day:
 
     def open_hours(self, market: str) -> frozenset[datetime]:
         """Hours of a market that are not judged."""
-        proof = self.judged.get(market)
-        return self.expected[market] - (proof.judged_hours(self.day) if proof else frozenset())
+        proof = self.proofs.get(market)
+        return self.expected[market] - (proof.reconciled_hours(self.day) if proof else frozenset())
 
     def left(self) -> dict[str, str]:
         """Markets with an hour that is not judged, and why."""
         return {market: self._left(market) for market in sorted(self.todo())}
 
-    def hear(self, answer: Answer, checked: Checked) -> None:
+    def take_result(self, result: FetchResult, checked: Checked) -> None:
         """Judge a market's open hours by its 60-minute candles; what differs is kept for repair."""
-        market = answer.ask.market
+        market = result.request.market
         wanted = self.open_hours(market)
-        if answer.final:
-            self.judged[market] = self._gone(market, checked())
-        elif answer.failure:
-            self._leave(market, dict.fromkeys(wanted, str(answer.failure)))
+        if result.final:
+            self.proofs[market] = self._gone(market, checked())
+        elif result.failure:
+            self._leave(market, dict.fromkeys(wanted, str(result.failure)))
         else:
-            self._take(market, answer, wanted)
+            self._take(market, result, wanted)
             if found := self._compare(market):
                 self.differing[market] = found
                 self.first[market] = _hours(found)
             else:
                 self._settle(market, checked())
 
-    def confirms(self, answer: Answer) -> bool:
+    def confirms(self, result: FetchResult) -> bool:
         """Whether the exchange's minutes of a span sum up to its hours: only then what they lack may go.
 
         Nor is it believed that a market has nothing older than these: an exchange in trouble says so, too.
         """
-        market, start, end = answer.ask[:3]
-        theirs = sum_up(to_table(answer.candles)).get(market, _NOTHING).hours
+        market, start, end = result.request[:3]
+        theirs = sum_up(to_table(result.candles)).get(market, _NOTHING).hours
         said = {hour: summed for hour, summed in self.said[market].items() if start <= hour < end}
-        return not answer.empty and not differences(market, theirs, said)
+        return not result.empty and not differences(market, theirs, said)
 
     def unanswered(self, market: str, hours: Mapping[datetime, str], checked: Checked) -> bool:
         """Leave differing hours open whose minutes did not come; True when others of the market were repaired."""
@@ -122,49 +122,51 @@ class Day:
             self._settle(market, checked())
         return agrees
 
-    def hear_again(self, answer: Answer, checked: Checked) -> None:
+    def take_second_result(self, result: FetchResult, checked: Checked) -> None:
         """Judge a market that differs after its repair too: what differs from the new answer is a finding."""
-        market = answer.ask.market
-        if answer.failure:
+        market = result.request.market
+        if result.failure:
             self._leave(
                 market,
-                dict.fromkeys(_hours(self._compare(market)), f"repaired, and then not compared: {answer.failure}"),
+                dict.fromkeys(_hours(self._compare(market)), f"repaired, and then not compared: {result.failure}"),
             )
         else:
-            self._take(market, answer, self.heard[market])
+            self._take(market, result, self.answered[market])
         self._settle(market, checked(), self._compare(market))
 
-    def asks(self) -> list[Ask]:
+    def requests(self) -> list[FetchRequest]:
         """The minutes of all hours that differ; neighbouring hours are one span."""
-        return [Ask(market, *span) for market in sorted(self.differing) for span in _spans(self.differing[market])]
+        return [
+            FetchRequest(market, *span) for market in sorted(self.differing) for span in _spans(self.differing[market])
+        ]
 
     def after_repair(self, lake: Lake) -> None:
         """Look at the lake anew. Judgements stay: the repair changed hours alone that have none."""
         now = Day.load(lake, self.day, self.expected, retry=False)
         if now is None:
             return
-        self.judged = {
-            market: replace(proof, generation=now.generation, digest=now.sums.get(market, _NOTHING).digest)
-            for market, proof in self.judged.items()
+        self.proofs = {
+            market: replace(proof, snapshot=now.snapshot, digest=now.sums.get(market, _NOTHING).digest)
+            for market, proof in self.proofs.items()
         }
-        self.generation, self.sums = now.generation, now.sums
+        self.snapshot, self.sums = now.snapshot, now.sums
 
     @property
     def verdict(self) -> Verdict:
         """What can be said of the whole day."""
         if self.todo():
             return "partial"
-        return "findings" if any(proof.state == "finding" for proof in self.judged.values()) else "proven"
+        return "findings" if any(proof.state == "finding" for proof in self.proofs.values()) else "proven"
 
-    def _take(self, market: str, answer: Answer, wanted: frozenset[datetime]) -> None:
+    def _take(self, market: str, result: FetchResult, wanted: frozenset[datetime]) -> None:
         """Keep what an answer says of the wanted hours; those that a refused row leaves in doubt stay open."""
-        self._leave(market, {hour: hole.why for hole in answer.holes for hour in wanted if overlaps(_hour(hour), hole)})
-        self.heard[market] = wanted - self.why.get(market, {}).keys()
-        self.said[market] = exchange_hours(c for c in answer.candles if c.start in self.heard[market])
+        self._leave(market, {hour: hole.why for hole in result.holes for hour in wanted if overlaps(_hour(hour), hole)})
+        self.answered[market] = wanted - self.why.get(market, {}).keys()
+        self.said[market] = exchange_hours(c for c in result.candles if c.start in self.answered[market])
 
     def _leave(self, market: str, hours: Mapping[datetime, str]) -> None:
         self.why.setdefault(market, {}).update(hours)
-        self.heard[market] = self.heard.get(market, frozenset()) - hours.keys()
+        self.answered[market] = self.answered.get(market, frozenset()) - hours.keys()
         if hours:
             log.warning("%s, %s: %d hours not judged: %s", self.day, market, len(hours), next(iter(hours.values())))
 
@@ -175,36 +177,36 @@ class Day:
 
     def _compare(self, market: str) -> list[Difference]:
         """What differs in the hours that the exchange has spoken of."""
-        heard, said = self.heard[market], self.said.get(market, {})
-        ours = {hour: summed for hour, summed in self._summed(market).hours.items() if hour in heard}
-        return differences(market, ours, {hour: summed for hour, summed in said.items() if hour in heard})
+        answered, said = self.answered[market], self.said.get(market, {})
+        ours = {hour: summed for hour, summed in self._summed(market).hours.items() if hour in answered}
+        return differences(market, ours, {hour: summed for hour, summed in said.items() if hour in answered})
 
     def _summed(self, market: str) -> Summed:
         return self.sums.get(market, _NOTHING)
 
     def _gone(self, market: str, checked: str) -> Proof:
         summed = self._summed(market)
-        return Proof(market, self.generation, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
+        return Proof(market, self.snapshot, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
 
     def _settle(self, market: str, checked: str, found: Sequence[Difference] = ()) -> None:
         """Write down what the heard hours of a market come to, beside what was judged before."""
-        old, summed, heard = self.judged.get(market), self._summed(market), self.heard[market]
-        before = old.judged_hours(self.day) - heard if old else frozenset()
+        old, summed, answered = self.proofs.get(market), self._summed(market), self.answered[market]
+        before = old.reconciled_hours(self.day) - answered if old else frozenset()
         details = [entry for entry in (old.found() if old else []) if results.hour_of(entry) in before]
         details += [difference.to_json() for difference in found]
         left = len({results.hour_of(entry) for entry in details})
-        first, last = self.first.get(market, _hours(found)) & heard, _hours(found)
-        judged = heard | before
-        open_hours = [hour for hour in hours_of(self.day) if hour not in judged]
-        self.judged[market] = Proof(
+        first, last = self.first.get(market, _hours(found)) & answered, _hours(found)
+        proofs = answered | before
+        open_hours = [hour for hour in hours_of(self.day) if hour not in proofs]
+        self.proofs[market] = Proof(
             market=market,
-            generation=self.generation,
-            hours=len(judged),
+            snapshot=self.snapshot,
+            hours=len(proofs),
             candles=summed.candles,
             differences=len(first | last) + (old.differences if old else 0),
             repaired=len(first - last) + (old.repaired if old else 0),
-            findings=left,
-            state="finding" if left else "partial" if self.expected[market] - judged else "proven",
+            discrepancies=left,
+            state="finding" if left else "partial" if self.expected[market] - proofs else "proven",
             checked=checked,
             digest=summed.digest,
             detail=json.dumps([*details, *(results.unjudged(hour, self._why(market, hour)) for hour in open_hours)]),

@@ -14,14 +14,14 @@ from upbit_elt.candle import KST, MINUTE, Candle, day_end, day_start, from_table
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
-from upbit_elt.quality.coverage_report import ASKED, CANDLE, PROVEN, QUIET, Firsts, Hole, grid_of, read_keys
+from upbit_elt.quality.coverage_report import CANDLE, EMPTY, INACTIVE, PROVEN, Firsts, Hole, grid_of, read_keys
 from upbit_elt.quality.results import DayProof, Proof
 
-_WORDS = {PROVEN: "empty (proven)", ASKED: "empty (asked)", QUIET: "empty (quiet)", CANDLE: "candle"}
+_WORDS = {PROVEN: "empty (proven)", EMPTY: "empty (asked)", INACTIVE: "empty (quiet)", CANDLE: "candle"}
 
 
 class Evidence(NamedTuple):
@@ -113,11 +113,11 @@ def _mentioned(lake: Lake, market: str, day: str) -> bool:
 
 
 def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Evidence]:
-    generations = ledger.generations(lake, "candle", day)
-    for generation in reversed(generations):
-        for file in reversed(ledger.files(lake, generation, day)):
+    snapshots = ledger.snapshots(lake, "candle", day)
+    for snapshot in reversed(snapshots):
+        for file in reversed(ledger.files(lake, snapshot, day)):
             if file.start <= minute < file.end:
-                found = _of_file(lake, file.path, market, minute, current=generation == generations[-1])
+                found = _of_file(lake, file.path, market, minute, current=snapshot == snapshots[-1])
                 if found and (found.span or found.candles):
                     yield found
 
@@ -135,7 +135,7 @@ def _waiting(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Ev
 def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence | None:
     """What a file says, None when it cannot be read."""
     troubles: dict[str, str] = {}
-    with kept_apart(lake, path, troubles):
+    with isolated(lake, path, troubles):
         return _read(lake, path, market, minute, current=current)
     return None
 

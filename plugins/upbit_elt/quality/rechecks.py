@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.judged import Judged
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.quality.results import DayProof
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ RECHECK_DAYS = timedelta(days=30)
 ANY = "*"
 
 
-class Recheck(NamedTuple):
+class DayRecheck(NamedTuple):
     """A day's next look: how often it was tried, when it is due (UTC), and why.
 
     `snapshot` of candles that was judged: "" when nothing was, ANY when the day could not be read.
@@ -40,22 +40,22 @@ class Recheck(NamedTuple):
     why: str
 
 
-_FILE = TypeAdapter(dict[str, Recheck])
+_FILE = TypeAdapter(dict[str, DayRecheck])
 
 
-def is_due(planned: Recheck | None, judged: DayProof | None, now: datetime) -> bool:
+def is_due(planned: DayRecheck | None, reconciled: DayProof | None, now: datetime) -> bool:
     """Whether a day is looked at again at `now` (UTC), given the judgement of its present candles, if there is one."""
     if planned is None or planned.due <= now:
         return True
-    return planned.snapshot not in (ANY, judged.generation if judged else "")
+    return planned.snapshot not in (ANY, reconciled.snapshot if reconciled else "")
 
 
-def waits(planned: Recheck | None, snapshot: str, now: datetime) -> bool:
+def waits(planned: DayRecheck | None, snapshot: str, now: datetime) -> bool:
     """Whether a day is surely not due at `now` (UTC), its newest snapshot of candles being this one."""
     return planned is not None and planned.due > now and planned.snapshot in (ANY, "", snapshot)
 
 
-def read(lake: Lake) -> dict[str, Recheck]:
+def read(lake: Lake) -> dict[str, DayRecheck]:
     """The planned looks by KST day; {} when there is no such file, or none that can be read."""
     try:
         return _FILE.validate_json(lake.read(_path(lake)))
@@ -66,7 +66,7 @@ def read(lake: Lake) -> dict[str, Recheck]:
         return {}
 
 
-def plan(lake: Lake, outcomes: Iterable[Judged], now: datetime) -> None:
+def plan(lake: Lake, outcomes: Iterable[ReconciledDay], now: datetime) -> None:
     """Plan the next look at what a run at `now` (UTC) left open: after 10, 20, 40, ... minutes, six hours at most.
 
     What a run had no time for is due at once.
@@ -77,11 +77,13 @@ def plan(lake: Lake, outcomes: Iterable[Judged], now: datetime) -> None:
         after.pop(one.day, None)
         if one.cut_short or (one.verdict == "proven" and not one.trouble):
             continue
-        snapshot = ANY if one.trouble else one.proof.generation if one.proof else ""
+        snapshot = ANY if one.trouble else one.proof.snapshot if one.proof else ""
         earlier = before.get(one.day)
         tries = earlier.tries + 1 if earlier and earlier.snapshot == snapshot else 1
         wait = LONGEST if one.verdict == "findings" else min(LONGEST, FIRST * 2 ** min(tries - 1, 10))
-        after[one.day] = Recheck(snapshot, tries, now + wait, one.trouble or next(iter(one.left.values()), "findings"))
+        after[one.day] = DayRecheck(
+            snapshot, tries, now + wait, one.trouble or next(iter(one.left.values()), "findings")
+        )
     if after != before:
         lake.replace(_path(lake), json.dumps(_FILE.dump_python(after, mode="json"), indent=1).encode())
 

@@ -23,24 +23,24 @@ import pyarrow.compute as pc
 
 from upbit_elt.candle import MINUTE, SCHEMA, day_end, day_start, from_table, to_table, wire
 from upbit_elt.clock import Clock
-from upbit_elt.collect.fetch import Answer, Failure, fetch
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.fetch import Failure, FetchResult, fetch
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import LeaseHeld
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.intervals import Interval, overlaps
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
-from upbit_elt.lake.isolation import kept_apart
+from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.lease import Lease, is_held, lease
-from upbit_elt.lake.publish import publish_generation
+from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import backlog, rechecks, results
 from upbit_elt.quality.day import NOT_YET, Day, batches
 from upbit_elt.quality.hours import HOUR
-from upbit_elt.quality.judged import Judged
 from upbit_elt.quality.rechecks import RECHECK_DAYS
+from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -67,13 +67,13 @@ def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
     for day in sorted(ledger.days(lake, "candle") if retry else noted, reverse=True):
         if not retry and rechecks.waits(planned.get(day), backlog.newest(noted[day]), now):
             continue
-        state, judged = results.state_of(lake, day)
+        state, reconciled = results.state_of(lake, day)
         if state == "open":
             continue
-        given_up = judged and judged.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
-        if (judged and judged.verdict == "proven") or (given_up and not retry):
+        given_up = reconciled and reconciled.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
+        if (reconciled and reconciled.verdict == "proven") or (given_up and not retry):
             backlog.settle(lake, noted.get(day, ()))
-        elif retry or rechecks.is_due(planned.get(day), judged, now):
+        elif retry or rechecks.is_due(planned.get(day), reconciled, now):
             found.append(day)
     return found
 
@@ -106,7 +106,7 @@ class Prover:
 
     def run(
         self, run_id: str, days: Iterable[str], until: datetime, *, retry: bool = False, wait: timedelta = timedelta(0)
-    ) -> list[Judged]:
+    ) -> list[ReconciledDay]:
         """Judge those of the KST days that are closed, newest first, as long as a chunk fits before `until` (UTC).
 
         What is judged already costs no request; with `retry` findings are asked for again. A market that cannot
@@ -116,16 +116,16 @@ class Prover:
             LeaseHeld: another run is proving.
             LakeError: the lake could not be read or written. Run it again.
         """
-        done: list[Judged] = []
+        done: list[ReconciledDay] = []
         folder = layout.kind_folder(self.lake.root, "reconciliation")
         with lease(self.lake, folder, self.clock, wait=wait) as held:
             run = _Run(self, run_id, until, held)
             for batch in batches(days, BATCH):
                 if not run.may_go_on():
                     break
-                judged = run.batch(batch, retry=retry)
-                rechecks.plan(self.lake, judged, self.clock.now())
-                done += judged
+                reconciled = run.batch(batch, retry=retry)
+                rechecks.plan(self.lake, reconciled, self.clock.now())
+                done += reconciled
         return done
 
 
@@ -138,82 +138,82 @@ class _Run:
         self._tell, self._run_id, self._until, self._held = prover._tick, run_id, until, held
         self._out: Failure | None = None
 
-    def batch(self, names: Sequence[str], *, retry: bool) -> list[Judged]:
+    def batch(self, names: Sequence[str], *, retry: bool) -> list[ReconciledDay]:
         """Judge the closed ones of these days, newest first. A day in trouble is left as it is, the others go on."""
         newest = ledger.newest(self._lake)
         collected = newest.watermark if newest else {}
         troubles: dict[str, str] = {}
         days: list[Day] = []
         for name in names:
-            with kept_apart(self._lake, name, troubles):
+            with isolated(self._lake, name, troubles):
                 days += filter(None, [Day.load(self._lake, name, collected, retry=retry)])
         todo = [day for day in days if day.todo()]
         markets = sorted({market for day in todo for market in day.todo()})
         span = (day_start(todo[-1].day), day_end(todo[0].day)) if todo else ()
-        for answer in self._answers([Ask(market, *span) for market in markets], unit=60):
+        for result in self._fetched([FetchRequest(market, *span) for market in markets], unit=60):
             for day in todo:
-                if answer.ask.market in day.todo():
-                    with kept_apart(self._lake, day.day, troubles):
-                        day.hear(answer, self._checked)
-        judged = []
+                if result.request.market in day.todo():
+                    with isolated(self._lake, day.day, troubles):
+                        day.take_result(result, self._checked)
+        reconciled = []
         for day in (day for day in days if day.day not in troubles):
-            with kept_apart(self._lake, day.day, troubles):
-                judged.append(self._publish(day, repaired=self._repair(day)))
-        return judged + [Judged(name, "partial", trouble=words) for name, words in troubles.items()]
+            with isolated(self._lake, day.day, troubles):
+                reconciled.append(self._publish(day, repaired=self._repair(day)))
+        return reconciled + [ReconciledDay(name, "partial", trouble=words) for name, words in troubles.items()]
 
     def _repair(self, day: Day) -> bool:
         """Ask the minutes of all hours that differ, publish what is new in them, and compare again."""
-        found = self._refetched(day, asks := day.asks())
-        if not asks or (found.tables and not self._mend(day, found)):
+        found = self._refetched(day, requests := day.requests())
+        if not requests or (found.tables and not self._publish_repair(day, found)):
             return False
         if found.tables:
             day.after_repair(self._lake)
         start, end = day_start(day.day), day_end(day.day)
         again = [
-            Ask(market, start, end)
+            FetchRequest(market, start, end)
             for market in day.differing
             if self._answered(day, market, found) and not day.agrees_now(market, self._checked)
         ]
-        for answer in self._answers(again, unit=60):
-            day.hear_again(answer, self._checked)
+        for result in self._fetched(again, unit=60):
+            day.take_second_result(result, self._checked)
         return bool(found.tables)
 
     def _answered(self, day: Day, market: str, found: _Refetched) -> bool:
         return day.unanswered(market, found.missing.get(market, {}), self._checked)
 
-    def _refetched(self, day: Day, asks: Sequence[Ask]) -> _Refetched:
+    def _refetched(self, day: Day, requests: Sequence[FetchRequest]) -> _Refetched:
         """What the exchange says of the minutes, hour by hour, and what of it the lake holds otherwise."""
-        ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if asks else [])])
+        ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if requests else [])])
         found = _Refetched({}, [], [], [])
-        for ask in asks:
-            found.missing.setdefault(ask.market, {}).update(dict.fromkeys(_hours(ask), self._unasked()))
-        for answer in self._answers(asks, unit=1):
-            missing = found.missing[answer.ask.market]
-            if answer.failure:
-                missing |= dict.fromkeys(_hours(answer.ask), f"not repaired: {answer.failure}")
+        for request in requests:
+            found.missing.setdefault(request.market, {}).update(dict.fromkeys(_hours(request), self._unasked()))
+        for result in self._fetched(requests, unit=1):
+            missing = found.missing[result.request.market]
+            if result.failure:
+                missing |= dict.fromkeys(_hours(result.request), f"not repaired: {result.failure}")
                 continue
-            for hour in _hours(answer.ask):
-                touching = [hole.why for hole in answer.holes if overlaps(hole, Interval(hour, hour + HOUR))]
+            for hour in _hours(result.request):
+                touching = [hole.why for hole in result.holes if overlaps(hole, Interval(hour, hour + HOUR))]
                 if touching:
                     missing[hour] = f"not repaired: {touching[0]}"
                 else:
                     del missing[hour]
-                    self._take(found, day, _of_hour(answer, hour), ours)
+                    self._take(found, day, _of_hour(result, hour), ours)
         return found
 
-    def _take(self, found: _Refetched, day: Day, answer: Answer, ours: pa.Table) -> None:
-        mine = _part(ours, answer.ask)
+    def _take(self, found: _Refetched, day: Day, result: FetchResult, ours: pa.Table) -> None:
+        mine = _part(ours, result.request)
         held = set(from_table(mine))
-        if day.confirms(answer):
-            found.known.extend(answer.spans())
-            found.replaced.extend(answer.spans())
-            if not mine.equals(theirs := to_table(answer.candles)):
+        if day.confirms(result):
+            found.known.extend(result.spans())
+            found.replaced.extend(result.spans())
+            if not mine.equals(theirs := to_table(result.candles)):
                 found.tables.append(theirs)
-        elif new := [candle for candle in answer.candles if candle not in held]:
+        elif new := [candle for candle in result.candles if candle not in held]:
             found.known.extend(Span(c.market, c.start, c.start + MINUTE, "asked") for c in new)
             found.tables.append(to_table(new))
 
-    def _mend(self, day: Day, found: _Refetched) -> bool:
+    def _publish_repair(self, day: Day, found: _Refetched) -> bool:
         """Publish it; False when the day has changed since it was read: a later run judges what it is now."""
         start, end = min(span.start for span in found.known), max(span.end for span in found.known)
         coverage = Coverage(start, end, self._run_id, tuple(sorted(found.known)))
@@ -222,9 +222,9 @@ class _Run:
         try:
             with lease(self._lake, folder, self._clock) as mine:
                 current = ledger.current(self._lake, "candle", day.day)
-                if unchanged := current is not None and current.path.endswith(f"/{day.generation}"):
+                if unchanged := current is not None and current.path.endswith(f"/{day.snapshot}"):
                     table, gone = pa.concat_tables(found.tables), found.replaced
-                    publish_generation(self._lake, day.day, table, coverage, mine, complete=True, replaces=gone)
+                    publish_snapshot(self._lake, day.day, table, coverage, mine, complete=True, replaces=gone)
         except LeaseHeld as busy:
             unchanged = False
             log.warning("%s: %s", day.day, busy)
@@ -233,33 +233,33 @@ class _Run:
         log.warning("%s: %d hours differed from the exchange; %s", day.day, len(found.tables), done)
         return unchanged
 
-    def _publish(self, day: Day, *, repaired: bool) -> Judged:
-        rows = tuple(day.judged[market] for market in sorted(day.judged))
-        found = results.publish(self._lake, day.day, rows, day.generation, day.verdict, self._held) if rows else None
+    def _publish(self, day: Day, *, repaired: bool) -> ReconciledDay:
+        rows = tuple(day.proofs[market] for market in sorted(day.proofs))
+        found = results.publish(self._lake, day.day, rows, day.snapshot, day.verdict, self._held) if rows else None
         left = {market: why if why != NOT_YET else self._unasked() for market, why in day.left().items()}
-        judged = Judged(day.day, day.verdict, found, rows, repaired, left)
-        log.info("%s", judged)
-        return judged
+        reconciled = ReconciledDay(day.day, day.verdict, found, rows, repaired, left)
+        log.info("%s", reconciled)
+        return reconciled
 
-    def _answers(self, asks: Sequence[Ask], *, unit: MinuteUnit) -> Iterator[Answer]:
+    def _fetched(self, requests: Sequence[FetchRequest], *, unit: MinuteUnit) -> Iterator[FetchResult]:
         """Answers, in chunks; none any more when the time is over, or when the exchange gives nothing at all."""
-        for chunk in _chunks(asks, self._chunk, unit):
+        for chunk in _chunks(requests, self._chunk, unit):
             if self._out or not self.may_go_on():
                 return
             failed = 0
-            answers = fetch(self._client, chunk, workers=self._workers, tick=self._asked, unit=unit)
-            with closing(cast("Generator[Answer]", answers)):
-                for answer in answers:
-                    yield answer
-                    failed = failed + 1 if answer.failure and answer.failure.reason.exchange_out else 0
+            fetched = fetch(self._client, chunk, workers=self._workers, tick=self._on_page, unit=unit)
+            with closing(cast("Generator[FetchResult]", fetched)):
+                for result in fetched:
+                    yield result
+                    failed = failed + 1 if result.failure and result.failure.reason.exchange_out else 0
                     if failed >= min(len(chunk), OUT * self._workers):
-                        self._out = answer.failure
+                        self._out = result.failure
                         break
 
     def _unasked(self) -> str:
         return f"not asked, as the exchange gives nothing: {self._out}" if self._out else NOT_YET
 
-    def _asked(self) -> None:
+    def _on_page(self) -> None:
         self._held.renew()
         self._tell()
 
@@ -277,31 +277,31 @@ class _Run:
         return wire(self._client.server_time)
 
 
-def _hours(ask: Ask) -> list[datetime]:
+def _hours(request: FetchRequest) -> list[datetime]:
     """Starts (UTC) of the hours of a span that begins and ends with one."""
-    return [ask.start + number * HOUR for number in range(int((ask.end - ask.start) / HOUR))]
+    return [request.start + number * HOUR for number in range(int((request.end - request.start) / HOUR))]
 
 
-def _of_hour(answer: Answer, hour: datetime) -> Answer:
+def _of_hour(result: FetchResult, hour: datetime) -> FetchResult:
     """The part of an answer that is about an hour."""
-    inside = tuple(candle for candle in answer.candles if hour <= candle.start < hour + HOUR)
-    return Answer(Ask(answer.ask.market, hour, hour + HOUR), candles=inside, empty=answer.empty)
+    inside = tuple(candle for candle in result.candles if hour <= candle.start < hour + HOUR)
+    return FetchResult(FetchRequest(result.request.market, hour, hour + HOUR), candles=inside, empty=result.empty)
 
 
-def _part(table: pa.Table, ask: Ask) -> pa.Table:
+def _part(table: pa.Table, request: FetchRequest) -> pa.Table:
     """Candles of the asked span, by time; one that is there twice stays so."""
     moment = pc.field("candle_date_time_utc")
-    inside = (pc.field("market") == ask.market) & (moment >= wire(ask.start)) & (moment < wire(ask.end))
+    inside = (pc.field("market") == request.market) & (moment >= wire(request.start)) & (moment < wire(request.end))
     return table.filter(inside).sort_by("candle_date_time_utc")
 
 
-def _chunks(asks: Sequence[Ask], most: int, unit: MinuteUnit) -> Iterator[list[Ask]]:
+def _chunks(requests: Sequence[FetchRequest], most: int, unit: MinuteUnit) -> Iterator[list[FetchRequest]]:
     """Asks in groups of about `most` requests."""
-    group: list[Ask] = []
+    group: list[FetchRequest] = []
     cost = 0
-    for ask in asks:
-        group.append(ask)
-        cost += math.ceil((ask.end - ask.start) / (unit * MAX_COUNT * MINUTE))
+    for request in requests:
+        group.append(request)
+        cost += math.ceil((request.end - request.start) / (unit * MAX_COUNT * MINUTE))
         if cost >= most:
             yield group
             group, cost = [], 0

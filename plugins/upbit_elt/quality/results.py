@@ -64,12 +64,12 @@ class Proof:
     """
 
     market: str
-    generation: str
+    snapshot: str
     hours: int
     candles: int
     differences: int
     repaired: int
-    findings: int
+    discrepancies: int
     state: State
     checked: str
     digest: str
@@ -83,7 +83,7 @@ class Proof:
         """What differs, with its numbers."""
         return [entry for entry in self.entries() if entry["field"] != UNJUDGED]
 
-    def judged_hours(self, day: str) -> frozenset[datetime]:
+    def reconciled_hours(self, day: str) -> frozenset[datetime]:
         """Starts (UTC) of the hours of the KST day that were compared; of a market that is gone there is no more."""
         open_hours = {hour_of(entry) for entry in self.entries() if entry["field"] == UNJUDGED}
         return frozenset(hours_of(day)) - open_hours
@@ -115,7 +115,7 @@ class DayProof(NamedTuple):
     """The newest judgement of a day: which generation of the candles it judged, how, and where it lies."""
 
     day: str
-    generation: str
+    snapshot: str
     verdict: Verdict
     folder: str
     path: str
@@ -133,16 +133,16 @@ def newest(lake: Lake, day: str) -> DayProof | None:
 
 def valid(lake: Lake, day: str) -> DayProof | None:
     """The newest judgement of a KST day if it is of the candles' current generation, and that holds a file still."""
-    generation, found = ledger.current(lake, "candle", day), newest(lake, day)
-    if generation is None or found is None or not generation.path.endswith(f"/{found.generation}"):
+    snapshot, found = ledger.current(lake, "candle", day), newest(lake, day)
+    if snapshot is None or found is None or not snapshot.path.endswith(f"/{found.snapshot}"):
         return None
-    return found if ledger.files(lake, generation, day) else None
+    return found if ledger.files(lake, snapshot, day) else None
 
 
 def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
     """Whether a KST day is open, closed or proven, and the judgement that counts for it."""
-    generation = ledger.current(lake, "candle", day)
-    if generation is None or not generation.complete:
+    snapshot = ledger.current(lake, "candle", day)
+    if snapshot is None or not snapshot.complete:
         return "open", None
     found = valid(lake, day)
     return ("proven" if found and found.verdict == "proven" else "closed"), found
@@ -153,7 +153,10 @@ def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
     if found is None:
         return {}
     try:
-        rows = [Proof(**row) for row in decode(lake.read(found.path), found.path, SCHEMA).to_pylist()]
+        rows = [
+            Proof(*(row[name] for name in SCHEMA.names))
+            for row in decode(lake.read(found.path), found.path, SCHEMA).to_pylist()
+        ]
         for row in rows:
             row.proven_hours(found.day)
             parse_wire(row.checked)
@@ -163,42 +166,47 @@ def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
     return {row.market: row for row in rows}
 
 
-def carried(old: Mapping[str, Proof], digests: Mapping[str, str], generation: str) -> dict[str, Proof]:
+def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str) -> dict[str, Proof]:
     """Of older rows those that still hold, as the market's values are the same in this generation."""
     return {
-        market: replace(proof, generation=generation)
+        market: replace(proof, snapshot=snapshot)
         for market, proof in old.items()
         if proof.digest == digests.get(market, "")
     }
 
 
-def publish(lake: Lake, day: str, proofs: Iterable[Proof], generation: str, verdict: Verdict, lease: Lease) -> DayProof:
+def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdict: Verdict, lease: Lease) -> DayProof:
     """Publish the rows of a day as a new generation; the newest stays when it says the same.
 
     That the same was found at another time, or for a reason in other words, is nothing new.
     """
     rows = sorted(proofs, key=lambda proof: proof.market)
     before = newest(lake, day)
-    name = f"{generation}_{verdict}.parquet"
+    name = f"{snapshot}_{verdict}.parquet"
     if (
         before
         and before.path.endswith(f"/{name}")
         and [*map(_said, read(lake, before).values())] == [*map(_said, rows)]
     ):
         return before
-    numbers = [found.number for found in ledger.generations(lake, "reconciliation", day)]
+    numbers = [found.number for found in ledger.snapshots(lake, "reconciliation", day)]
     folder = layout.complete_folder(lake.root, "reconciliation", day, max(numbers, default=0) + 1)
     hidden = f"{layout.day_folder(lake.root, 'reconciliation', day)}/_{uuid4().hex}"
     lake.publish(f"{hidden}/{name}", encode(to_table(rows)))
     pending.add(lake, pending.registering("reconciliation", folder))
     lease.check()
     lake.rename(hidden, folder)
-    return DayProof(day, generation, verdict, folder, f"{folder}/{name}")
+    return DayProof(day, snapshot, verdict, folder, f"{folder}/{name}")
 
 
 def _said(row: Proof) -> tuple[Proof, list[dict[str, Any]]]:
     entries = [{name: value for name, value in entry.items() if name != "reason"} for entry in row.entries()]
     return replace(row, checked="", detail=""), entries
+
+
+def stored_row(proof: Proof) -> dict[str, Any]:
+    """A row by the names of its stored columns (SCHEMA), some of which are older than the words of this code."""
+    return dict(zip(SCHEMA.names, astuple(proof), strict=True))
 
 
 def to_table(rows: list[Proof]) -> pa.Table:

@@ -12,10 +12,10 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.http import http_date
 
-from upbit_elt.replica.answers import Answers
 from upbit_elt.replica.headers import dress
-from upbit_elt.replica.limits import Clock, Gate
+from upbit_elt.replica.limits import Clock, Limiter
 from upbit_elt.replica.query import ApiError
+from upbit_elt.replica.responses import Responses
 from upbit_elt.replica.source import Source
 
 _JSON = "application/json;charset=UTF-8"
@@ -39,15 +39,15 @@ def create_replica(
     memory: one process serves it, with as many threads as wanted.
     """
     app = Flask("upbit_elt.replica", static_folder=None)
-    answers, gate = Answers(source, clock), Gate(clock)
-    for rule, answer in answers.routes().items():
+    responses, limiter = Responses(source, clock), Limiter(clock)
+    for rule, answer in responses.routes().items():
         app.add_url_rule("/v1" + rule, rule, _json(answer))
 
     @app.before_request
     def limit() -> Response | None:
         if latency:
             pause(latency)
-        return _limit(gate)
+        return _limit(limiter)
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -59,12 +59,12 @@ def create_replica(
     return app
 
 
-def _limit(gate: Gate) -> Response | None:
+def _limit(limiter: Limiter) -> Response | None:
     """Takes a ticket for a request that has a route; the answer if there is none left."""
     if request.url_rule is None:
         return None
     group = "origin" if "Origin" in request.headers else request.path.split("/")[2]  # market, candles or ticker
-    verdict = gate.admit(request.remote_addr or "", group)
+    verdict = limiter.admit(request.remote_addr or "", group)
     if verdict.status == 418:
         seconds = ceil(verdict.banned_for.total_seconds())
         return _error(418, f"This IP is blocked for {seconds} seconds because it went on past 429.")

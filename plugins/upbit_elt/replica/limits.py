@@ -44,7 +44,7 @@ class _Record:
     banned_until: datetime | None = None
 
 
-class Gate:
+class Limiter:
     """Counts requests per client address and group. Safe to share between threads."""
 
     def __init__(self, clock: Clock) -> None:

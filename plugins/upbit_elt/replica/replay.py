@@ -65,7 +65,7 @@ class ReplaySource:
         rounds = range((low - self._first) // self._period, -(-(high - self._first) // self._period))
         return concat([self._round(rows, number * self._period, low, high) for number in rounds])
 
-    def marks(self, market: str, days: Ints) -> Floats:
+    def prices_on(self, market: str, days: Ints) -> Floats:
         """Last price before 00:00 UTC of days since the epoch, NaN where there is none. Raises UnknownMarket."""
         rows, moments = self._rows(market), days * DAY
         place = self._first + (moments - self._first) % self._period

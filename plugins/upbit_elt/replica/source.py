@@ -40,5 +40,5 @@ class Source(Protocol):
         Raises UnknownMarket.
         """
 
-    def marks(self, market: str, days: Ints) -> Floats:
+    def prices_on(self, market: str, days: Ints) -> Floats:
         """Prices at 00:00 UTC of days since the epoch; NaN where there is none. Raises UnknownMarket."""

@@ -73,7 +73,7 @@ class SyntheticSource:
         days = range(first // bars.DAY, -(-last // bars.DAY))
         return bars.concat([self._day(market, day) for day in days]).between(first, last)
 
-    def marks(self, market: str, days: Ints) -> Floats:
+    def prices_on(self, market: str, days: Ints) -> Floats:
         """Prices at 00:00 UTC of days since the epoch, NaN before the listing. Raises UnknownMarket."""
         listed = self._market(market).listed
         quote, _, base = market.partition("-")

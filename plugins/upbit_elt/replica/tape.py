@@ -59,7 +59,7 @@ class Tape:
         self._by_code = {market.code: market for market in source.markets()}
         self._minutes = _Lru(700_000)  # 64 bytes a row
         self._days = _Lru(200_000)
-        self.year_marks = lru_cache(maxsize=2048)(self._year_marks)
+        self.year_marks = lru_cache(maxsize=2048)(self._year_prices)
 
     def markets(self, now: float) -> list[Market]:
         """The markets listed by now, in the source's order."""
@@ -121,10 +121,10 @@ class Tape:
         rows = [begun.take(slice(row, row + 1)) for row in range(growing, len(begun))]
         return concat([begun.take(slice(growing)), *(seconds.so_far(market, row, now_ms) for row in rows)])
 
-    def _year_marks(self, market: str, day: int) -> tuple[Ints, Floats]:
+    def _year_prices(self, market: str, day: int) -> tuple[Ints, Floats]:
         """Days (since the epoch) of the 52 weeks that end with `day`, and the prices at their 00:00 UTC."""
         days = np.arange(day - 363, day + 1, dtype=np.int64)
-        prices = self.source.marks(market, days)
+        prices = self.source.prices_on(market, days)
         there = ~np.isnan(prices)
         return days[there], prices[there]
 

@@ -36,9 +36,9 @@ class Ladder:
         """
         numerator, denominator = self.steps(price)
         ticks = price / numerator * denominator
-        whole = np.floor(ticks)
-        whole += ticks - whole >= threshold
-        return np.asarray(np.maximum(whole, 1.0) * numerator / denominator, dtype=np.float64)
+        ticks_down = np.floor(ticks)
+        ticks_down += ticks - ticks_down >= threshold
+        return np.asarray(np.maximum(ticks_down, 1.0) * numerator / denominator, dtype=np.float64)
 
 
 def _ladder(*rows: tuple[float, float, float]) -> Ladder:

@@ -16,7 +16,7 @@ from dotenv import dotenv_values
 
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
-from upbit_elt.files import write_whole
+from upbit_elt.files import write_atomically
 from upbit_elt.settings import Settings
 from upbit_elt.stack.options import HOST, REPO, StackSettings
 from upbit_elt.stack.secrets import Secrets, write_private
@@ -178,7 +178,7 @@ def unpause_new(api: AirflowApi, remembered: Path) -> list[str]:
     new = sorted(set(api.dags()) - known)
     for dag in new:
         api.unpause(dag)
-    write_whole(remembered, json.dumps(sorted(known | set(new))))
+    write_atomically(remembered, json.dumps(sorted(known | set(new))))
     return new
 
 

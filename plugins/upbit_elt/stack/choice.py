@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from upbit_elt.errors import StackError
-from upbit_elt.files import write_whole
+from upbit_elt.files import write_atomically
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health
 from upbit_elt.stack.options import Exchange, StackSettings
@@ -27,7 +27,7 @@ class Memory(BaseModel):
 
     def save(self, stack: StackSettings) -> None:
         """Write it to the data folder."""
-        write_whole(_file(stack), self.model_dump_json(indent=2))
+        write_atomically(_file(stack), self.model_dump_json(indent=2))
 
 
 class Choice(NamedTuple):

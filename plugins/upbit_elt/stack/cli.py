@@ -67,7 +67,7 @@ def up(exchange: str | None, replay: Path | None) -> None:
 
 @main.command(name="status")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def show_status(as_json: bool) -> None:
+def print_status(as_json: bool) -> None:
     """Show how far the data is and which service is healthy.
 
     Exit code 0: every service is healthy, every market fresh, and no DAG fails. 1: something of it is not so, and the
@@ -78,7 +78,7 @@ def show_status(as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        status.show(found, Console())
+        status.render(found, Console())
     sys.exit(0 if found.well else 1)
 
 
@@ -133,7 +133,7 @@ def watch() -> None:
 @main.command(name="doctor")
 def see_doctor() -> None:
     """Look for what is wrong with this machine or the running stack; exit code 1 if something is."""
-    sys.exit(0 if doctor.show(doctor.examine(_stack()), Console()) else 1)
+    sys.exit(0 if doctor.render(doctor.examine(_stack()), Console()) else 1)
 
 
 def _stack(**given: object) -> StackSettings:

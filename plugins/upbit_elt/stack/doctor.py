@@ -27,7 +27,7 @@ LEFT_MEMORY_GB = 0.5  # while the stack runs: training needs some for a minute
 CLOCK_TOLERANCE = 2.0
 
 
-class Finding(NamedTuple):
+class Check(NamedTuple):
     """One thing looked at; `advice` says what to do, None when all is well."""
 
     name: str
@@ -35,28 +35,28 @@ class Finding(NamedTuple):
     advice: str | None = None
 
 
-def examine(stack: StackSettings) -> list[Finding]:
+def examine(stack: StackSettings) -> list[Check]:
     """Look at everything. What needs running services is looked at only when the stack runs."""
-    findings = [_java(), _maven(stack), _disk(stack)]
+    checks = [_java(), _maven(stack), _disk(stack)]
     try:
         planned = plan.make(stack, _choice(stack))
     except StackError as error:
-        return [*findings, Finding("settings", "no start is possible", str(error))]
+        return [*checks, Check("settings", "no start is possible", str(error))]
     running = Supervisor(stack).alive()
-    findings.append(_memory(LEFT_MEMORY_GB if running else NEEDED_MEMORY_GB))
-    findings += [] if running else [_ports(stack, planned)]
-    findings += [_clock(planned.settings), *_clock_set(planned.settings)]
-    return findings + (_running(stack, planned) if running else [Finding("services", "not started: ./run starts them")])
+    checks.append(_memory(LEFT_MEMORY_GB if running else NEEDED_MEMORY_GB))
+    checks += [] if running else [_ports(stack, planned)]
+    checks += [_clock(planned.settings), *_clock_set(planned.settings)]
+    return checks + (_running(stack, planned) if running else [Check("services", "not started: ./run starts them")])
 
 
-def show(findings: list[Finding], console: Console) -> bool:
+def render(checks: list[Check], console: Console) -> bool:
     """Print the findings; whether all is well."""
-    for finding in findings:
-        mark = "[green]ok[/]   " if finding.advice is None else "[red]WRONG[/]"
-        console.print(f"{mark} {finding.name}: {escape(finding.seen)}", highlight=False, soft_wrap=True)
-        if finding.advice:
-            console.print(f"      do: {escape(finding.advice)}", highlight=False, soft_wrap=True)
-    return all(finding.advice is None for finding in findings)
+    for check in checks:
+        verdict = "[green]ok[/]   " if check.advice is None else "[red]WRONG[/]"
+        console.print(f"{verdict} {check.name}: {escape(check.seen)}", highlight=False, soft_wrap=True)
+        if check.advice:
+            console.print(f"      do: {escape(check.advice)}", highlight=False, soft_wrap=True)
+    return all(check.advice is None for check in checks)
 
 
 def _choice(stack: StackSettings) -> Choice:
@@ -66,55 +66,55 @@ def _choice(stack: StackSettings) -> Choice:
     return Choice(memory.exchange, memory.replay)
 
 
-def _java() -> Finding:
+def _java() -> Check:
     try:
         home = java.java_home()
     except StackError as error:
-        return Finding("java", "missing", str(error))
-    return Finding("java", f"{java.java_version(home)} in {home}")
+        return Check("java", "missing", str(error))
+    return Check("java", f"{java.java_version(home)} in {home}")
 
 
-def _maven(stack: StackSettings) -> Finding:
+def _maven(stack: StackSettings) -> Check:
     if not (missing := jars.missing(stack.jars)):
-        return Finding("jars", f"complete in {stack.jars}")
+        return Check("jars", f"complete in {stack.jars}")
     try:
-        return Finding("jars", f"{' and '.join(missing)} will be fetched by {java.maven()} at the next start")
+        return Check("jars", f"{' and '.join(missing)} will be fetched by {java.maven()} at the next start")
     except StackError as error:
-        return Finding("jars", f"{' and '.join(missing)} missing, and no Maven to fetch them", str(error))
+        return Check("jars", f"{' and '.join(missing)} missing, and no Maven to fetch them", str(error))
 
 
-def _disk(stack: StackSettings) -> Finding:
+def _disk(stack: StackSettings) -> Check:
     seen = f"{preflight.free_gb(stack.data_dir):.1f} GB free for {stack.data_dir}"
     try:
         preflight.check_drive(stack)
         preflight.check_disk(stack)
     except StackError as error:
-        return Finding("disk", seen, str(error))
-    return Finding("disk", seen)
+        return Check("disk", seen, str(error))
+    return Check("disk", seen)
 
 
-def _memory(needed: float) -> Finding:
+def _memory(needed: float) -> Check:
     here = memory()
     free = here.available / 1e9
     advice = f"{needed:g} GB are needed: end other programs, or use a larger machine"
     limit = f", within the limit of {here.total / 1e9:.1f} GB in {here.limit}" if here.limit else ""
-    return Finding("memory", f"{free:.1f} GB available{limit}", None if free >= needed else advice)
+    return Check("memory", f"{free:.1f} GB available{limit}", None if free >= needed else advice)
 
 
-def _ports(stack: StackSettings, planned: Plan) -> Finding:
+def _ports(stack: StackSettings, planned: Plan) -> Check:
     if lines := preflight.taken_ports(stack, planned.services):
-        return Finding("ports", f"{len(lines)} taken", "; ".join(lines))
-    return Finding("ports", f"all free on {HOST}")
+        return Check("ports", f"{len(lines)} taken", "; ".join(lines))
+    return Check("ports", f"all free on {HOST}")
 
 
-def _clock(settings: Settings) -> Finding:
+def _clock(settings: Settings) -> Check:
     if settings.dataset in ("replica", "replay"):
-        return Finding("clock", "the replica goes by this machine's clock")
+        return Check("clock", "the replica goes by this machine's clock")
     try:
         answer = requests.head(f"{settings.base_url}/v1/market/all", timeout=health.TIMEOUT)
         theirs = parsedate_to_datetime(answer.headers["Date"])
     except (requests.RequestException, KeyError, ValueError) as error:
-        return Finding(
+        return Check(
             "exchange",
             f"{settings.base_url} does not answer ({type(error).__name__})",
             "check network and proxy, or use the replica: ./run --exchange replica",
@@ -123,41 +123,41 @@ def _clock(settings: Settings) -> Finding:
     behind = (theirs - datetime.now(UTC)).total_seconds() + 0.5
     advice = "candles are judged closed by the exchange's clock, but set this one: timedatectl set-ntp true"
     seen = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the exchange's"
-    return Finding("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
+    return Check("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
 
 
-def _clock_set(settings: Settings) -> list[Finding]:
+def _clock_set(settings: Settings) -> list[Check]:
     """Whether somebody has set the clock within a day: schedules and logs went by it."""
     step = clock_steps.newest(settings.state_dir, datetime.now(UTC))
     advice = (
         "keep it in step with timedatectl set-ntp true; where another system shares this machine, let both keep the "
         "hardware clock in UTC (timedatectl set-local-rtc 0)"
     )
-    return [Finding("clock set", str(step), advice)] if step else []
+    return [Check("clock set", str(step), advice)] if step else []
 
 
-def _running(stack: StackSettings, planned: Plan) -> list[Finding]:
+def _running(stack: StackSettings, planned: Plan) -> list[Check]:
     states = Supervisor(stack).states()
-    findings = [_webhdfs(planned.settings)]
+    checks = [_webhdfs(planned.settings)]
     for service in planned.services:
         trouble = trouble_of(service, states.get(service.name))
         advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
-        findings.append(Finding(service.name, trouble or "healthy", advice))
-    return [*findings, *_data(stack)]
+        checks.append(Check(service.name, trouble or "healthy", advice))
+    return [*checks, *_data(stack)]
 
 
-def _data(stack: StackSettings) -> list[Finding]:
+def _data(stack: StackSettings) -> list[Check]:
     """How fresh the candles are, and which DAGs fail."""
     try:
         found = status.progress(stack)
     except StackError as error:
-        return [Finding("candles", str(error), "./run logs flask")]
+        return [Check("candles", str(error), "./run logs flask")]
     see = f"see the DAG's runs at {stack.airflow_url}, and whether exchange and network are well"
-    troubles = [Finding("candles", trouble, see) for trouble in found.troubles]
-    return troubles or [Finding("candles", f"covered until {found.covered_until or 'nothing yet'}")]
+    troubles = [Check("candles", trouble, see) for trouble in found.troubles]
+    return troubles or [Check("candles", f"covered until {found.covered_until or 'nothing yet'}")]
 
 
-def _webhdfs(settings: Settings) -> Finding:
+def _webhdfs(settings: Settings) -> Check:
     """A real write, read and delete: it goes where the NameNode redirects to, as every other write does."""
     lake = Lake.from_settings(settings)
     path = f"{settings.lake_root}/_doctor"
@@ -167,8 +167,8 @@ def _webhdfs(settings: Settings) -> Finding:
         lake.delete(path)
     except LakeError as error:
         advice = "the address that WebHDFS redirects to must be reachable: is the DataNode up? ./run logs datanode"
-        return Finding("webhdfs", f"no round trip: {error}", advice)
-    return Finding(
+        return Check("webhdfs", f"no round trip: {error}", advice)
+    return Check(
         "webhdfs",
         "wrote, read and deleted a file",
         None if read == b"well" else "it came back changed: check the disk",

@@ -79,11 +79,11 @@ def listener(port: int) -> str:
     return "another process"
 
 
-def _members(mark: str) -> Iterator[psutil.Process]:
+def _members(marker: str) -> Iterator[psutil.Process]:
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
         with suppress(*_GONE):
-            if process.pid not in own and process.environ().get(MARKER) == mark and alive(process.pid):
+            if process.pid not in own and process.environ().get(MARKER) == marker and alive(process.pid):
                 yield process
 
 

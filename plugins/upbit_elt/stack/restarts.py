@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from upbit_elt.files import write_whole
+from upbit_elt.files import write_atomically
 from upbit_elt.stack.health import Check
 from upbit_elt.stack.options import StackSettings
 
@@ -30,7 +30,7 @@ class Report(BaseModel):
 
     def save(self, stack: StackSettings) -> None:
         """Write it down, in place of the one before."""
-        write_whole(_path(stack), self.model_dump_json())
+        write_atomically(_path(stack), self.model_dump_json())
 
 
 def since_boot() -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from upbit_elt.errors import StackError
-from upbit_elt.files import write_whole
+from upbit_elt.files import write_atomically
 
 
 def _token() -> str:
@@ -50,4 +50,4 @@ def write_private(path: Path, text: str) -> None:
     """Write a file of mode 600 so that it appears whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)  # runs, results and encrypted secrets lie beside it
-    write_whole(path, text, 0o600)
+    write_atomically(path, text, 0o600)

@@ -61,15 +61,18 @@ def replica(stack: StackSettings, replay: Path | None) -> Service:
 def airflow(stack: StackSettings) -> list[Service]:
     """The four processes of Airflow. Its log servers stay off: all logs are on this machine's disk."""
     parts = AirflowHealth(stack.airflow_url)
-    quiet = "--skip-serve-logs"
+    no_log_server = "--skip-serve-logs"
     server = ("api-server", "--host", HOST, "--port", str(stack.airflow_port), "--workers", "1")
     return [
         Service("airflow-api-server", _airflow(*server), parts.server(), ("airflow_port",), stop_seconds=5),
         Service(
-            "airflow-scheduler", _python("upbit_elt.stack.scheduler", quiet), parts.part("scheduler"), stop_seconds=15
+            "airflow-scheduler",
+            _python("upbit_elt.stack.scheduler", no_log_server),
+            parts.part("scheduler"),
+            stop_seconds=15,
         ),
         Service("airflow-dag-processor", _airflow("dag-processor"), parts.part("dag_processor"), stop_seconds=5),
-        Service("airflow-triggerer", _airflow("triggerer", quiet), parts.part("triggerer"), stop_seconds=5),
+        Service("airflow-triggerer", _airflow("triggerer", no_log_server), parts.part("triggerer"), stop_seconds=5),
     ]
 
 

@@ -143,7 +143,7 @@ def addresses(stack: StackSettings) -> dict[str, str]:
     }
 
 
-def show(status: Status, console: Console) -> None:
+def render(status: Status, console: Console) -> None:
     """Print a status for a person."""
     console.print(
         f"exchange [bold]{status.exchange}[/], {status.markets} markets, {status.candles_today} candles today (KST)"

@@ -116,7 +116,7 @@ class Supervisor:
         self._run.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         self.config.write_text(configuration)
-        self._remove_leftovers()
+        self._remove_stale()
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config)]
         done = subprocess.run(
             command, env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
@@ -158,7 +158,7 @@ class Supervisor:
             rpc.shutdown()
         return becomes_true(lambda: not processes.alive(pid), timeout)
 
-    def _remove_leftovers(self) -> None:
+    def _remove_stale(self) -> None:
         for name in ("supervisor.sock", "supervisord.pid"):
             (self._run / name).unlink(missing_ok=True)
 

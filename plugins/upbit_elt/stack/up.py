@@ -72,10 +72,10 @@ def _announce(chosen: Choice, console: Console) -> None:
 
 
 def _start(stack: StackSettings, planned: Plan, progress: Progress) -> None:
-    supervisor, mark = Supervisor(stack), stack.run_dir / "digest"
-    if not (supervisor.alive() and mark.exists() and mark.read_text() == planned.digest):
+    supervisor, digest_file = Supervisor(stack), stack.run_dir / "digest"
+    if not (supervisor.alive() and digest_file.exists() and digest_file.read_text() == planned.digest):
         _start_supervisor(stack, planned, progress)
-        mark.write_text(planned.digest)
+        digest_file.write_text(planned.digest)
     for service in planned.services:
         if service.name == "airflow-api-server":
             if not airflow.migrated(stack):

@@ -57,7 +57,7 @@ class Watch:
         self._restarts = 0
         self._restarted: float | None = None
 
-    def judge(self, now: float, pid: int | None, trouble: str | None) -> str | None:
+    def decide(self, now: float, pid: int | None, trouble: str | None) -> str | None:
         """Take in one look (what the health check of this process said); gives why it has to be restarted, or None."""
         if pid != self._pid:
             self._pid, self._answered = pid, False
@@ -127,16 +127,16 @@ class Watchdog:
         """Ask every service once, and end those that hang. Raises StackError as `run` does."""
         states = self._supervisor.states()
         with ThreadPoolExecutor(len(self._services)) as pool:
-            looks = list(pool.map(lambda service: self._ask(service, states.get(service.name)), self._services))
+            looks = list(pool.map(lambda service: self._check(service, states.get(service.name)), self._services))
         for service, look in zip(self._services, looks, strict=True):
             state = states.get(service.name)
             pid = state.pid if state and state.running else None
-            why = self._watches[service.name].judge(look.at, pid, look.trouble)
+            why = self._watches[service.name].decide(look.at, pid, look.trouble)
             if pid and why:
                 self._restart(service, pid, why)
         Report(looked=self._clock(), restarts=self._restarts).save(self._stack)
 
-    def _ask(self, service: Service, state: State | None) -> _Look:
+    def _check(self, service: Service, state: State | None) -> _Look:
         trouble = service.check() if state and state.running else None
         if trouble is None and state and state.pid and processes.stopped(state.pid):
             trouble = Hung("its process is stopped")  # its children may still answer

@@ -13,12 +13,12 @@ from typing import NamedTuple, get_args
 from upbit_elt.errors import LakeCorrupt, QueryFailed
 from upbit_elt.lake import ledger, pending
 from upbit_elt.lake.layout import Kind
-from upbit_elt.lake.ledger import Generation
+from upbit_elt.lake.ledger import Snapshot
 from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
-from upbit_elt.warehouse.tables import ensure_day, is_shown
+from upbit_elt.warehouse.tables import ensure_day, is_registered
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Day(NamedTuple):
     day: str
 
 
-def show(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str | None] | None = None) -> list[Day]:
+def register(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str | None] | None = None) -> list[Day]:
     """Make Hive show every snapshot that waits for it, and check the days `touched`; returns those that were changed.
 
     `touched` names the folder of each day in which something was published, None where that is not known. A day that
@@ -47,17 +47,17 @@ def show(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str |
     for entry in pending.listing(lake):
         if entry.task == "register":
             waiting[Day(entry.kind, entry.day)].append(entry)
-    return _shown(lake, hive, settings, sorted({*waiting, *folders}), waiting, folders)
+    return _register_days(lake, hive, settings, sorted({*waiting, *folders}), waiting, folders)
 
 
-def show_one(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
+def register_now(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
     """As `show`, of one day alone; True when that changed anything."""
     waiting = [entry for entry in pending.listing(lake) if (entry.task, *day) == ("register", entry.kind, entry.day)]
     with hive.session() as session:
-        return show_day(lake, session, settings, *day, waiting)
+        return register_day(lake, session, settings, *day, waiting)
 
 
-def show_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
+def register_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
     """As `show`, with every day of the lake: for what no marker names. Each day costs a listing and six statements.
 
     Days that expire are left out.
@@ -65,13 +65,13 @@ def show_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
     expiring = {Day(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
     there = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
     everything = [day for day in there if day not in expiring]
-    changed = show(lake, hive, settings)
+    changed = register(lake, hive, settings)
     for first in range(0, len(everything), BATCH):
-        changed += _shown(lake, hive, settings, everything[first : first + BATCH], {}, {})
+        changed += _register_days(lake, hive, settings, everything[first : first + BATCH], {}, {})
     return changed
 
 
-def show_day(
+def register_day(
     lake: Lake,
     hive: Statements,
     settings: Settings,
@@ -88,21 +88,21 @@ def show_day(
     Raises:
         WarehouseError, LakeError: run it again.
     """
-    if folder and not waiting and is_shown(hive, settings, kind, day, folder):
+    if folder and not waiting and is_registered(hive, settings, kind, day, folder):
         return False
-    shown, changed = "", False
-    found, marks = ledger.look(lake, kind, day)
-    while found and found[-1].path != shown:
-        shown = found[-1].path
-        if not is_shown(hive, settings, kind, day, shown):
-            ensure_day(hive, settings, kind, day, shown)
+    registered, changed = "", False
+    found, old_markers = ledger.look(lake, kind, day)
+    while found and found[-1].path != registered:
+        registered = found[-1].path
+        if not is_registered(hive, settings, kind, day, registered):
+            ensure_day(hive, settings, kind, day, registered)
             changed = True
-            found, marks = ledger.look(lake, kind, day)
-    _strike_out(lake, found, waiting, marks)
+            found, old_markers = ledger.look(lake, kind, day)
+    _strike_out(lake, found, waiting, old_markers)
     return changed
 
 
-def _shown(
+def _register_days(
     lake: Lake,
     hive: Hive,
     settings: Settings,
@@ -117,7 +117,7 @@ def _shown(
     with hive.session() as session:
         for day in days:
             try:
-                if show_day(lake, session, settings, *day, waiting.get(day, ()), folders.get(day)):
+                if register_day(lake, session, settings, *day, waiting.get(day, ()), folders.get(day)):
                     changed.append(day)
             except (QueryFailed, LakeCorrupt) as error:
                 log.warning("%s of %s is not shown in Hive: %s", *day, error)
@@ -127,17 +127,17 @@ def _shown(
     return changed
 
 
-def _strike_out(lake: Lake, found: Sequence[Generation], waiting: Iterable[Pending], marks: Iterable[str]) -> None:
+def _strike_out(lake: Lake, found: Sequence[Snapshot], waiting: Iterable[Pending], old_markers: Iterable[str]) -> None:
     """Remove the markers of the generations `found`: Hive shows the last of them.
 
     Markers of others belong to a writer at work. A closed day of candles has to be reconciled next.
     """
-    leaves = [generation.path.rsplit("/", 1)[1] for generation in found]
+    leaves = [snapshot.path.rsplit("/", 1)[1] for snapshot in found]
     for entry in waiting:
         if entry.kind == "candle" and found[-1:] and found[-1].complete and entry.snapshot == leaves[-1]:
             pending.follow_up(lake, entry, entry._replace(task="reconcile"))
         elif entry.snapshot in leaves:
             pending.remove(lake, entry)
-    for mark in marks:
-        if mark.endswith(tuple(f"-{leaf}" for leaf in leaves)):
-            lake.delete(mark)
+    for marker in old_markers:
+        if marker.endswith(tuple(f"-{leaf}" for leaf in leaves)):
+            lake.delete(marker)

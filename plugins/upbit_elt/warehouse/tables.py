@@ -108,11 +108,11 @@ def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable
     """
     if not _is_there(hive, settings, kind):
         return {}
-    shown = [day for day in sorted(set(wanted)) if _has_partition(hive, settings, kind, day)]
-    return {day: urlsplit(_location(hive, _partition_of(settings, kind, day))).path for day in shown}
+    registered = [day for day in sorted(set(wanted)) if _has_partition(hive, settings, kind, day)]
+    return {day: urlsplit(_location(hive, _partition_of(settings, kind, day))).path for day in registered}
 
 
-def is_shown(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
+def is_registered(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
     """Whether daily table and partition of a KST day are both there, point at `location` and have every column."""
     if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
         return False
@@ -136,14 +136,14 @@ def is_visible(hive: Statements, settings: Settings, kind: Kind, day: str) -> bo
 
 def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
     """Where daily table and partition of a KST day `yyMMdd` point; [] while one of them is not there."""
-    daily, whole = daily_table(kind, day), _partition_of(settings, kind, day)
+    daily, all_days = daily_table(kind, day), _partition_of(settings, kind, day)
     if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
         return []
     if kind not in DAILY:
-        return [_pointer(_describe(hive, whole))]
+        return [_pointer(_describe(hive, all_days))]
     if not hive.query(f"SHOW TABLES IN {settings.database} LIKE '{daily}'"):
         return []
-    return [_pointer(_describe(hive, target)) for target in (f"{settings.database}.{daily}", whole)]
+    return [_pointer(_describe(hive, target)) for target in (f"{settings.database}.{daily}", all_days)]
 
 
 def _is_there(hive: Statements, settings: Settings, kind: Kind) -> bool:

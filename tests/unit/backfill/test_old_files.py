@@ -73,8 +73,8 @@ def test_an_odd_row_costs_itself_and_nothing_else(tmp_path: Path, odd: dict[str,
     write(tmp_path / NAME, [*GOOD, minute_row("KRW-B", utc(2, 3, day=20)) | odd])
     clock = ManualClock(utc(3))
     found = adopt(Lake(MemoryHdfs(clock).client()), survey(tmp_path), clock)
-    assert (found.rows, found.kept, found.rejected.total()) == (10, 8, 1)
-    assert (TIMELESS in found.rejected) == ("candle_date_time_utc" in odd)
+    assert (found.rows, found.kept, found.invalid.total()) == (10, 8, 1)
+    assert (TIMELESS in found.invalid) == ("candle_date_time_utc" in odd)
 
 
 def test_a_file_without_any_possible_time_is_no_file_of_candles(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.support.exchange import Reply, headers_at
 from tests.support.memory_world import MemoryWorld
 from tests.unit.flask_app.fakes import FileHive, MemoryLake
 from upbit_elt.backfill.planner import History
-from upbit_elt.backfill.time_budget import Turns
+from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.errors import NotCollected
 from upbit_elt.flows.close_day import Closed, Closer
@@ -152,16 +152,16 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
     world.clock.sleep(60)
     two = world.request(utc(15, day=18), utc(15, day=19))
 
-    def refused(call: Call) -> Fault:
+    def quarantined(call: Call) -> Fault:
         return Fault.REFUSED if call.name == "CREATE" and "/candle/261121/" in call.target else Fault.NONE
 
-    lake = Lake(world.hdfs.client(refused), world.lake.root)
+    lake = Lake(world.hdfs.client(quarantined), world.lake.root)
     history = History(Tools(world.client, lake, world.settings, world.clock))
 
-    def turns() -> Turns:
-        return Turns(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
+    def time_budget() -> TimeBudget:
+        return TimeBudget(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
 
-    first = history.run("history", turns())
+    first = history.run("history", time_budget())
     assert first.left == ("261121",)
     assert list(first.troubles) == ["261121"]
     assert "/candle/261121/" in first.troubles["261121"]
@@ -169,12 +169,12 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
     (still,) = first.requests
     assert (still.id, still.left, still.done) == (one.id, ("261121",), None)
     assert "did not get on: 261121: LakeUnavailable" in str(still)
-    done = next(request for request in history.book.all() if request.id == two.id)
+    done = next(request for request in history.queue.all() if request.id == two.id)
     assert done.done
 
     for _ in range(4):
-        assert history.run("history", turns()).requests[0].left == ("261121",), "it is not given up"
-    assert history.work("history", still, turns()) is not None, "the command ends as well"
+        assert history.run("history", time_budget()).requests[0].left == ("261121",), "it is not given up"
+    assert history.work("history", still, time_budget()) is not None, "the command ends as well"
     last = world.fill()
     assert (last.left, last.requests, last.troubles) == ((), (), {})
     assert world.in_lake("261121") == world.truth(utc(15, day=20), utc(15, day=21))
@@ -190,14 +190,14 @@ def test_a_request_that_fails_whatever_it_does_starves_none_behind_it(world: Mem
 
     world.wire.spoil = hang
     world.history().run(
-        "history", Turns(world.lake, world.clock, world.clock.now() + timedelta(hours=2), patient=False)
+        "history", TimeBudget(world.lake, world.clock, world.clock.now() + timedelta(hours=2), patient=False)
     )
-    still = world.history().book.open()
+    still = world.history().queue.open()
     assert [request.id for request in still] == [bad.id]
     assert "server_trouble" in still[0].trouble
     assert good.id not in {request.id for request in still}
     later = world.request(utc(15, day=21), utc(15, day=22), world.collected[0])
-    assert [request.id for request in world.history().book.open()] == [later.id, bad.id], "it waits behind the others"
+    assert [request.id for request in world.history().queue.open()] == [later.id, bad.id], "it waits behind the others"
 
 
 def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None:
@@ -212,8 +212,8 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
         return Fault.NONE
 
     lake = Lake(world.hdfs.client(renewed), world.lake.root)
-    turns = Turns(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
-    stopped = History(Tools(world.client, lake, world.settings, world.clock)).work("history", request, turns)
+    time_budget = TimeBudget(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
+    stopped = History(Tools(world.client, lake, world.settings, world.clock)).work("history", request, time_budget)
     assert stopped is not None
     assert (stopped.left, stopped.done) == ((YESTERDAY,), None)
     assert "held by another writer" in stopped.trouble
@@ -229,7 +229,7 @@ def test_what_is_known_of_a_market_that_is_not_collected_is_told(world: MemoryWo
     known = live(world)
     (one,) = ledger_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
     traded = len(truth(world.source, OTHER, utc(1), utc(3)))
-    assert (one.candles, one.asked, one.known) == (traded, 120 - traded, True)
+    assert (one.candles, one.empty, one.known) == (traded, 120 - traded, True)
     assert {(hole.reason, hole.start, hole.end) for hole in one.holes} >= {
         (HoleReason.NOT_COLLECTED, utc(3), utc(3, 30)),
     }

@@ -13,7 +13,7 @@ from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
 from tests.support.live import FINE, LiveWorld
 from tests.support.world import TIMEOUT, Spoil
-from upbit_elt.collect.collector import ASK_FOR
+from upbit_elt.collect.collector import FETCH_SECONDS
 from upbit_elt.errors import ServerTrouble
 from upbit_elt.holes import HoleReason
 
@@ -48,7 +48,7 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     world.collect()
     world.wire.spoil = hanging(world)
     collected = world.collect(utc(3, 2, 5))
-    assert seconds(world) < ASK_FOR + TIMEOUT
+    assert seconds(world) < FETCH_SECONDS + TIMEOUT
     assert collected.candles == 0
     assert collected.outage.startswith(f"none of {collected.requested} requests for candles was answered (")
     asked = {span.market for span in world.newest.holes()}
@@ -89,7 +89,7 @@ def test_a_listing_that_hangs_stops_no_candle(world: LiveWorld, endpoint: str) -
     world.wire.spoil = hanging(world, endpoint=endpoint)
     collected = world.collect(utc(3, 2, 5))
     assert collected.markets == len(world.markets)
-    assert seconds(world) < ASK_FOR + TIMEOUT
+    assert seconds(world) < FETCH_SECONDS + TIMEOUT
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
 
 
@@ -119,14 +119,14 @@ def test_a_market_that_comes_back_leaves_its_past_to_the_backfill(tmp_path: Path
     assert len(changed) <= 2, "closed days get no new snapshot by a live run"
     assert world.newest.watermark[back] == again
     assert any("left_to_backfill" in hole for hole in collected.holes)
-    (request,) = world.book.open()
+    (request,) = world.queue.open()
     assert (request.start, request.markets) == (gone, (back,))
     world.collect(again + timedelta(seconds=40), run_id="retried")
-    assert world.book.open() == [request]
+    assert world.queue.open() == [request]
 
     world.backfill()
-    assert world.book.open() == []
+    assert world.queue.open() == []
     assert world.stored(gone, again) == world.truth(gone, again)
     world.collect(again + timedelta(minutes=2, seconds=5))
-    assert [doubt for doubt in world.newest.doubts or () if doubt.state == "left"] == []
+    assert [recheck for recheck in world.newest.rechecks or () if recheck.state == "left"] == []
     world.client.close()

@@ -61,9 +61,9 @@ harmed = pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 
 
 def files(world: LiveWorld, day: str = "261124") -> list[str]:
-    generation = ledger.current(world.lake, "candle", day)
-    assert generation is not None
-    return [file.path for file in ledger.files(world.lake, generation, day)]
+    snapshot = ledger.current(world.lake, "candle", day)
+    assert snapshot is not None
+    return [file.path for file in ledger.files(world.lake, snapshot, day)]
 
 
 @harmed

@@ -112,9 +112,9 @@ def missing(world: MemoryWorld, end: datetime) -> list[Candle]:
     try:
         kept |= set(world.in_lake(BEFORE))
     except LakeCorrupt:
-        generation = ledger.current(world.lake, "candle", BEFORE)
-        assert generation is not None
-        assert generation.complete
+        snapshot = ledger.current(world.lake, "candle", BEFORE)
+        assert snapshot is not None
+        assert snapshot.complete
         since = day_end(BEFORE)
     assert kept <= set(world.truth(day_start(BEFORE), day_end(TODAY))), "altered"
     return [candle for candle in world.truth(since, end) if candle not in kept]

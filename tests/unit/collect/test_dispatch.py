@@ -11,7 +11,7 @@ import pytest
 from tests.support.clock import ManualClock, utc
 from upbit_elt.clock import Deadline
 from upbit_elt.collect.dispatch import GRACE, SILENT, TRIES, Dispatcher
-from upbit_elt.errors import BadAnswer, Banned, EndpointDown, ExchangeError, OutOfTime, ServerTrouble, Unreachable
+from upbit_elt.errors import BadResponse, Banned, EndpointDown, ExchangeError, OutOfTime, ServerTrouble, Unreachable
 
 Says = Callable[[str, int], ExchangeError | None]
 
@@ -78,12 +78,12 @@ def test_each_is_asked_once_before_one_that_failed_is_tried_again() -> None:
 def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
     said: dict[str, list[ExchangeError | None]] = {
         "m000": [ServerTrouble("busy"), Unreachable("gone"), None],
-        "m001": [BadAnswer("no")],
+        "m001": [BadResponse("no")],
     }
     world = World(lambda name, number: said.get(name, [None])[number - 1])
     ended = world.run(names(3))
     assert ended["m000"] is None
-    assert isinstance(ended["m001"], BadAnswer)
+    assert isinstance(ended["m001"], BadResponse)
     assert world.sent == ["m000", "m001", "m002", "m000", "m000"]
 
 

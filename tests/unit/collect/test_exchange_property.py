@@ -56,7 +56,7 @@ def truth(market: str, start: datetime, end: datetime) -> list[Candle]:
 def exchange(clock: ManualClock) -> Callable[[str, dict[str, str]], Reply]:
     """A healthy one, as of a clock; it knows the last hour."""
 
-    def answer(path: str, query: dict[str, str]) -> Reply:
+    def result(path: str, query: dict[str, str]) -> Reply:
         now = clock.now()
         rows: list[dict[str, object]]
         closed = {market: truth(market, BEGIN, floor_minute(now)) for market in EVERY}
@@ -73,7 +73,7 @@ def exchange(clock: ManualClock) -> Callable[[str, dict[str, str]], Reply]:
             return 404, NOT_FOUND, headers_at(now)
         return 200, json.dumps(rows), headers_at(now)
 
-    return answer
+    return result
 
 
 class World:
@@ -88,8 +88,8 @@ class World:
         self.lake = Lake(hdfs.client(), HERE.lake_root)
         self.spoiler = Spoiler(exchange(self.clock), found)
 
-    def run(self, answer: Callable[[str, dict[str, str]], Reply], number: int) -> None:
-        collect(self.lake, self.clock, self.folder / str(number), answer)
+    def run(self, result: Callable[[str, dict[str, str]], Reply], number: int) -> None:
+        collect(self.lake, self.clock, self.folder / str(number), result)
 
     def coverage(self) -> Coverage:
         return merge(read_sources(self.lake, DAY, BEGIN, BEGIN + LIFE)[1], "test")
@@ -101,9 +101,9 @@ class World:
         return found
 
 
-def collect(lake: Lake, clock: ManualClock, folder: Path, answer: Callable[[str, dict[str, str]], Reply]) -> None:
+def collect(lake: Lake, clock: ManualClock, folder: Path, result: Callable[[str, dict[str, str]], Reply]) -> None:
     limits = AddressLimits(folder, 1000, clock)
-    client = UpbitClient("http://exchange", limits, clock, session=session_on(HandlerAdapter(answer)))
+    client = UpbitClient("http://exchange", limits, clock, session=session_on(HandlerAdapter(result)))
     Collector(client, lake, HERE, clock).run(f"run {folder.name}")
 
 
@@ -125,9 +125,9 @@ def unaccounted(world: World, end: datetime) -> list[str]:
     known, stored, newest = world.coverage(), world.stored(), ledger.newest(world.lake)
     holes = [span for span in known.spans if span.state == "hole"]
     assert all(span.reason for span in holes), "a hole without a reason"
-    doubts = [doubt for doubt in (newest.doubts if newest else None) or () if doubt.state == "empty"]
+    rechecks = [recheck for recheck in (newest.rechecks if newest else None) or () if recheck.state == "empty"]
     named = [(span.market, span.start, span.end) for span in holes]
-    named += [(doubt.market, doubt.start, doubt.end) for doubt in doubts]
+    named += [(recheck.market, recheck.start, recheck.end) for recheck in rechecks]
     found = []
     for market in EVERY:
         asked_until = known.watermark.get(market, BEGIN)

@@ -8,13 +8,13 @@ import pytest
 from tests.support.clock import ManualClock, utc
 from tests.support.exchange import NOT_FOUND, HandlerAdapter, Reply, headers_at, session_on
 from upbit_elt.collect.fetch import fetch
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import LeaseHeld
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.holes import HoleReason
 
-ASKS = [Ask(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
+ASKS = [FetchRequest(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
 
 
 def row_of(market: str) -> str:
@@ -24,10 +24,10 @@ def row_of(market: str) -> str:
 def exchange(
     folder: Path, status: int = 200, body: str = "[]", listing: tuple[int, str] = (200, "[]")
 ) -> tuple[UpbitClient, HandlerAdapter]:
-    def answer(path: str, query: dict[str, str]) -> Reply:
+    def result(path: str, query: dict[str, str]) -> Reply:
         return (*(listing if path == "/v1/market/all" else (status, body)), headers_at(utc(2)))
 
-    adapter = HandlerAdapter(answer)
+    adapter = HandlerAdapter(result)
     clock = ManualClock(utc(2))
     limits = AddressLimits(folder, 1000, clock)
     return UpbitClient("http://exchange", limits, clock, session=session_on(adapter)), adapter
@@ -47,12 +47,12 @@ def test_a_collector_that_lost_its_lease_sends_no_more(tmp_path: Path) -> None:
 
 def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Path) -> None:
     client, adapter = exchange(tmp_path, 418, "blocked for 60 seconds")
-    answers = list(fetch(client, ASKS, workers=2, tick=lambda: None))
+    results = list(fetch(client, ASKS, workers=2, tick=lambda: None))
     client.close()
-    assert len(answers) == len(ASKS)
-    assert {answer.failure and answer.failure.reason for answer in answers} == {HoleReason.BANNED}
-    assert all("until 2026-11-24T02:01" in answer.trouble for answer in answers)
-    assert not any(answer.final for answer in answers)
+    assert len(results) == len(ASKS)
+    assert {result.failure and result.failure.reason for result in results} == {HoleReason.BANNED}
+    assert all("until 2026-11-24T02:01" in result.trouble for result in results)
+    assert not any(result.final for result in results)
     assert len(adapter.requests) <= 2
 
 
@@ -70,7 +70,7 @@ def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_refused_for_
     tmp_path: Path, status: int, body: str, listing: tuple[int, str], final: bool
 ) -> None:
     client, _ = exchange(tmp_path, status, body, listing)
-    (answer,) = fetch(client, ASKS[:1], workers=1, tick=lambda: None)
+    (result,) = fetch(client, ASKS[:1], workers=1, tick=lambda: None)
     client.close()
-    assert answer.failure
-    assert answer.final is final
+    assert result.failure
+    assert result.final is final

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.support.clock import utc
-from upbit_elt.collect.plan import OVERLAP, Ask, closed_until, make_plan, until_settled
+from upbit_elt.collect.plan import OVERLAP, FetchRequest, closed_until, make_plan, until_settled
 from upbit_elt.exchange.models import Ticker
 
 END = utc(3, 4)
@@ -35,17 +35,17 @@ def test_a_minute_is_closed_two_seconds_after_its_end(now: datetime, end: dateti
 
 def test_the_first_run_asks_the_last_minutes_of_every_market_however_quiet() -> None:
     plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, FIRST)
-    assert plan.asks == (Ask("KRW-A", FIRST, END, traded=utc(0)), Ask("KRW-B", FIRST, END))
-    assert plan.quiet == ()
+    assert plan.requests == (FetchRequest("KRW-A", FIRST, END, traded=utc(0)), FetchRequest("KRW-B", FIRST, END))
+    assert plan.inactive == ()
 
 
 def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
     plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, FIRST)
-    assert plan.asks == (Ask("KRW-A", utc(0, 1), END, OVERLAP, traded=utc(3, 3)),)
+    assert plan.requests == (FetchRequest("KRW-A", utc(0, 1), END, OVERLAP, traded=utc(3, 3)),)
 
 
 @pytest.mark.parametrize(
-    ("traded", "quiet"),
+    ("traded", "inactive"),
     [
         (utc(3, 1, 50), True),
         (utc(3, 1, 58), True),
@@ -54,18 +54,18 @@ def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
         (utc(3, 3, 59), False),
     ],
 )
-def test_only_a_market_whose_last_trade_is_clearly_older_is_skipped(traded: datetime, quiet: bool) -> None:
+def test_only_a_market_whose_last_trade_is_clearly_older_is_skipped(traded: datetime, inactive: bool) -> None:
     plan = make_plan(["KRW-A"], [ticker("KRW-A", traded)], {"KRW-A": utc(3, 2)}, END, FIRST)
-    assert bool(plan.quiet) is quiet
-    assert bool(plan.asks) is not quiet
+    assert bool(plan.inactive) is inactive
+    assert bool(plan.requests) is not inactive
 
 
 def test_a_market_that_the_ticker_does_not_know_is_asked() -> None:
     plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, END, FIRST)
-    assert [ask.market for ask in plan.asks] == ["KRW-A"]
+    assert [request.market for request in plan.requests] == ["KRW-A"]
 
 
 def test_a_market_that_is_up_to_date_is_left_alone() -> None:
     plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": END}, END, FIRST)
-    assert plan.asks == ()
-    assert plan.quiet == ()
+    assert plan.requests == ()
+    assert plan.inactive == ()

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 from tests.support.clock import utc
 from tests.unit.forecast.market import candle
 from upbit_elt.candle import MINUTE
-from upbit_elt.collect.fetch import Answer, Failure
-from upbit_elt.collect.plan import Ask, Plan, make_plan
-from upbit_elt.collect.recheck import LATE, TRIES, after, again, healed, quiet_since
+from upbit_elt.collect.fetch import Failure, FetchResult
+from upbit_elt.collect.plan import FetchRequest, Plan, make_plan
+from upbit_elt.collect.recheck import LATE, TRIES, after, due_requests, reread_since, resolved
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.holes import HoleReason
-from upbit_elt.lake.coverage import Doubt, Span
+from upbit_elt.lake.coverage import Recheck, Span
 
 DOWN = Failure(HoleReason.SERVER_TROUBLE, "503")
-HOLE = Doubt("KRW-A", utc(3, 1), utc(3, 2), "hole", utc(3, 2))
+HOLE = Recheck("KRW-A", utc(3, 1), utc(3, 2), "hole", utc(3, 2))
 NOTHING = Plan((), ())
 MUCH_LATER = HOLE.found + LATE
 
@@ -23,17 +23,17 @@ def ticker(market: str, traded: datetime) -> Ticker:
     return Ticker(market=market, trade_timestamp=stamp, trade_price=1, acc_trade_volume_24h=1, acc_trade_price_24h=1)
 
 
-def tries(doubt: Doubt, hours: int) -> list[int]:
+def tries(recheck: Recheck, hours: int) -> list[int]:
     """Minutes after which runs every two minutes ask for a hole again that never heals."""
-    asked, before = [], doubt.found
-    doubts: tuple[Doubt, ...] = (doubt,)
-    while before < doubt.found + timedelta(hours=hours):
+    asked, before = [], recheck.found
+    rechecks: tuple[Recheck, ...] = (recheck,)
+    while before < recheck.found + timedelta(hours=hours):
         end = before + 2 * MINUTE
-        if again(doubts, ["KRW-A"], before, end):
-            asked.append(int((end - doubt.found) / MINUTE))
-        doubts = after(doubts, NOTHING, [], [], end)
+        if due_requests(rechecks, ["KRW-A"], before, end):
+            asked.append(int((end - recheck.found) / MINUTE))
+        rechecks = after(rechecks, NOTHING, [], [], end)
         before = end
-    assert doubts == ()
+    assert rechecks == ()
     return asked
 
 
@@ -43,74 +43,74 @@ def test_a_row_that_is_refused_again_and_again_is_asked_for_ever_more_rarely_and
 
 
 def test_a_run_in_the_same_minute_asks_for_no_hole() -> None:
-    assert again([HOLE], ["KRW-A"], utc(3, 2), utc(3, 2)) == ()
+    assert due_requests([HOLE], ["KRW-A"], utc(3, 2), utc(3, 2)) == ()
 
 
 def test_holes_of_one_page_are_one_request_and_a_market_that_left_is_asked_no_more() -> None:
     other = HOLE._replace(start=utc(0, 30), end=utc(0, 31))
     far = HOLE._replace(start=utc(0, 0) - timedelta(hours=9), end=utc(0, 1) - timedelta(hours=9))
-    asked = again([HOLE, other, far], ["KRW-A"], utc(3, 2), utc(3, 4))
-    assert asked == (Ask("KRW-A", far.start, far.end), Ask("KRW-A", utc(0, 30), utc(3, 2)))
-    assert again([HOLE], ["KRW-B"], utc(3, 2), utc(3, 4)) == ()
+    asked = due_requests([HOLE, other, far], ["KRW-A"], utc(3, 2), utc(3, 4))
+    assert asked == (FetchRequest("KRW-A", far.start, far.end), FetchRequest("KRW-A", utc(0, 30), utc(3, 2)))
+    assert due_requests([HOLE], ["KRW-B"], utc(3, 2), utc(3, 4)) == ()
 
 
 def test_what_an_answer_says_is_no_longer_in_doubt() -> None:
     wide = HOLE._replace(start=utc(3), end=utc(3, 3))
-    refused = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", HoleReason.QUARANTINED_ROW, "again")
-    spans = healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), holes=(refused,))], MUCH_LATER)
+    quarantined = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", HoleReason.QUARANTINED_ROW, "again")
+    spans = resolved([wide], [FetchResult(FetchRequest("KRW-A", utc(3), utc(3, 3)), holes=(quarantined,))], MUCH_LATER)
     assert [(span.start, span.end) for span in spans] == [(utc(3), utc(3, 1)), (utc(3, 2), utc(3, 3))]
     (left,) = after([wide], NOTHING, [], spans, utc(3, 6))
     assert (left.start, left.end, left.found) == (utc(3, 1), utc(3, 2), utc(3, 2))
-    assert healed([wide], [Answer(Ask("KRW-A", utc(3), utc(3, 3)), failure=DOWN)], MUCH_LATER) == []
+    assert resolved([wide], [FetchResult(FetchRequest("KRW-A", utc(3), utc(3, 3)), failure=DOWN)], MUCH_LATER) == []
 
 
 def test_a_skip_is_remembered_until_the_market_is_asked() -> None:
     market = "KRW-A"
-    doubts: tuple[Doubt, ...] = ()
+    rechecks: tuple[Recheck, ...] = ()
     for minute in (2, 4, 6):
         plan = make_plan([market], [ticker(market, utc(2))], {market: utc(3, minute - 2)}, utc(3, minute), utc(0),
-                         quiet_since(doubts))  # fmt: skip
-        assert [ask.market for ask in plan.quiet] == [market]
-        doubts = after(doubts, plan, [], [], utc(3, minute))
-    assert quiet_since(doubts) == {market: utc(3)}
+                         reread_since(rechecks))  # fmt: skip
+        assert [request.market for request in plan.inactive] == [market]
+        rechecks = after(rechecks, plan, [], [], utc(3, minute))
+    assert reread_since(rechecks) == {market: utc(3)}
 
 
 def test_a_ticker_that_contradicts_an_earlier_skip_makes_a_request_that_reaches_back() -> None:
     """The trade at 03:01 was not in the stale ticker of 03:02; at 03:04 it is, though it lies before the watermark."""
-    skipped = Doubt("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
+    skipped = Recheck("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
     seen = [ticker("KRW-A", utc(3, 1, 10))]
-    plan = make_plan(["KRW-A"], seen, {"KRW-A": utc(3, 2)}, utc(3, 4), utc(0), quiet_since([skipped]))
-    assert [(ask.start, ask.since) for ask in plan.asks] == [(utc(3, 2), utc(3))]
-    assert after([skipped], plan, [Answer(plan.asks[0])], [], utc(3, 4)) == ()
-    assert after([skipped], plan, [Answer(plan.asks[0], failure=DOWN)], [], utc(3, 4)) == (skipped,)
+    plan = make_plan(["KRW-A"], seen, {"KRW-A": utc(3, 2)}, utc(3, 4), utc(0), reread_since([skipped]))
+    assert [(request.start, request.since) for request in plan.requests] == [(utc(3, 2), utc(3))]
+    assert after([skipped], plan, [FetchResult(plan.requests[0])], [], utc(3, 4)) == ()
+    assert after([skipped], plan, [FetchResult(plan.requests[0], failure=DOWN)], [], utc(3, 4)) == (skipped,)
 
 
 def test_an_answer_of_which_only_the_newest_part_came_leaves_the_skip_in_doubt() -> None:
     """Found by the fault tests: 57 candles of skipped minutes were never asked for again."""
-    skipped = Doubt("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
-    plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, utc(9), utc(0), quiet_since([skipped]))
-    part = Answer(plan.asks[0], failure=DOWN, reached=utc(6)).newest_part()
-    assert part.ask.start == utc(6)
+    skipped = Recheck("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
+    plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, utc(9), utc(0), reread_since([skipped]))
+    part = FetchResult(plan.requests[0], failure=DOWN, reached=utc(6)).newest_part()
+    assert part.request.start == utc(6)
     assert after([skipped], plan, [part], [], utc(9)) == (skipped,)
 
 
 def test_nothing_older_has_to_be_heard_twice() -> None:
-    ask = Ask("KRW-A", utc(3), utc(3, 2))
-    (doubt,) = after([], NOTHING, [Answer(ask, empty=True)], [], utc(3, 2))
-    assert (doubt.state, doubt.start) == ("empty", utc(3))
-    later = Ask("KRW-A", utc(3, 2), utc(3, 4), since=utc(3))
-    assert after([doubt], NOTHING, [Answer(later, empty=True)], [], utc(3, 4)) == ()
+    request = FetchRequest("KRW-A", utc(3), utc(3, 2))
+    (recheck,) = after([], NOTHING, [FetchResult(request, empty=True)], [], utc(3, 2))
+    assert (recheck.state, recheck.start) == ("empty", utc(3))
+    later = FetchRequest("KRW-A", utc(3, 2), utc(3, 4), since=utc(3))
+    assert after([recheck], NOTHING, [FetchResult(later, empty=True)], [], utc(3, 4)) == ()
 
 
 def test_an_empty_answer_heals_no_hole() -> None:
-    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end), empty=True)], MUCH_LATER) == []
-    assert healed([HOLE], [Answer(Ask("KRW-A", HOLE.start, HOLE.end))], MUCH_LATER) == [
+    assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end), empty=True)], MUCH_LATER) == []
+    assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end))], MUCH_LATER) == [
         Span("KRW-A", HOLE.start, HOLE.end, "asked")
     ]
 
 
 def test_a_row_that_may_still_be_late_is_not_taken_for_none() -> None:
-    ask = Ask("KRW-A", HOLE.start, HOLE.end)
-    assert healed([HOLE], [Answer(ask)], HOLE.found + LATE - MINUTE) == []
-    came = Answer(ask, candles=(candle("KRW-A", HOLE.start, 100.0),))
-    assert healed([HOLE], [came], HOLE.found + MINUTE) == [Span("KRW-A", HOLE.start, HOLE.end, "asked")]
+    request = FetchRequest("KRW-A", HOLE.start, HOLE.end)
+    assert resolved([HOLE], [FetchResult(request)], HOLE.found + LATE - MINUTE) == []
+    came = FetchResult(request, candles=(candle("KRW-A", HOLE.start, 100.0),))
+    assert resolved([HOLE], [came], HOLE.found + MINUTE) == [Span("KRW-A", HOLE.start, HOLE.end, "asked")]

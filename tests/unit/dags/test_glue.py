@@ -164,6 +164,8 @@ def test_a_failure_is_told_from_the_task_when_flask_is_away_and_is_over_once_it_
     assert found["measured"], "the callbacks have run: failed, then success"
     told = "[upbit] d.t fails: LakeUnavailable: HDFS is away"
     assert there.lines == [told]
-    Troubles(home / "state", "upbit", Webhook(home / "webhook"), SystemClock()).tell()  # as Flask does when it is back
+    Troubles(
+        home / "state", "upbit", Webhook(home / "webhook"), SystemClock()
+    ).notify()  # as Flask does when it is back
     assert len(there.lines) == 2
     assert there.lines[1].startswith("[upbit] over after 1 min")

@@ -51,9 +51,9 @@ def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: objec
     [
         (400, '{"error":{"name":400,"message":"Type mismatch error."}}', errors.InvalidRequest),
         (404, NOT_FOUND, errors.UnknownMarket),
-        (200, '[{"market":"KRW-BTC"}]', errors.BadAnswer),
-        (200, '{"market":"KRW-BTC"}', errors.BadAnswer),
-        (302, "", errors.BadAnswer),
+        (200, '[{"market":"KRW-BTC"}]', errors.BadResponse),
+        (200, '{"market":"KRW-BTC"}', errors.BadResponse),
+        (302, "", errors.BadResponse),
     ],
 )
 def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: str, expected: type[Exception]) -> None:
@@ -80,7 +80,7 @@ def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: 
 )
 def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str, object]) -> None:
     exchange = Exchange(tmp_path, NOW, candles(minute_row("KRW-BTC", utc(2, 59)) | wrong))
-    with pytest.raises(errors.BadAnswer):
+    with pytest.raises(errors.BadResponse):
         exchange.client.minutes("KRW-BTC")
 
 
@@ -193,7 +193,7 @@ def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:
 
 def test_an_answer_without_a_date_is_refused(tmp_path: Path) -> None:
     exchange = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", {}))
-    with pytest.raises(errors.BadAnswer, match="Date"):
+    with pytest.raises(errors.BadResponse, match="Date"):
         exchange.client.minutes("KRW-BTC")
 
 

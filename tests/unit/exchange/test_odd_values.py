@@ -12,7 +12,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import Exchange, Handler, headers_at, minute_row
 from upbit_elt import errors
-from upbit_elt.exchange.validation import judge
+from upbit_elt.exchange.validation import validate_page
 
 NOW = utc(3, 5, 10)
 TO = utc(3, 5)
@@ -65,32 +65,32 @@ def ticker(market: str, traded: object) -> dict[str, object]:
 def test_an_odd_value_costs_its_own_minute(name: str, value: Any) -> None:
     rows = [minute_row("KRW-A", utc(3, minute)) for minute in (4, 3, 2)]
     rows[1] |= {name: value}
-    page = judge(rows, "KRW-A", 1, TO)
+    page = validate_page(rows, "KRW-A", 1, TO)
     assert [row.start for row in page.rows] == [utc(3, 4), utc(3, 2)]
-    (refused,) = page.refused
-    assert (refused.start, refused.end, refused.row) == (utc(3, 3), utc(3, 4), rows[1])
-    assert refused.reason.isprintable()
-    assert len(refused.reason) < 500
+    (quarantined,) = page.quarantined
+    assert (quarantined.start, quarantined.end, quarantined.row) == (utc(3, 3), utc(3, 4), rows[1])
+    assert quarantined.reason.isprintable()
+    assert len(quarantined.reason) < 500
 
 
 def test_a_time_without_a_second_witness_is_not_believed() -> None:
     rows = [minute_row("KRW-A", utc(3, minute)) for minute in (4, 3, 2)]
     rows[1] |= {"candle_date_time_utc": rows[0]["candle_date_time_utc"], "timestamp": None}
     del rows[1]["candle_date_time_kst"]
-    page = judge(rows, "KRW-A", 1, TO)
+    page = validate_page(rows, "KRW-A", 1, TO)
     assert [row.start for row in page.rows] == [utc(3, 4), utc(3, 2)]
-    assert [(row.start, row.end) for row in page.refused] == [(utc(3, 3), utc(3, 4))]
+    assert [(row.start, row.end) for row in page.quarantined] == [(utc(3, 3), utc(3, 4))]
 
 
 def test_a_stray_row_of_long_ago_does_not_skip_what_lies_between() -> None:
     stray = minute_row("KRW-A", utc(3, 3) - timedelta(days=400))
-    page = judge([minute_row("KRW-A", utc(3, 4)), stray, minute_row("KRW-A", utc(3, 2))], "KRW-A", 1, TO)
+    page = validate_page([minute_row("KRW-A", utc(3, 4)), stray, minute_row("KRW-A", utc(3, 2))], "KRW-A", 1, TO)
     assert page.oldest == utc(3, 2)
-    assert [(row.start, row.end) for row in page.refused] == [(utc(3, 3), utc(3, 4))]
+    assert [(row.start, row.end) for row in page.quarantined] == [(utc(3, 3), utc(3, 4))]
 
 
 def test_names_of_new_fields_are_fit_for_logs() -> None:
-    page = judge([minute_row("KRW-A", utc(3, 4)) | {"a\x00" + "b" * 5000: 1}], "KRW-A", 1, TO)
+    page = validate_page([minute_row("KRW-A", utc(3, 4)) | {"a\x00" + "b" * 5000: 1}], "KRW-A", 1, TO)
     assert page.added == ("a\\x00" + "b" * 58,)
 
 
@@ -154,7 +154,7 @@ def test_bytes_that_are_no_json_are_a_garbled_body(tmp_path: Path, body: bytes) 
 def test_a_date_that_cannot_be_believed_costs_no_row_and_tells_no_time(tmp_path: Path, date: str) -> None:
     exchange = Exchange(tmp_path, NOW, answering([{"market": "KRW-A"}], Date=date))
     assert [market.market for market in exchange.client.markets()] == ["KRW-A"]
-    with pytest.raises(errors.BadAnswer, match="Date"):
+    with pytest.raises(errors.BadResponse, match="Date"):
         _ = exchange.client.server_time
 
 

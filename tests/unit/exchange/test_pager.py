@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clock import ManualClock, utc
 from tests.support.exchange import HandlerAdapter, headers_at, minute_row, session_on
-from upbit_elt.errors import BadAnswer
+from upbit_elt.errors import BadResponse
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.exchange.pager import Pages
@@ -32,13 +32,13 @@ class Market:
         rows = [minute_row("KRW-A", moment) for moment in sorted(older, reverse=True)[: int(query["count"])]]
         return 200, json.dumps(rows), headers_at(utc(12))
 
-    def ask(self, start: datetime, end: datetime, overlap: int = 0) -> list[datetime]:
+    def request(self, start: datetime, end: datetime, overlap: int = 0) -> list[datetime]:
         return starts(whole(Pages.of("KRW-A", start, end, overlap=overlap), self.client))
 
 
 def whole(pages: Pages, client: UpbitClient) -> Pages:
     while not pages.done:
-        pages = pages.ask(client)
+        pages = pages.request(client)
     return pages
 
 
@@ -53,34 +53,34 @@ def every_minute(start: datetime, count: int) -> list[datetime]:
 def test_a_long_span_comes_whole_and_in_order(tmp_path: Path) -> None:
     traded = every_minute(utc(0), 600)
     market = Market(tmp_path, traded)
-    assert market.ask(utc(0), utc(10)) == traded
+    assert market.request(utc(0), utc(10)) == traded
     assert len(market.adapter.requests) == 3, "600 minutes are three requests of 200"
 
 
 def test_a_thin_market_costs_one_request_and_keeps_only_the_span(tmp_path: Path) -> None:
     market = Market(tmp_path, [utc(1), utc(5, 30), utc(9, 59), utc(10)])
-    assert market.ask(utc(5), utc(10)) == [utc(5, 30), utc(9, 59)]
+    assert market.request(utc(5), utc(10)) == [utc(5, 30), utc(9, 59)]
     assert len(market.adapter.requests) == 1
 
 
 def test_the_minutes_before_the_span_come_with_the_same_request(tmp_path: Path) -> None:
     market = Market(tmp_path, every_minute(utc(0), 300))
-    assert market.ask(utc(3), utc(3, 2), overlap=5) == every_minute(utc(2, 55), 7)
+    assert market.request(utc(3), utc(3, 2), overlap=5) == every_minute(utc(2, 55), 7)
     assert len(market.adapter.requests) == 1
 
 
 def test_a_market_without_candles_is_empty(tmp_path: Path) -> None:
     market = Market(tmp_path, [])
-    assert market.ask(utc(0), utc(10)) == []
+    assert market.request(utc(0), utc(10)) == []
 
 
 def test_a_page_that_failed_is_asked_again_and_what_came_before_it_stays(tmp_path: Path) -> None:
     market = Market(tmp_path, every_minute(utc(0), 600))
-    pages = Pages.of("KRW-A", utc(0), utc(10)).ask(market.client)
+    pages = Pages.of("KRW-A", utc(0), utc(10)).request(market.client)
     assert (pages.reached, pages.done) == (utc(6, 40), False)
     market.fails = True
-    with pytest.raises(BadAnswer):
-        pages.ask(market.client)
+    with pytest.raises(BadResponse):
+        pages.request(market.client)
     assert starts(pages) == every_minute(utc(6, 40), 200)
     market.fails = False
     assert starts(whole(pages, market.client)) == every_minute(utc(0), 600)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.exchange import minute_row
-from upbit_elt.exchange.validation import Page, judge
+from upbit_elt.exchange.validation import Page, validate_page
 from upbit_elt.replica.bad_rows import BAD_ROWS
 
 TO = utc(3, 5)
@@ -16,7 +16,7 @@ HARMLESS = {"twice", "added field"}
 
 
 def page(rows: list[Any], to: datetime = TO) -> Page:
-    return judge(rows, "KRW-A", 1, to)
+    return validate_page(rows, "KRW-A", 1, to)
 
 
 def rows() -> list[Any]:
@@ -26,7 +26,7 @@ def rows() -> list[Any]:
 def minutes_in_doubt(found: Page) -> set[datetime]:
     return {
         row.start + timedelta(minutes=i)
-        for row in found.refused
+        for row in found.quarantined
         for i in range(int((row.end - row.start).seconds / 60))
     }
 
@@ -34,7 +34,7 @@ def minutes_in_doubt(found: Page) -> set[datetime]:
 def test_good_rows_go_on_and_nothing_is_refused() -> None:
     found = page(rows())
     assert [row.start for row in found.rows] == TIMES
-    assert (found.refused, found.trailing, found.added, found.oldest) == ((), (), (), utc(2, 59))
+    assert (found.quarantined, found.trailing, found.added, found.oldest) == ((), (), (), utc(2, 59))
 
 
 @pytest.mark.parametrize("kind", sorted(set(BAD_ROWS) - HARMLESS))
@@ -45,9 +45,9 @@ def test_a_bad_row_leaves_its_minute_in_doubt_and_the_others_stay(kind: str) -> 
     assert [row.start for row in found.rows] == [moment for moment in TIMES if moment != utc(3, 3)]
     assert utc(3, 3) in minutes_in_doubt(found)
     assert minutes_in_doubt(found) <= {utc(3, 3), utc(3, 2)}, "no more than up to its neighbours"
-    refused = [item.row for item in found.refused]
-    assert all(any(one is row for one in refused) for row in sent if row not in rows()), "kept as received"
-    assert all(item.reason for item in found.refused)
+    quarantined = [item.row for item in found.quarantined]
+    assert all(any(one is row for one in quarantined) for row in sent if row not in rows()), "kept as received"
+    assert all(item.reason for item in found.quarantined)
 
 
 def test_a_row_that_comes_twice_counts_once() -> None:
@@ -55,7 +55,7 @@ def test_a_row_that_comes_twice_counts_once() -> None:
     found = page([sent[0], sent[0], *sent[1:]])
     assert [row.start for row in found.rows] == TIMES
     assert minutes_in_doubt(found) == set()
-    assert [item.reason for item in found.refused] == ["a second row of the same minute"]
+    assert [item.reason for item in found.quarantined] == ["a second row of the same minute"]
 
 
 def test_a_field_that_is_new_is_told_and_no_reason_to_refuse() -> None:
@@ -67,13 +67,13 @@ def test_a_field_that_is_new_is_told_and_no_reason_to_refuse() -> None:
 
 def test_a_row_without_a_time_stands_for_any_minute_between_its_neighbours() -> None:
     sent = [minute_row("KRW-A", utc(3, 4)), "nonsense", minute_row("KRW-A", utc(3, 0))]
-    (refused,) = page(sent).refused
-    assert (refused.start, refused.end) == (utc(3, 1), utc(3, 4))
+    (quarantined,) = page(sent).quarantined
+    assert (quarantined.start, quarantined.end) == (utc(3, 1), utc(3, 4))
 
 
 def test_rows_behind_the_last_believed_one_are_left_to_the_next_page() -> None:
     found = page([*rows(), {"market": "KRW-A"}])
-    assert found.refused == ()
+    assert found.quarantined == ()
     assert [(item.start, item.end) for item in found.trailing] == [(utc(2, 59), utc(2, 59))]
 
 

@@ -170,12 +170,12 @@ class FileHive(Hive):
     ) -> None:
         names = [*SCHEMAS[kind].names, "dt"]
         connection.execute(f"CREATE TABLE {self._database}.{kind} ({', '.join(f'`{name}`' for name in names)})")
-        marks = ", ".join("?" * len(names))
+        placeholders = ", ".join("?" * len(names))
         for day in self._days(kind):
             if all(_holds(day, operator, str(values[name])) for operator, name in bounds):
                 self.scanned.append(day)
                 rows = [(*row.values(), day) for row in self._partition(kind, day).to_pylist()]
-                connection.executemany(f"INSERT INTO {self._database}.{kind} VALUES ({marks})", rows)
+                connection.executemany(f"INSERT INTO {self._database}.{kind} VALUES ({placeholders})", rows)
 
     def _partition(self, kind: str, day: str) -> pa.Table:
         folder = self.places[kind, day].removeprefix("hdfs://localhost:8020")

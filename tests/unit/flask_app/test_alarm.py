@@ -16,7 +16,7 @@ from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import GB, MARKETS, NOON, TOKEN, Disk, World
 from upbit_elt.candle import MINUTE, to_table
 from upbit_elt.lake import layout
-from upbit_elt.lake.coverage import Coverage, Doubt
+from upbit_elt.lake.coverage import Coverage, Recheck
 from upbit_elt.lake.dag_errors import DagError
 from upbit_elt.lake.parquet import encode
 
@@ -62,10 +62,12 @@ def scene(tmp_path: Path, published: World) -> Iterator[Scene]:
         yield Scene(tmp_path / "state", there, published)
 
 
-def publish_run(world: World, start: datetime, end: datetime, doubts: tuple[Doubt, ...] = ()) -> None:
+def publish_run(world: World, start: datetime, end: datetime, rechecks: tuple[Recheck, ...] = ()) -> None:
     """A live run that knows all markets up to `end`."""
     path = f"{layout.live_folder(world.lake.root, 'candle', '261124', 1)}/{layout.window_name(start, end)}"
-    world.lake.publish(path, encode(to_table([]), Coverage(start, end, "run", (), dict.fromkeys(MARKETS, end), doubts)))
+    world.lake.publish(
+        path, encode(to_table([]), Coverage(start, end, "run", (), dict.fromkeys(MARKETS, end), rechecks))
+    )
 
 
 def test_fresh_data_is_no_news(scene: Scene) -> None:
@@ -128,7 +130,7 @@ def test_a_disk_that_is_nearly_full_is_told_and_a_tenth_of_a_large_one_is_room_e
 
 def test_a_full_quarantine_is_told(scene: Scene) -> None:
     end = NOON + 2 * MINUTE
-    publish_run(scene.world, NOON, end, tuple(Doubt(market, NOON, end, "hole", end) for market in MARKETS[:2]))
+    publish_run(scene.world, NOON, end, tuple(Recheck(market, NOON, end, "hole", end) for market in MARKETS[:2]))
     scene.world.later(100)
     assert scene.look(80) == ["[replica] 2 of 3 markets have rows that were refused on arrival, or are late"]
     publish_run(scene.world, end, end + 2 * MINUTE)

@@ -120,9 +120,9 @@ def test_searches_of_old_days_are_few_at_a_time_and_leave_the_rest_alone(old_wor
         for _ in range(SEARCHES):
             held.enter_context(history.taken())
         for address in ("candles?market=KRW-THIN&count=1440", "forecasts?market=KRW-BTC&origin=2026-11-01T00:00:00Z"):
-            refused = old_world.client.get(f"/api/v1/{address}")
-            assert (problem(refused)["status"], problem(refused)["type"]) == (503, "/problems/busy")
-            assert refused.headers["Retry-After"].isdigit()
+            quarantined = old_world.client.get(f"/api/v1/{address}")
+            assert (problem(quarantined)["status"], problem(quarantined)["type"]) == (503, "/problems/busy")
+            assert quarantined.headers["Retry-After"].isdigit()
         assert len(fetch(old_world, market="KRW-BTC", count=60)) == 60, "from memory"
     assert len(fetch(old_world, market="KRW-THIN", count=60)) == 60
 

@@ -33,12 +33,12 @@ def judge(world: World, verdict: str, *rows: Proof, number: int = 1) -> None:
 def proof(market: str, **changes: Any) -> Proof:
     values: dict[str, Any] = {
         "market": market,
-        "generation": "day-1",
+        "snapshot": "day-1",
         "hours": 24,
         "candles": 1440,
         "differences": 0,
         "repaired": 0,
-        "findings": 0,
+        "discrepancies": 0,
         "state": "proven",
         "checked": "2026-11-24T00:10:00",
         "digest": "d",
@@ -84,7 +84,7 @@ def test_a_closed_day_tells_its_holes_and_a_proven_one_what_was_compared(world: 
 def test_findings_keep_a_day_from_being_proven_and_show_their_numbers(world: World) -> None:
     close(world)
     detail = '[{"hour": "2026-11-23T03:00:00", "field": "high_price", "ours": 1.0, "exchange": 2.0}]'
-    bad = proof("KRW-ETH", state="finding", differences=1, findings=1, detail=detail)
+    bad = proof("KRW-ETH", state="finding", differences=1, discrepancies=1, detail=detail)
     judge(world, "findings", proof("KRW-BTC"), bad)
     row = days(world)["2026-11-23"]
     assert (row["state"], row["findings"]) == ("closed", 1)

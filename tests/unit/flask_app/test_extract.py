@@ -24,10 +24,10 @@ from upbit_elt.extract import hyper
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 
 tableau = pytest.importorskip("tableauhyperapi", reason="Tableau's library is for x86-64 only")
-Ask = Callable[[str], list[list[Any]]]
+FetchRequest = Callable[[str], list[list[Any]]]
 
 
-def opened(world: World, folder: Path, query: str = "") -> Ask:
+def opened(world: World, folder: Path, query: str = "") -> FetchRequest:
     """Answer of the service as a function that runs SQL on it."""
     path = folder / "upbit.hyper"
     with world.client.get(f"/extract/upbit.hyper{query}") as answer:
@@ -52,7 +52,7 @@ def app(world: World, **options: Any) -> FlaskClient:
     return create_app(world.settings, hive=world.hive, lake=world.lake, clock=world.clock, **options).test_client()
 
 
-def count(ask: Ask, table: str) -> int:
+def count(ask: FetchRequest, table: str) -> int:
     return int(ask(f'SELECT count(*) FROM "public"."{table}"')[0][0])
 
 
@@ -143,9 +143,9 @@ def test_more_at_once_than_there_is_room_for_are_told_to_come_again(world: World
     with ExitStack() as fetching:
         first = [fetching.enter_context(world.client.get("/extract/upbit.hyper?days=0")) for _ in range(EXTRACTS)]
         assert [answer.status_code for answer in first] == [200] * EXTRACTS
-        refused = world.client.get("/extract/upbit.hyper")
-        assert (problem(refused)["status"], problem(refused)["type"]) == (503, "/problems/busy")
-        assert refused.headers["Retry-After"].isdigit()
+        quarantined = world.client.get("/extract/upbit.hyper")
+        assert (problem(quarantined)["status"], problem(quarantined)["type"]) == (503, "/problems/busy")
+        assert quarantined.headers["Retry-After"].isdigit()
         assert world.client.get("/api/v1/status").status_code == 200
     with world.client.get("/extract/upbit.hyper?days=0") as answer:
         assert answer.status_code == 200

@@ -64,7 +64,7 @@ def test_a_minute_that_a_later_run_repairs_is_replaced(world: World) -> None:
     repaired = replace(candle("KRW-BTC", NOON - 5 * MINUTE), trade_price=1.0)
     start = day_start(TODAY)
     rows = [candle("KRW-BTC", t) for t in minutes(start, NOON) if wire(t) != repaired.candle_date_time_utc]
-    world.publish_file(TODAY, start, NOON + MINUTE, [*rows, repaired], generation=2)
+    world.publish_file(TODAY, start, NOON + MINUTE, [*rows, repaired], snapshot=2)
     assert price(world, "KRW-BTC", NOON - 5 * MINUTE) == 1.0
 
 
@@ -72,7 +72,7 @@ def test_yesterday_that_is_repaired_loads_anew(world: World) -> None:
     held(world)
     day = kst_day(NOON - timedelta(days=1))
     rows = [candle("KRW-BTC", t, price=7.0) for t in minutes(day_start(day), day_end(day))]
-    world.publish_file(day, day_start(day), day_end(day), rows, generation=2)
+    world.publish_file(day, day_start(day), day_end(day), rows, snapshot=2)
     world.publish(NOON, NOON + MINUTE)
     assert price(world, "KRW-BTC", NOON - timedelta(hours=20)) == 7.0
 
@@ -83,10 +83,10 @@ def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle 
     with lease(lake, layout.day_folder(lake.root, "candle", day), world.clock) as held:
         if repaired:
             known = Coverage(repaired.start, repaired.start, "repair")
-            publish.publish_generation(lake, day, to_table([repaired]), known, held, complete=complete)
+            publish.publish_snapshot(lake, day, to_table([repaired]), known, held, complete=complete)
         else:
             publish.rewrite(lake, day, "roll", held, complete=complete)
-    register.show_day(lake, world.hive, world.settings, "candle", day)
+    register.register_day(lake, world.hive, world.settings, "candle", day)
 
 
 def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) -> None:
@@ -96,7 +96,7 @@ def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) ->
     roll_up(world, kst_day(NOON - timedelta(days=1)), complete=True)
     world.hive.scanned.clear()
     assert held(world) == before
-    world.publish_file(TODAY, NOON, NOON + MINUTE, [candle("KRW-ETH", NOON)], generation=3)
+    world.publish_file(TODAY, NOON, NOON + MINUTE, [candle("KRW-ETH", NOON)], snapshot=3)
     after = held(world)
     assert after - before == {("KRW-ETH", wire(NOON))}
     assert world.hive.scanned == ["2026-11-24"] * 2, "only the newest minutes were asked for"
@@ -148,9 +148,9 @@ def test_readers_look_at_most_every_five_seconds(world: World) -> None:
 
 def _publish(world: World, start: datetime, end: datetime, rows: list[Candle], *, late: datetime) -> datetime:
     """A window's file in which KRW-ETH is accounted for until `late` only. Returns its end."""
-    marks = dict.fromkeys(MARKETS, end) | {"KRW-ETH": late}
+    watermark = dict.fromkeys(MARKETS, end) | {"KRW-ETH": late}
     folder = layout.live_folder(world.lake.root, "candle", TODAY, 1)
-    data = encode(to_table(rows), Coverage(start, end, "test", (), marks))
+    data = encode(to_table(rows), Coverage(start, end, "test", (), watermark))
     world.lake.publish(f"{folder}/{layout.window_name(start, end)}", data)
     return end
 

@@ -107,8 +107,8 @@ def test_a_model_that_cannot_be_read_is_said_and_stops_nothing_else(forecasting:
     weights = forecasting.lake.files.pop(path)
     app = create_app(forecasting.settings, hive=forecasting.hive, lake=forecasting.lake, clock=forecasting.clock)
     client = app.test_client()
-    refused = client.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
-    body = problem(refused)
+    quarantined = client.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
+    body = problem(quarantined)
     assert (body["status"], body["type"]) == (503, "/problems/unusable_model")
     assert path in body["detail"]
     assert "the next run of train_forecast replaces it" in body["detail"]

@@ -27,10 +27,10 @@ def failed_run(world: World, minute: int, failed: tuple[str, ...] = MARKETS) -> 
         else Span(market, NOON, end, "asked")
         for market in MARKETS
     ]
-    marks = {market: NOON if market in failed else end for market in MARKETS}
+    watermark = {market: NOON if market in failed else end for market in MARKETS}
     rows = [candle(market, NOON) for market in MARKETS if market not in failed]
     folder = layout.live_folder(world.lake.root, "candle", "261124", 1)
-    coverage = Coverage(NOON, end, "run", tuple(spans), marks)
+    coverage = Coverage(NOON, end, "run", tuple(spans), watermark)
     world.lake.publish(f"{folder}/{layout.window_name(NOON, end)}", encode(to_table(rows), coverage))
     world.later((end - world.clock.now()).total_seconds() + 20)
 

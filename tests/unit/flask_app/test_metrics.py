@@ -23,7 +23,7 @@ from upbit_elt.candle import MINUTE, Candle, kst_day, to_table
 from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake import layout
-from upbit_elt.lake.coverage import Coverage, Doubt
+from upbit_elt.lake.coverage import Coverage, Recheck
 from upbit_elt.lake.parquet import encode
 
 Samples = dict[str, float]
@@ -115,10 +115,10 @@ def test_stale_markets_and_holes_have_their_reason(watched: World) -> None:
 
 def test_each_quote_is_judged_by_its_own_markets(watched: World) -> None:
     end = NOON + 2 * MINUTE
-    marks = {"KRW-BTC": end, "BTC-ETH": end, "KRW-OLD": NOON - timedelta(days=1)}
+    watermark = {"KRW-BTC": end, "BTC-ETH": end, "KRW-OLD": NOON - timedelta(days=1)}
     rows: list[Candle] = []
     path = f"{layout.live_folder(watched.lake.root, 'candle', kst_day(NOON), 1)}/{layout.window_name(NOON, end)}"
-    watched.lake.publish(path, encode(to_table(rows), Coverage(NOON, end, "run", (), marks)))
+    watched.lake.publish(path, encode(to_table(rows), Coverage(NOON, end, "run", (), watermark)))
     watched.later(300)
     services(watched).watch.look()
     found = scrape(watched)
@@ -128,9 +128,9 @@ def test_each_quote_is_judged_by_its_own_markets(watched: World) -> None:
 
 def test_refused_rows_hold_their_markets_in_quarantine(watched: World) -> None:
     end = NOON + 2 * MINUTE
-    doubts = tuple(Doubt(market, NOON, NOON + MINUTE, "hole", end) for market in MARKETS[:2])
+    rechecks = tuple(Recheck(market, NOON, NOON + MINUTE, "hole", end) for market in MARKETS[:2])
     path = f"{layout.live_folder(watched.lake.root, 'candle', kst_day(NOON), 1)}/{layout.window_name(NOON, end)}"
-    coverage = Coverage(NOON, end, "run", (), dict.fromkeys(MARKETS, end), doubts)
+    coverage = Coverage(NOON, end, "run", (), dict.fromkeys(MARKETS, end), rechecks)
     watched.lake.publish(path, encode(to_table([]), coverage))
     watched.later(300)
     services(watched).watch.look()

@@ -95,14 +95,12 @@ class AnyWorld(Generic[L, H]):
         )
         self.client: FlaskClient = self.app.test_client()
 
-    def publish(
-        self, start: datetime, end: datetime, *, markets: tuple[str, ...] = MARKETS, generation: int = 1
-    ) -> None:
+    def publish(self, start: datetime, end: datetime, *, markets: tuple[str, ...] = MARKETS, snapshot: int = 1) -> None:
         """Candles of [start, end): a file each KST day, and its tables."""
         for day in days_between(start, end):
             first, last = max(start, day_start(day)), min(end, day_end(day))
             rows = [candle(m, t) for m in markets for t in minutes(first, last) if trades(m, t)]
-            self.publish_file(day, first, last, rows, markets=markets, generation=generation)
+            self.publish_file(day, first, last, rows, markets=markets, snapshot=snapshot)
 
     def publish_file(
         self,
@@ -112,11 +110,11 @@ class AnyWorld(Generic[L, H]):
         rows: list[Candle],
         *,
         markets: tuple[str, ...] = MARKETS,
-        generation: int = 1,
+        snapshot: int = 1,
         in_hive: bool = True,
     ) -> None:
         coverage = Coverage(start, end, "test", (), dict.fromkeys(markets, end))
-        folder = layout.live_folder(self.lake.root, "candle", day, generation)
+        folder = layout.live_folder(self.lake.root, "candle", day, snapshot)
         self.lake.publish(f"{folder}/{layout.window_name(start, end)}", encode(to_table(rows), coverage))
         if in_hive:
             ensure_day(self.hive, self.settings, "candle", day, folder)

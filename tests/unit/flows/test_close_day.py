@@ -84,8 +84,8 @@ def close(world: MemoryWorld, on: OddHive | None = None) -> Closed:
 
 
 def complete(world: MemoryWorld, kind: Any, day: str) -> bool:
-    generation = ledger.current(world.lake, kind, day)
-    return generation is not None and generation.complete
+    snapshot = ledger.current(world.lake, kind, day)
+    return snapshot is not None and snapshot.complete
 
 
 @pytest.mark.parametrize("damage", ["bytes", "block", "empty"])
@@ -93,9 +93,9 @@ def complete(world: MemoryWorld, kind: Any, day: str) -> bool:
 def test_a_file_that_cannot_be_read_keeps_its_own_day_open_and_no_other(
     world: MemoryWorld, kind: Any, day: str, damage: str
 ) -> None:
-    generation = ledger.current(world.lake, kind, day)
-    assert generation is not None
-    path = ledger.files(world.lake, generation, day)[0].path
+    snapshot = ledger.current(world.lake, kind, day)
+    assert snapshot is not None
+    path = ledger.files(world.lake, snapshot, day)[0].path
     if damage == "block":
         world.hdfs.lose(path)
     else:

@@ -12,7 +12,7 @@ from upbit_elt.candle import wire
 from upbit_elt.forecast.artifacts import FIRST, Champion
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Panel
-from upbit_elt.forecast.promote import judge
+from upbit_elt.forecast.promote import compare_with_champion
 from upbit_elt.forecast.train import TrainedModel
 
 
@@ -30,17 +30,17 @@ def seen_until(minutes_before: int) -> dict[str, Any]:
 
 
 def test_the_first_model_wins(trained: TrainedModel, reverting: Panel) -> None:
-    assert judge(trained, None, reverting) == FIRST
+    assert compare_with_champion(trained, None, reverting) == FIRST
 
 
 def test_a_better_challenger_takes_over(trained: TrainedModel, reverting: Panel) -> None:
-    verdict = judge(trained, rival(trained, **seen_until(70)), reverting)
+    verdict = compare_with_champion(trained, rival(trained, **seen_until(70)), reverting)
     assert verdict.promoted
     assert "70 unseen origins" in verdict.reason
 
 
 def test_the_same_model_again_does_not(trained: TrainedModel, reverting: Panel) -> None:
-    verdict = judge(trained, replace(rival(trained, **seen_until(70)), model=trained.net), reverting)
+    verdict = compare_with_champion(trained, replace(rival(trained, **seen_until(70)), model=trained.net), reverting)
     assert not verdict.promoted
     assert "1.0000 to champion old" in verdict.reason
 
@@ -49,7 +49,7 @@ def test_a_challenger_worse_than_a_baseline_does_not(trained: TrainedModel, reve
     spoilt = rival(trained).model
     with torch.no_grad():
         spoilt.base.mul_(3)
-    verdict = judge(replace(trained, net=spoilt), rival(trained, **seen_until(70)), reverting)
+    verdict = compare_with_champion(replace(trained, net=spoilt), rival(trained, **seen_until(70)), reverting)
     assert not verdict.promoted
 
 
@@ -58,6 +58,6 @@ def test_without_unseen_minutes_only_a_provisional_champion_goes(
     trained: TrainedModel, reverting: Panel, provisional: bool
 ) -> None:
     champion = rival(trained, **seen_until(59), provisional=provisional)
-    verdict = judge(trained, champion, reverting)
+    verdict = compare_with_champion(trained, champion, reverting)
     assert verdict.promoted is provisional
     assert "only 59 origins" in verdict.reason

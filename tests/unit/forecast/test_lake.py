@@ -280,8 +280,8 @@ def test_a_run_that_died_before_hive_knew_of_the_day_is_mended_by_the_next(
 def test_forecasts_go_to_the_newest_live_generation_of_an_open_day_only(
     lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
 ) -> None:
-    for generation in (1, 3):
-        lake.files[f"/replica/forecast/261125/live-{generation}/202611241458.parquet"] = b""
+    for snapshot in (1, 3):
+        lake.files[f"/replica/forecast/261125/live-{snapshot}/202611241458.parquet"] = b""
     table = predict(champion, reverting, END)
     store(lake, hive, settings, table)
     assert "/replica/forecast/261125/live-3/202611241500.parquet" in lake.files

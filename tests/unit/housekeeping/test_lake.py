@@ -11,7 +11,7 @@ from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from upbit_elt.housekeeping.lake import unneeded_in
 from upbit_elt.lake import layout
-from upbit_elt.lake.backfill_queue import RequestBook, make_request
+from upbit_elt.lake.backfill_queue import BackfillQueue, make_request
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
@@ -46,7 +46,7 @@ def test_old_judgements_go_a_day_after_hive_has_shown_the_next_and_one_bad_day_k
 def test_marks_of_cancelled_requests_go_once_nobody_can_bring_the_request_back() -> None:
     clock, edge = ManualClock(utc(3)), MemoryEdge()
     lake, hive = edge.open(edge.settings, clock)
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = book.add(make_request(utc(1, day=20), utc(2, day=20), ["KRW-A"], clock.now(), "a"))
     book.cancel(request.id)
     mark = f"{layout.requests_folder(lake.root)}/{request.id}.cancelled"

@@ -8,7 +8,7 @@ import pytest
 from tests.support.clock import utc
 from tests.unit.flask_app.fakes import MemoryLake
 from upbit_elt.errors import ConfigError, LakeUnavailable
-from upbit_elt.lake.backfill_queue import PASSES, Request, RequestBook, make_request, next_pass
+from upbit_elt.lake.backfill_queue import PASSES, BackfillQueue, Request, make_request, next_pass
 from upbit_elt.lake.backfill_queue import _from_json as read
 from upbit_elt.lake.backfill_queue import _to_json as written
 
@@ -70,7 +70,7 @@ class Chores(MemoryLake):
             chore()
 
 
-def on_book(book: RequestBook, *markets: str, by: str = "a", minutes: int = 0) -> Request:
+def on_book(book: BackfillQueue, *markets: str, by: str = "a", minutes: int = 0) -> Request:
     return book.add(make_request(START, END, markets, NOW + timedelta(minutes=minutes), by))
 
 
@@ -96,7 +96,7 @@ def on_book(book: RequestBook, *markets: str, by: str = "a", minutes: int = 0) -
 )
 def test_a_request_that_cannot_be_read_is_set_aside_and_the_others_go_on(damage: object) -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     first, bad, last = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
     path = f"{FOLDER}/{bad.id}.json"
     spoilt = damage(lake.files[path]) if callable(damage) else damage
@@ -114,7 +114,7 @@ def test_a_request_that_cannot_be_read_is_set_aside_and_the_others_go_on(damage:
 
 def test_a_request_of_a_newer_release_is_left_alone() -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     mine = on_book(book, "KRW-A")
     lake.files[f"{FOLDER}/new.json"] = b'{"version": 2, "plan": []}'
     assert (book.open(), book.unreadable()) == ([mine], [])
@@ -134,7 +134,7 @@ class LostBlock(MemoryLake):
 
 def test_a_lost_block_of_one_request_costs_that_one_alone() -> None:
     lake = LostBlock()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     lost, other = on_book(book, "KRW-A"), on_book(book, "KRW-B", minutes=1)
     lake.lost = lost.id
     assert book.open() == [other]
@@ -147,7 +147,7 @@ def test_a_lost_block_of_one_request_costs_that_one_alone() -> None:
 
 def test_what_is_done_is_not_listed_among_what_is_open() -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
     done = next_pass(request, [], NOW)
     assert book.save(done)
@@ -161,7 +161,7 @@ def test_what_is_done_is_not_listed_among_what_is_open() -> None:
 
 
 def test_the_same_run_asks_once_also_when_it_is_done_or_cancelled() -> None:
-    book = RequestBook(MemoryLake())
+    book = BackfillQueue(MemoryLake())
     request = on_book(book, "KRW-A", by="manual__1")
     assert on_book(book, "KRW-A", by="manual__1") == request
     done = next_pass(request, [], NOW)
@@ -178,7 +178,7 @@ def test_the_same_run_asks_once_also_when_it_is_done_or_cancelled() -> None:
 
 def test_a_request_that_is_cancelled_does_not_come_back_by_who_saves_it() -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
     worked_on = replace(request, at=utc(15, day=20), candles=7)
     assert book.save(worked_on)
@@ -191,7 +191,7 @@ def test_a_request_that_is_cancelled_does_not_come_back_by_who_saves_it() -> Non
 @pytest.mark.parametrize("finishes", [False, True])
 def test_a_request_that_is_cancelled_in_mid_save_does_not_come_back(finishes: bool) -> None:
     lake = Chores()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
     state = next_pass(request, [], NOW) if finishes else replace(request, candles=7)
     # after the other process has seen that the request is there, before it has replaced it
@@ -202,7 +202,7 @@ def test_a_request_that_is_cancelled_in_mid_save_does_not_come_back(finishes: bo
 
 def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
     book.cancel(request.id)
     lake.files[f"{FOLDER}/{request.id}.json"] = written(replace(request, candles=7))
@@ -211,7 +211,7 @@ def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
 
 
 def test_a_save_for_a_request_that_was_asked_for_anew_does_not_replace_it() -> None:
-    book = RequestBook(MemoryLake())
+    book = BackfillQueue(MemoryLake())
     old = on_book(book, "KRW-A", by="one")
     book.cancel(old.id)
     anew = on_book(book, "KRW-A", by="two", minutes=5)
@@ -221,7 +221,7 @@ def test_a_save_for_a_request_that_was_asked_for_anew_does_not_replace_it() -> N
 
 def test_a_cancel_of_what_is_cancelled_says_so() -> None:
     lake = MemoryLake()
-    book = RequestBook(lake)
+    book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
     book.cancel(request.id)
     assert str(book.cancel(request.id)) == f"{request.id} was cancelled before; what it brought in stays"
@@ -233,14 +233,14 @@ def test_a_cancel_of_what_is_cancelled_says_so() -> None:
 
 @pytest.mark.parametrize("text", ["nope", "", "../champion", "x" * 400, "a/b", "ㄱ"])
 def test_a_cancel_of_what_never_was_names_what_is_open(text: str) -> None:
-    book = RequestBook(MemoryLake())
+    book = BackfillQueue(MemoryLake())
     request = on_book(book, "KRW-A")
     with pytest.raises(ConfigError, match=f"there is no request .*open are: {request.id}"):
         book.cancel(text)
 
 
 def test_what_got_into_trouble_goes_behind_the_others() -> None:
-    book = RequestBook(MemoryLake())
+    book = BackfillQueue(MemoryLake())
     one, two, three = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
     book.save(replace(one, trouble="LakeCorrupt: x", troubled=NOW + timedelta(hours=1)))
     assert [r.id for r in book.open()] == [two.id, three.id, one.id]

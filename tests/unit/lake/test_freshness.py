@@ -15,11 +15,11 @@ def run(minute: int, known: dict[str, int], failed: dict[str, int] | None = None
     """Footer of a run that looked until `minute` past noon: markets known up to it, and failed ones, since when."""
     end = NOON + minute * MINUTE
     spans = [Span(name, NOON + since * MINUTE, end, "asked") for name, since in known.items() if since < minute]
-    marks = dict.fromkeys(known, end)
+    watermark = dict.fromkeys(known, end)
     for name, since in (failed or {}).items():
         spans.append(Span(name, NOON + since * MINUTE, end, "hole", HoleReason.UNREACHABLE, detail))
-        marks[name] = NOON + since * MINUTE
-    return Coverage(min((s.start for s in spans), default=end), end, "run", tuple(sorted(spans)), marks)
+        watermark[name] = NOON + since * MINUTE
+    return Coverage(min((s.start for s in spans), default=end), end, "run", tuple(sorted(spans)), watermark)
 
 
 def test_a_run_that_brought_nothing_moves_nothing_on() -> None:

@@ -12,7 +12,7 @@ from upbit_elt.candle import Candle, day_start, to_table
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode
-from upbit_elt.lake.publish import publish_generation, publish_window
+from upbit_elt.lake.publish import publish_snapshot, publish_window
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.webhdfs import Lake
 
@@ -39,7 +39,7 @@ def test_days_are_made_and_read_of_files_without_rows() -> None:
     lake = Lake(hdfs.client(), "/replica")
     with lease(lake, f"/replica/candle/{DAY}", clock) as held:
         publish_window(lake, DAY, to_table([]), QUIET, held)
-        made = publish_generation(lake, DAY, to_table([]), QUIET, held, complete=False)
+        made = publish_snapshot(lake, DAY, to_table([]), QUIET, held, complete=False)
     assert made.rows == 0
     merged = hdfs.files()[f"{made.folder}/{made.file_name}"]
     assert pq.read_metadata(io.BytesIO(merged)).num_row_groups == 0

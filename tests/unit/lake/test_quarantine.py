@@ -4,16 +4,16 @@ import json
 
 from tests.support.clock import ManualClock, utc
 from tests.support.hdfs import MemoryHdfs
-from upbit_elt.exchange.validation import Refused
-from upbit_elt.lake.quarantine import set_aside
+from upbit_elt.exchange.validation import QuarantinedRow
+from upbit_elt.lake.quarantine import quarantine
 from upbit_elt.lake.webhdfs import Lake
 
 
 def test_a_row_with_a_lone_surrogate_is_kept_as_it_came() -> None:
     hdfs = MemoryHdfs(ManualClock(utc(3)))
     row = {"market": "KRW-\ud800", "name\udfff": ["비트코인", "\x00"]}
-    rows = [Refused("KRW-A", utc(2), utc(2, 1), "market is another", row)]
-    (path,) = set_aside(Lake(hdfs.client(), "/replica"), rows, "run")
+    rows = [QuarantinedRow("KRW-A", utc(2), utc(2, 1), "market is another", row)]
+    (path,) = quarantine(Lake(hdfs.client(), "/replica"), rows, "run")
     kept = hdfs.files()[path]
     assert json.loads(kept)["row"] == row
     assert b"KRW-\\ud800" in kept

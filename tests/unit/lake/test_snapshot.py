@@ -16,14 +16,14 @@ from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, encode
 from upbit_elt.lake.publish import _compare
 from upbit_elt.lake.read import latest
-from upbit_elt.lake.row_hash import row_marks, winners
+from upbit_elt.lake.row_hash import row_hashes, winners
 from upbit_elt.lake.table_spec import CANDLE
 
 ROWS = [candle("KRW-A", 0), candle("KRW-A", 1), candle("KRW-B", 1)]
 
 
-def marks(rows: list[Candle]) -> list[int]:
-    return [int(mark) for mark in row_marks(to_table(rows), SCHEMA.names)]
+def hashes(rows: list[Candle]) -> list[int]:
+    return [int(mark) for mark in row_hashes(to_table(rows), SCHEMA.names)]
 
 
 def test_every_field_of_a_row_is_in_its_mark() -> None:
@@ -33,12 +33,12 @@ def test_every_field_of_a_row_is_in_its_mark() -> None:
         other: Any = (
             f"{value}x" if isinstance(value, str) else value + 1 if isinstance(value, int) else value * (1 + 1e-15)
         )
-        assert marks(
+        assert hashes(
             [Candle(**{field: other if field == name else getattr(row, field) for field in SCHEMA.names})]
-        ) != marks([row]), name
-    assert len(set(marks(ROWS))) == 3
-    assert marks(ROWS) == [mark for row in ROWS for mark in marks([row])], "neighbours do not matter"
-    assert marks([replace(row, opening_price=row.high_price, high_price=row.opening_price + 1)]) != marks([row])
+        ) != hashes([row]), name
+    assert len(set(hashes(ROWS))) == 3
+    assert hashes(ROWS) == [mark for row in ROWS for mark in hashes([row])], "neighbours do not matter"
+    assert hashes([replace(row, opening_price=row.high_price, high_price=row.opening_price + 1)]) != hashes([row])
 
 
 def test_of_one_key_the_row_counts_that_the_kind_says() -> None:
@@ -48,10 +48,10 @@ def test_of_one_key_the_row_counts_that_the_kind_says() -> None:
         left = latest([old, new], shape)
         prices = [row.trade_price for row in from_table(left)]
         assert prices == [100.0, 200.0 if later else 100.0, 100.0]
-        keys, rows = ([row_marks(t, names) for t in (old, new)] for names in (shape.key, SCHEMA.names))
+        keys, rows = ([row_hashes(t, names) for t in (old, new)] for names in (shape.key, SCHEMA.names))
         wanted = winners(keys, rows, later_wins=later)
         assert np.array_equal(
-            wanted[1], winners([row_marks(left, shape.key)], [row_marks(left, SCHEMA.names)], later_wins=later)[1]
+            wanted[1], winners([row_hashes(left, shape.key)], [row_hashes(left, SCHEMA.names)], later_wins=later)[1]
         )
 
 

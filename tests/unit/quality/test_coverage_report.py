@@ -90,11 +90,11 @@ def test_every_minute_is_counted_once(book: Book) -> None:
     found = book.ledger(utc(3), utc(4))
     assert [one.market for one in found.accounts] == ["KRW-A", "KRW-B", "KRW-C", "KRW-D"]
     for one in found.accounts:
-        assert one.candles + one.quiet + one.asked + one.proven + sum(hole.minutes for hole in one.holes) == 60
+        assert one.candles + one.inactive + one.empty + one.proven + sum(hole.minutes for hole in one.holes) == 60
     a, b, c, _ = found.accounts
-    assert (a.candles, a.asked, a.holes) == (2, 58, [])
-    assert (b.quiet, b.missing(explained=False)) == (20, 40)
-    assert (c.candles, c.asked) == (1, 29)
+    assert (a.candles, a.empty, a.holes) == (2, 58, [])
+    assert (b.inactive, b.missing(explained=False)) == (20, 40)
+    assert (c.candles, c.empty) == (1, 29)
 
 
 def test_a_hole_has_its_reason_and_only_some_are_explained(book: Book) -> None:
@@ -110,8 +110,8 @@ def test_a_hole_has_its_reason_and_only_some_are_explained(book: Book) -> None:
 
 def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> None:
     window = (utc(4), utc(4, 10))
-    refused = span("KRW-B", utc(3, 20), utc(4, 10), "hole", HoleReason.DELISTED, "404 Code not found")
-    book.window(*window, [span("KRW-A", *window), span("KRW-C", *window), refused])
+    quarantined = span("KRW-B", utc(3, 20), utc(4, 10), "hole", HoleReason.DELISTED, "404 Code not found")
+    book.window(*window, [span("KRW-A", *window), span("KRW-C", *window), quarantined])
     assert holes(book.account("KRW-B", utc(4), utc(4, 10))) == [("04:00", "04:10", "delisted")]
     assert book.ledger(utc(4), utc(4, 10)).unexplained() == 0
 
@@ -125,7 +125,7 @@ def test_what_a_backfill_found_to_be_before_the_listing_is_no_empty_minute(book:
 def test_a_hole_that_was_healed_later_is_none(book: Book) -> None:
     book.window(utc(3, 19), utc(4, 2), [span("KRW-B", utc(3, 20), utc(4, 2))], [candle("KRW-B", utc(3, 40))])
     healed = book.account("KRW-B", utc(3), utc(4))
-    assert (healed.holes, healed.candles, healed.asked) == ([], 1, 39)
+    assert (healed.holes, healed.candles, healed.empty) == ([], 1, 39)
 
 
 def test_a_removed_file_is_seen(book: Book) -> None:
@@ -169,7 +169,7 @@ def test_the_day_is_crossed_without_a_seam() -> None:
         )
     found = book.account("KRW-B", utc(14, 50), utc(15, 10))
     assert holes(found) == [("14:50", "15:10", "failed request")]
-    assert book.account("KRW-A", utc(14, 50), utc(15, 10)).asked == 20
+    assert book.account("KRW-A", utc(14, 50), utc(15, 10)).empty == 20
 
 
 def test_a_proof_makes_empty_minutes_proven_but_not_those_of_a_finding() -> None:
@@ -184,7 +184,7 @@ def test_a_proof_makes_empty_minutes_proven_but_not_those_of_a_finding() -> None
     path = f"/reconciliation/{day}/day-1/day-1_findings.parquet"
     book.lake.publish(path, encode(results.to_table([row])))
     found = book.account("KRW-A", start, end)
-    assert (found.candles, found.proven, found.quiet, found.holes) == (1, 1440 - 60 - 1, 60, [])
+    assert (found.candles, found.proven, found.inactive, found.holes) == (1, 1440 - 60 - 1, 60, [])
 
 
 def test_the_evidence_of_a_minute_is_told(book: Book) -> None:

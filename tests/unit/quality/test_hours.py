@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.exchange import minute_row
 from upbit_elt.candle import MINUTE, Candle, to_table, wire
-from upbit_elt.collect.plan import Ask
+from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.quality.day import Day, batches
 from upbit_elt.quality.hours import differences, exchange_hours, sum_up
 from upbit_elt.replica import SyntheticSource
@@ -136,7 +136,7 @@ def test_neighbouring_hours_are_asked_as_one_span() -> None:
     day = Day("261124", "day-1", {}, {"KRW-A": frozenset()}, {})
     exchange = exchange_hours([hour("KRW-A", utc(start), rows) for start in (1, 2, 5)])
     day.differing["KRW-A"] = differences("KRW-A", {}, exchange)
-    assert day.asks() == [Ask("KRW-A", utc(1), utc(3)), Ask("KRW-A", utc(5), utc(6))]
+    assert day.requests() == [FetchRequest("KRW-A", utc(1), utc(3)), FetchRequest("KRW-A", utc(5), utc(6))]
     assert json.dumps(day.differing["KRW-A"][0].to_json()) == (
         '{"hour": "2026-11-24T01:00:00", "field": "candle", "ours": null, "exchange": 6.0}'
     )

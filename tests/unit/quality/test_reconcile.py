@@ -60,7 +60,7 @@ def as_ever(path: str, query: dict[str, str]) -> Reply | None:
 
 
 def snapshots(world: MemoryWorld, day: str) -> int:
-    return len(ledger.generations(world.lake, "reconciliation", day))
+    return len(ledger.snapshots(world.lake, "reconciliation", day))
 
 
 def traded_hour(world: MemoryWorld, market: str, day: str) -> datetime:
@@ -77,7 +77,7 @@ def test_one_refused_hour_leaves_only_that_hour_open(world: MemoryWorld) -> None
     assert "1 of 24 hours: quarantined_row" in one.left[market]
     assert "trade_price" in str(one)
     row = next(row for row in one.rows if row.market == market)
-    assert (row.hours, row.state, row.findings, row.judged_hours(DAY)) == (
+    assert (row.hours, row.state, row.discrepancies, row.reconciled_hours(DAY)) == (
         23, "partial", 0, frozenset(results.hours_of(DAY)) - {hour},
     )  # fmt: skip
     assert row.proven_hours(DAY) == [h for h in results.hours_of(DAY) if h != hour]
@@ -149,26 +149,26 @@ def test_a_differing_hour_whose_minutes_do_not_come_stays_open_and_the_others_ar
         return (500, "oops", headers_at(world.clock.now())) if early else None
 
     world.wire.spoil = spoil
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired, list(judged.left)) == ("partial", True, [market])
-    assert "not repaired" in judged.left[market]
-    row = next(row for row in judged.rows if row.market == market)
-    assert (row.hours, row.differences, row.repaired, row.findings) == (23, 1, 1, 0)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired, list(reconciled.left)) == ("partial", True, [market])
+    assert "not repaired" in reconciled.left[market]
+    row = next(row for row in reconciled.rows if row.market == market)
+    assert (row.hours, row.differences, row.repaired, row.discrepancies) == (23, 1, 1, 0)
     assert last in world.in_lake(DAY)
 
     world.wire.spoil = as_ever
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.repaired) == ("proven", True)
-    row = next(row for row in judged.rows if row.market == market)
-    assert (row.hours, row.differences, row.repaired, row.findings) == (24, 2, 2, 0)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
+    row = next(row for row in reconciled.rows if row.market == market)
+    assert (row.hours, row.differences, row.repaired, row.discrepancies) == (24, 2, 2, 0)
     assert [c for c in world.in_lake(DAY) if c.market == market] == mine
 
 
 def test_an_outage_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.unjudged, judged.proof) == ("partial", len(world.collected), None)
-    assert "server_trouble" in str(judged)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.unjudged, reconciled.proof) == ("partial", len(world.collected), None)
+    assert "server_trouble" in str(reconciled)
     assert snapshots(world, DAY) == 0
     assert DAY not in wanted(world.lake, world.clock.now()), "it is tried again later"
     assert DAY in wanted(world.lake, world.clock.now() + timedelta(minutes=10))
@@ -178,9 +178,9 @@ def test_a_ban_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) 
     until = world.clock.now() + timedelta(hours=1)
     world.client._limits.ban(until)
     before = len(world.wire.requests)
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, judged.unjudged) == ("partial", len(world.collected))
-    assert "banned" in str(judged)
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, reconciled.unjudged) == ("partial", len(world.collected))
+    assert "banned" in str(reconciled)
     assert len(world.wire.requests) == before, "nothing is sent"
 
 
@@ -191,12 +191,12 @@ def test_an_exchange_that_goes_out_is_not_asked_for_every_market(tmp_path: Path)
     world.close_day(DAY)
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     before = len(world.wire.requests)
-    (judged,) = world.prove([DAY])
-    assert judged.unjudged == len(world.collected)
+    (reconciled,) = world.prove([DAY])
+    assert reconciled.unjudged == len(world.collected)
     assert len(world.wire.requests) - before < 40, "30 markets with 4 tries each would be 120"
-    unasked = [why for why in judged.left.values() if why.startswith("not asked, as the exchange gives nothing")]
+    unasked = [why for why in reconciled.left.values() if why.startswith("not asked, as the exchange gives nothing")]
     assert len(unasked) > len(world.collected) / 2
-    assert all("server_trouble" in why for why in judged.left.values())
+    assert all("server_trouble" in why for why in reconciled.left.values())
 
 
 def test_a_day_that_cannot_be_read_is_left_and_the_others_are_judged(world: MemoryWorld) -> None:
@@ -215,8 +215,8 @@ def test_a_judgement_that_cannot_be_read_is_made_anew(world: MemoryWorld) -> Non
     assert found is not None
     world.hdfs.put(found.path, b"\x00" * 100)
     assert results.read(world.lake, found) == {}
-    (judged,) = world.prove([DAY])
-    assert (judged.verdict, len(judged.rows)) == ("proven", len(world.collected))
+    (reconciled,) = world.prove([DAY])
+    assert (reconciled.verdict, len(reconciled.rows)) == ("proven", len(world.collected))
     newest = results.newest(world.lake, DAY)
     assert newest is not None
     assert len(results.read(world.lake, newest)) == len(world.collected)

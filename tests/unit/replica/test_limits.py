@@ -27,10 +27,10 @@ def test_the_header_counts_down_and_the_eleventh_request_is_refused(client: Flas
     assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
     left = [answer.headers["Remaining-Req"] for answer in answers[:10]]
     assert left == [f"group=candles; min=600; sec={n}" for n in range(9, -1, -1)]
-    refused = answers[-1]
-    assert refused.text == "Too many API requests."
-    assert refused.content_type.startswith("text/plain")
-    assert "Retry-After" not in refused.headers
+    quarantined = answers[-1]
+    assert quarantined.text == "Too many API requests."
+    assert quarantined.content_type.startswith("text/plain")
+    assert "Retry-After" not in quarantined.headers
 
 
 def test_the_window_is_opened_by_the_first_request(client: FlaskClient, clock: FakeClock) -> None:
@@ -102,10 +102,10 @@ def test_bans_grow_up_to_an_hour_and_are_forgiven_after_a_day(client: FlaskClien
 
 
 def test_75_scattered_refusals_lead_to_no_ban(client: FlaskClient, clock: FakeClock) -> None:
-    refused = 0
-    while refused < 75:
+    quarantined = 0
+    while quarantined < 75:
         statuses = [client.get(MINUTES).status_code for _ in range(13)]
-        refused += statuses.count(429)
+        quarantined += statuses.count(429)
         assert 418 not in statuses
         clock.advance(seconds=2)
 

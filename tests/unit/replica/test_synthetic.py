@@ -129,17 +129,17 @@ def test_markets_begin_at_their_listing(source: Source) -> None:
 
 def test_marks_are_the_prices_around_midnight(source: Source) -> None:
     day = int(END.timestamp()) // 86_400
-    mark = source.marks("KRW-BTC", np.array([day]))[0]
+    mark = source.prices_on("KRW-BTC", np.array([day]))[0]
     around = source.minutes("KRW-BTC", END - timedelta(minutes=1), END)
     assert mark == pytest.approx(around.close[0], rel=0.001)
-    assert np.isnan(source.marks("KRW-BTC", np.array([17_000]))[0])
+    assert np.isnan(source.prices_on("KRW-BTC", np.array([17_000]))[0])
 
 
 def test_pairs_of_one_coin_agree(source: Source) -> None:
     span = (END - timedelta(minutes=1), END)
     krw, btc = source.minutes("KRW-ETH", *span).close[0], source.minutes("KRW-BTC", *span).close[0]
     day = np.array([int(END.timestamp()) // 86_400])
-    assert source.marks("BTC-ETH", day)[0] == pytest.approx(krw / btc, rel=0.002)
+    assert source.prices_on("BTC-ETH", day)[0] == pytest.approx(krw / btc, rel=0.002)
 
 
 def test_the_outage_of_july_2026_is_a_hole_in_all_markets(source: Source) -> None:

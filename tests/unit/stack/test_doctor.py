@@ -12,7 +12,7 @@ from tests.unit.stack.conftest import Stub
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.stack import doctor, environment, plan, status
 from upbit_elt.stack.choice import Choice
-from upbit_elt.stack.doctor import Finding
+from upbit_elt.stack.doctor import Check
 from upbit_elt.stack.options import StackSettings
 
 
@@ -23,7 +23,7 @@ def exchange(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> Stub:
     return stub
 
 
-def found(stack: StackSettings) -> dict[str, Finding]:
+def found(stack: StackSettings) -> dict[str, Check]:
     return {finding.name: finding for finding in doctor.examine(stack)}
 
 
@@ -49,7 +49,7 @@ def test_a_clock_that_was_set_is_told_by_doctor_and_status(stack: StackSettings,
     assert "was set forward by 32,400 s" in found(stack)["clock set"].seen
     assert "timedatectl" in str(found(stack)["clock set"].advice)
     out = io.StringIO()
-    status.show(status.read(stack, plan.make(stack, Choice("replica", None))), Console(file=out, width=200))
+    status.render(status.read(stack, plan.make(stack, Choice("replica", None))), Console(file=out, width=200))
     assert "was set forward by 32,400 s" in out.getvalue()
 
 
@@ -71,7 +71,7 @@ def test_disk_and_ports_that_would_stop_a_start(stack: StackSettings, exchange: 
 @pytest.mark.parametrize(("advice", "well"), [(None, True), ("do this", False)])
 def test_one_wrong_thing_is_enough(advice: str | None, well: bool) -> None:
     out = io.StringIO()
-    findings = [Finding("java", "17 in [/usr]"), Finding("disk", "1 GB free", advice)]
-    assert doctor.show(findings, Console(file=out, width=200)) is well
+    findings = [Check("java", "17 in [/usr]"), Check("disk", "1 GB free", advice)]
+    assert doctor.render(findings, Console(file=out, width=200)) is well
     assert "17 in [/usr]" in out.getvalue()
     assert ("do: do this" in out.getvalue()) is not well

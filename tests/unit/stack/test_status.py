@@ -47,7 +47,7 @@ def test_what_is_wrong_is_said_and_makes_it_unwell(
 ) -> None:
     one = found(**changes)
     assert (one.troubles, one.well, one.healthy) == (words, not words, True)
-    status.show(one, Console(file=sys.stdout, width=80))
+    status.render(one, Console(file=sys.stdout, width=80))
     out = capsys.readouterr().out
     assert [line.removeprefix("WRONG ") for line in out.splitlines() if line.startswith("WRONG")] == words
 
@@ -62,7 +62,7 @@ def test_a_first_start_that_gave_up_is_not_well(stack: StackSettings, capsys: py
     given_up = status.read(stack, planned).start
     one = found().model_copy(update={"start": given_up})
     assert (one.healthy, one.well) == (True, False)
-    status.show(one, Console(file=sys.stdout, width=80))
+    status.render(one, Console(file=sys.stdout, width=80))
     assert "WRONG no DAG runs and nothing is collected yet" in capsys.readouterr().out
     remembered = airflow.unpaused_file(stack)
     remembered.parent.mkdir(parents=True)

@@ -33,7 +33,7 @@ class Looks:
 
     def at(self, trouble: str | None, pid: int | None = 7, after: float = EVERY) -> str | None:
         self.now += after
-        return self.watch.judge(self.now, pid, trouble)
+        return self.watch.decide(self.now, pid, trouble)
 
     def until_restarted(self, trouble: str = SILENT, pid: int = 7, most: int = 400) -> float | None:
         """Seconds of that trouble until the process is restarted; None when it is not within so many looks."""

@@ -27,7 +27,7 @@ _CAUTIONS = (
 )
 
 
-class Answers:
+class Responses:
     """The endpoints over one source; every method raises ApiError for what Upbit answers with 400 or 404."""
 
     def __init__(self, source: Source, clock: Clock) -> None:

@@ -13,7 +13,7 @@ REASONS = 3  # that are told of a day
 
 
 @dataclass(frozen=True)
-class Judged:
+class ReconciledDay:
     """What a run made of a closed day: its verdict, all rows of it, and whether candles were repaired.
 
     `proof` is where the rows lie, None when no market could be judged. `left` are the markets with an hour that is not
@@ -39,20 +39,21 @@ class Judged:
         return NOT_YET in self.left.values()
 
     @property
-    def findings(self) -> list[Proof]:
+    def discrepancies(self) -> list[Proof]:
         """The market-days that stay different."""
         return [row for row in self.rows if row.state == "finding"]
 
     def __str__(self) -> str:
         if self.trouble:
             return f"{self.day} cannot be judged: {self.trouble}"
-        hours, differing, repaired, findings = (
-            sum(getattr(row, name) for row in self.rows) for name in ("hours", "differences", "repaired", "findings")
+        hours, differing, repaired, discrepancies = (
+            sum(getattr(row, name) for row in self.rows)
+            for name in ("hours", "differences", "repaired", "discrepancies")
         )
         gone = sum(row.state == "gone" for row in self.rows)
         words = (
             f"{self.day} {self.verdict}: {len(self.rows)} markets, {hours} hours compared, {differing} differed, "
-            f"{repaired} repaired, {findings} findings, {gone} markets gone, {self.unjudged} not judged yet"
+            f"{repaired} repaired, {discrepancies} findings, {gone} markets gone, {self.unjudged} not judged yet"
         )
         return words + self._why()
 
