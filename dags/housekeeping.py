@@ -22,7 +22,7 @@ def check_days() -> list[str]:
 
 @task(execution_timeout=PATIENCE)
 def clean_lake() -> list[str]:
-    """Old generations, old days of forecasts, what dead writers left, old rejected rows; gives the paths gone."""
+    """Old snapshots, old days of forecasts, what dead writers left, old rejected rows; gives the paths gone."""
     from upbit_elt import airflow_glue
     from upbit_elt.housekeeping import lake
 

@@ -1,7 +1,7 @@
 """Follows Hive: loads the recent window in bulk once, then fetches only what is new.
 
 New minutes are known from the lake's newest coverage and fetched from Hive by start of candle. A repaired or
-backfilled day is known from its partition's location (its generation), and makes the window load again; a day that was
+backfilled day is known from its partition's location (its snapshot), and makes the window load again; a day that was
 only rolled up or closed holds the same rows and does not.
 """
 
@@ -94,7 +94,7 @@ class Follower:
             if not _is_shown(newest, folders):  # perhaps only the folder that was known is not the newest any more
                 newest = ledger.find_live_file(self._lake)
             if newest is None or not _is_shown(newest, folders):
-                # A new day's first file, or a new generation, is in the lake; the tables follow within seconds.
+                # A new day's first file, or a new snapshot, is in the lake; the tables follow within seconds.
                 return window
             self._newest, coverage = newest, newest.coverage
             since = self._changed_since(window, coverage, folders) if window else None

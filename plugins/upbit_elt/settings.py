@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     keep_generations_hours: int = Field(
         24,
         ge=1,
-        description="An old generation of a day goes this long after Hive has shown its successor; longer "
+        description="An old snapshot of a day goes this long after Hive has shown its successor; longer "
         "than any query or training runs.",
     )
     keep_leftovers_hours: int = Field(24, ge=1, description="Then what a writer that died left behind goes.")

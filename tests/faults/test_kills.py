@@ -73,7 +73,7 @@ MIDNIGHT = {
 }
 MIDNIGHT_ALWAYS = ("between the two files of midnight", "between daily table and partition")
 REPAIR = {
-    "before the new generation appears": At("rename", "live-2"),
+    "before the new snapshot appears": At("rename", "live-2"),
     "before the first switch": At("execute", "SET LOCATION", 1),
     "between the two switches": At("execute", "SET LOCATION", 2),
 }

@@ -93,7 +93,7 @@ def test_a_live_run_that_begins_in_mid_chunk_has_the_exchange_to_itself(world: W
     assert world.in_hive(FIRST, END) == world.truth(FIRST, END)
 
 
-def test_chosen_markets_are_added_to_a_complete_day_as_a_new_generation(world: World) -> None:
+def test_chosen_markets_are_added_to_a_complete_day_as_a_new_snapshot(world: World) -> None:
     late, *others = world.markets
     done = world.work_off(world.request(FIRST, END, *others))
     assert done is not None

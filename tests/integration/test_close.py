@@ -152,7 +152,7 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
     world.collect(utc(21, 4, 5))
     (request,) = BackfillQueue(world.lake).open()
     world.work_off(request)
-    assert shown(world) == "day-2", "a late candle makes a new generation of the closed day"
+    assert shown(world) == "day-2", "a late candle makes a new snapshot of the closed day"
     assert_right(world, utc(21, 4))
 
 

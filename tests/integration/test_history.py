@@ -43,7 +43,7 @@ def test_history_follows_behind_the_live_runs_without_a_candle_lost_or_doubled(w
     assert after.start == live.end
     assert world.in_hive(YESTERDAY, utc(5)) == world.truth(YESTERDAY, utc(4, 10))
     shown = locations(world.hive, world.settings, "candle", ["261124", "261123"])
-    assert shown["261124"].endswith("/live-2"), "the open day goes on in its new generation"
+    assert shown["261124"].endswith("/live-2"), "the open day goes on in its new snapshot"
     assert shown["261123"].endswith("/day-1")
     assert world.compare(YESTERDAY, utc(4, 10)).equal
     assert world.fill_history(LATER).candles == 0, "there is nothing left to do"

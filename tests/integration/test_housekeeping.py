@@ -36,7 +36,7 @@ NOW = utc(3, 30, 5)
 
 
 class Deployment:
-    """A dataset of its own, whose generations the test makes and switches."""
+    """A dataset of its own, whose snapshots the test makes and switches."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -71,7 +71,7 @@ def here(daemons: Settings) -> Iterator[Deployment]:
     made.lake.delete(made.settings.lake_root)
 
 
-def test_a_generation_goes_once_hive_has_shown_its_successor_for_the_grace(here: Deployment) -> None:
+def test_a_snapshot_goes_once_hive_has_shown_its_successor_for_the_grace(here: Deployment) -> None:
     here.make("live-1", 5)
     here.make("live-2", 5, 6)
     here.on_published("live-2")

@@ -268,7 +268,7 @@ def test_live_runs_go_first(world: World) -> None:
     assert world.prove([DAY])[0].verdict == "proven", "a lease that has ended holds nobody"
 
 
-def test_a_new_generation_of_the_same_candles_is_proven_without_a_request(world: World) -> None:
+def test_a_new_snapshot_of_the_same_candles_is_proven_without_a_request(world: World) -> None:
     world.prove([DAY])
     world.close_day(DAY)
     assert wanted(world.lake, world.clock.now()) == [DAY]

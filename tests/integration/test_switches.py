@@ -106,7 +106,7 @@ def run_through(world: World, readers: Readers) -> None:
         world.collect(moment)
         readers.least = readers.most
 
-    def new_generation(*, complete: bool) -> None:
+    def new_snapshot(*, complete: bool) -> None:
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
             publish.rewrite(world.lake, DAY, "test", held, complete=complete)
         world.on_published(DAY)
@@ -116,12 +116,12 @@ def run_through(world: World, readers: Readers) -> None:
         for minute in range(42, 60, 2):
             collect(utc(14, minute, 5))
             if minute % 6 == 0:
-                new_generation(complete=False)
+                new_snapshot(complete=False)
         collect(utc(15, 0, 5))
         collect(utc(15, 2, 5))
         Closer(world.lake, world.hive, world.settings, world.clock).run("test", with_holes=True)
-        new_generation(complete=True)
-        new_generation(complete=True)
+        new_snapshot(complete=True)
+        new_snapshot(complete=True)
 
 
 def test_every_count_of_every_reader_is_right_during_every_switch(world: World) -> None:
@@ -163,7 +163,7 @@ class TooHighHive(Hive):
 
 
 def test_the_readers_see_a_switch_that_is_done_wrongly(world: World) -> None:
-    """Planted: the new generation appears beside the old one's files in the folder that Hive reads."""
+    """Planted: the new snapshot appears beside the old one's files in the folder that Hive reads."""
     world.collect()
     world.fill_history(utc(14, 41) + timedelta(hours=1))
     readers = Readers(world.hive, world.settings.database)

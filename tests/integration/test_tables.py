@@ -69,7 +69,7 @@ def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
     ]
 
 
-def test_a_new_generation_is_switched_in_and_a_half_done_switch_is_mended(here: Settings) -> None:
+def test_a_new_snapshot_is_switched_in_and_a_half_done_switch_is_mended(here: Settings) -> None:
     hive = Hive.from_settings(here)
     ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
     second = snapshot(here, "live-2", 5, 6)

@@ -119,7 +119,7 @@ class World:
         return adopt_in(self.hive, self.lake, self.settings, self.clock, folder)
 
     def close_day(self, day: str) -> None:
-        """Make the day's live files one complete generation, shown in Hive."""
+        """Make the day's live files one complete snapshot, shown in Hive."""
         nothing_new = Coverage(day_end(day), day_end(day), "close")
         with lease(self.lake, layout.day_folder(self.lake.root, "candle", day), self.clock) as held:
             publish_snapshot(self.lake, day, to_table([]), nothing_new, held, complete=True)

@@ -101,7 +101,7 @@ def survey(folder: Path) -> list[Source]:
 
 
 def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
-    """Publish what is provably closed, a generation a KST day. Run again, it changes nothing.
+    """Publish what is provably closed, a snapshot a KST day. Run again, it changes nothing.
 
     Raises:
         LakeError: days before the one in work are adopted; run it again.

@@ -1,7 +1,7 @@
 """Older history, newest day first, in short chunks between the live runs.
 
 Two kinds of work: the days that every deployment wants (`history_days`), and what users asked for (requests). Candles
-of a day wait in `_backfill/` until all its markets are accounted for; then one new generation of the day shows them at
+of a day wait in `_backfill/` until all its markets are accounted for; then one new snapshot of the day shows them at
 once. Only minutes before a market's watermark are asked: those after it belong to live runs.
 """
 

@@ -73,9 +73,9 @@ class Day:
 
     @property
     def news(self) -> bool:
-        """Whether there is something to show that the lake's generation does not show yet.
+        """Whether there is something to show that the lake's snapshot does not show yet.
 
-        That no market was listed yet is worth no generation of a day that has none.
+        That no market was listed yet is worth no snapshot of a day that has none.
         """
         spans = [span for spans in self.waiting.values() for span in spans]
         if not self.published and all(span.reason is HoleReason.NOT_LISTED for span in spans):
@@ -96,12 +96,12 @@ class Day:
         self._spans, self._candles = [], []
 
     def publish(self, run_id: str, clock: Clock, *, complete: bool) -> Published:
-        """Make a new generation of the day that shows all that waits.
+        """Make a new snapshot of the day that shows all that waits.
 
         Raises:
             LeaseHeld: another writer has the day.
             LakeCorrupt: an answer that waits cannot be read; it is put aside, so that the next run asks for it again.
-            LakeError: see publish_generation; what is staged stays.
+            LakeError: see publish_snapshot; what is staged stays.
         """
         tables, coverages = [], []
         for path in self._staged:

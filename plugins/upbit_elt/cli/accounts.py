@@ -65,7 +65,7 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
 @click.argument("market", type=MarketCode())
 @click.argument("minute", type=Moment())
 def explain(market: str, minute: datetime) -> None:
-    """The evidence of one minute: what is stored, which run, file and generation, watermark, reconciliation."""
+    """The evidence of one minute: what is stored, which run, file and snapshot, watermark, reconciliation."""
     for line in _lines(evidence_of(Lake.from_settings(settings()), market, minute, datetime.now(UTC))):
         click.echo(line)
 

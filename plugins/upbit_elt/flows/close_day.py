@@ -2,7 +2,7 @@
 
 A KST day is closed once every market that is still listed is accounted for up to 24:00 KST. A day with holes waits
 for them to be healed, but not for ever: then it is closed with its holes named. What heals later makes a new
-generation of the closed day.
+snapshot of the closed day.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Step = Callable[[Lease], list[Published]]
 
 @dataclass
 class Closed:
-    """What a run did: generations made, days whose tables were mended, holes of closed days, and what waits and why.
+    """What a run did: snapshots made, days whose tables were mended, holes of closed days, and what waits and why.
 
     `troubles` are the days that cannot go on without a person, each with what is wrong with it.
     """

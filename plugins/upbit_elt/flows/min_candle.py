@@ -25,7 +25,7 @@ def collect(settings: Settings, run_id: str) -> Collected:
 
 
 def register(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:
-    """Make Hive show the current generation of KST days, and all else that waits for it (a run that died may have left
+    """Make Hive show the current snapshot of KST days, and all else that waits for it (a run that died may have left
     it so); returns the days of candles that had to be changed.
 
     `folders` are those in which candles of the days were published, where that is known.

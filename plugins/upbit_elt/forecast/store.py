@@ -80,7 +80,7 @@ def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> P
 
 
 def is_due(lake: Lake, snapshot: Snapshot, day: str) -> bool:
-    """Whether the generation of an open day has MOST_FILES and more, which `rewrite` should make one."""
+    """Whether the snapshot of an open day has MOST_FILES and more, which `rewrite` should make one."""
     return len(ledger.files(lake, snapshot, day)) >= MOST_FILES
 
 

@@ -101,7 +101,7 @@ def clean_lake_in(
 def _expired_snapshots(
     lake: Lake, hive: Hive, settings: Settings, before: datetime, troubles: MutableMapping[str, str]
 ) -> Iterator[str]:
-    """Generations whose successor the tables of the day have shown since `before` (UTC)."""
+    """Snapshots whose successor the tables of the day have shown since `before` (UTC)."""
     # Most days have one; Hive need not be asked about those.
     several = [(k, day) for k in get_args(Kind) for day in ledger.days(lake, k) if _has_several(lake, k, day)]
     with hive.session() as session:

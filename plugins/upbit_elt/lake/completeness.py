@@ -14,7 +14,7 @@ from upbit_elt.lake.webhdfs import Lake
 
 
 def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
-    """Spans (UTC) of a KST day that no file of its current generation accounts for, each with its reason.
+    """Spans (UTC) of a KST day that no file of its current snapshot accounts for, each with its reason.
 
     Of markets that the day's files name and that are still listed when the lake's newest coverage `live` ends. Those
     that left in the meantime are not waited for, nor those that came later.

@@ -3,13 +3,13 @@
 <root>/candle/yyMMdd/live-<g>/<start>_<end>.parquet   while the KST day is open; UTC minutes, half-open
 <root>/candle/yyMMdd/day-<n>/candle.parquet           one file a day
 <root>/candle/_pending/<task>.<kind>.yyMMdd...         what is still to be done about a day (see lake/pending.py)
-<root>/candle/yyMMdd/_unshown-<generation>            written by earlier releases: Hive may not show that generation yet
+<root>/candle/yyMMdd/_unshown-<snapshot>            written by earlier releases: Hive may not show that snapshot yet
 <root>/candle/_backfill/yyMMdd/...                    history that is not complete yet
 <root>/candle/_errors/<dag>.json                      the last error of a DAG that fails
 <root>/candle/_backfill/wanted.json                   up to where the wanted history is there
 <root>/candle/_backfill/requests/<id>.json            what users asked for, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
-<root>/reconciliation/yyMMdd/day-<n>/<generation of the candles>_<verdict>.parquet
+<root>/reconciliation/yyMMdd/day-<n>/<snapshot of the candles>_<verdict>.parquet
 <root>/rejected/yyMMdd/<first minute>_<digest>.jsonl  rows that were refused on arrival
 <root>/model/<version>/, <root>/model/champion.json
 
@@ -50,12 +50,12 @@ def day_folder(root: str, kind: Kind, day: str) -> str:
 
 
 def live_folder(root: str, kind: Kind, day: str, snapshot: int) -> str:
-    """Leaf folder of a generation of an open day."""
+    """Leaf folder of a snapshot of an open day."""
     return f"{day_folder(root, kind, day)}/live-{snapshot}"
 
 
 def complete_folder(root: str, kind: Kind, day: str, snapshot: int) -> str:
-    """Leaf folder of a generation of a complete day."""
+    """Leaf folder of a snapshot of a complete day."""
     return f"{day_folder(root, kind, day)}/day-{snapshot}"
 
 

@@ -26,7 +26,7 @@ class Snapshot(NamedTuple):
 
 
 class DataFile(NamedTuple):
-    """A Parquet file of a generation; [start, end) is its span as its name says (UTC)."""
+    """A Parquet file of a snapshot; [start, end) is its span as its name says (UTC)."""
 
     path: str
     size: int
@@ -43,7 +43,7 @@ class Unreadable(NamedTuple):
 
 
 class LiveFile(NamedTuple):
-    """A file that a live run had a part in: what live runs know by it, its KST day, its generation and its path.
+    """A file that a live run had a part in: what live runs know by it, its KST day, its snapshot and its path.
 
     `unreadable` are newer ones that cannot be read.
     """
@@ -62,12 +62,12 @@ def days(lake: Lake, kind: Kind) -> list[str]:
 
 
 def snapshots(lake: Lake, kind: Kind, day: str) -> list[Snapshot]:
-    """Generations of a day, oldest first; the last one is what readers should see."""
+    """Snapshots of a day, oldest first; the last one is what readers should see."""
     return look(lake, kind, day)[0]
 
 
 def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Snapshot], list[str]]:
-    """Generations of a day (oldest first), and paths of the marks by which earlier releases said that Hive may not
+    """Snapshots of a day (oldest first), and paths of the marks by which earlier releases said that Hive may not
     show one of them yet.
     """
     folder = layout.day_folder(lake.root, kind, day)
@@ -82,13 +82,13 @@ def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Snapshot], list[str]]:
 
 
 def current(lake: Lake, kind: Kind, day: str) -> Snapshot | None:
-    """The generation of a day that readers should see, None before the day's first file."""
+    """The snapshot of a day that readers should see, None before the day's first file."""
     found = snapshots(lake, kind, day)
     return found[-1] if found else None
 
 
 def first_notes(lake: Lake, snapshot: Snapshot, day: str) -> dict[str, Any]:
-    """Notes of a generation's first file: the one that it began with. {} of a plain window's file, or of none (that can
+    """Notes of a snapshot's first file: the one that it began with. {} of a plain window's file, or of none (that can
     be read).
     """
     found = files(lake, snapshot, day)
@@ -100,7 +100,7 @@ def first_notes(lake: Lake, snapshot: Snapshot, day: str) -> dict[str, Any]:
 
 
 def files(lake: Lake, snapshot: Snapshot, day: str) -> list[DataFile]:
-    """Data files of a generation of a KST day, oldest first. Names that Hive does not read are not listed."""
+    """Data files of a snapshot of a KST day, oldest first. Names that Hive does not read are not listed."""
     found = [_data_file(snapshot.path, entry, day) for entry in lake.list(snapshot.path)]
     return sorted((file for file in found if file), key=lambda f: (f.end, f.start))
 
@@ -123,7 +123,7 @@ def find_live_file(lake: Lake, known: LiveFile | None = None) -> LiveFile | None
 
     Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
     adopted or backfilled have none, and say nothing about live runs. `known` is what was found before: its footer is
-    not read again. One unreadable file costs its own minutes: the one before it counts, of the same generation, of an
+    not read again. One unreadable file costs its own minutes: the one before it counts, of the same snapshot, of an
     earlier one, of the day before.
 
     Raises:
@@ -141,7 +141,7 @@ def find_live_file(lake: Lake, known: LiveFile | None = None) -> LiveFile | None
 
 def following(lake: Lake, known: LiveFile) -> LiveFile | None:
     """The newest file in the folder of one that is known, None when that has no newer one; for a reader that looks
-    often: a new file is found by two questions, while another generation or day is not."""
+    often: a new file is found by two questions, while another snapshot or day is not."""
     found = _Search(lake, known).snapshot(known.snapshot, known.day)
     return found if found and found.path != known.path else None
 
@@ -155,7 +155,7 @@ class _Search:
         self._away: LakeUnavailable | None = None
 
     def day(self, day: str) -> LiveFile | None:
-        """That of a day: of its current generation, of an earlier one only when files of that cannot be read."""
+        """That of a day: of its current snapshot, of an earlier one only when files of that cannot be read."""
         for snapshot in reversed(snapshots(self._lake, "candle", day)):
             found = self.snapshot(snapshot, day)
             if found or not any(lost.day == day for lost in self._unreadable):
@@ -163,7 +163,7 @@ class _Search:
         return None
 
     def snapshot(self, snapshot: Snapshot, day: str) -> LiveFile | None:
-        """That of a generation."""
+        """That of a snapshot."""
         for file in reversed(files(self._lake, snapshot, day)):
             if self._known and self._known.path == file.path:
                 return self._known._replace(unreadable=tuple(self._unreadable))

@@ -13,9 +13,9 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 
 
 def expired(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Snapshot]:
-    """Generations of a KST day that are older than each folder of `shown` (what tables point at now).
+    """Snapshots of a KST day that are older than each folder of `shown` (what tables point at now).
 
-    None when `shown` is empty or names a folder that is no generation of the day: then it is not known what is read.
+    None when `shown` is empty or names a folder that is no snapshot of the day: then it is not known what is read.
     """
     found = ledger.snapshots(lake, kind, day)
     places = {snapshot.path: place for place, snapshot in enumerate(found)}
@@ -26,7 +26,7 @@ def expired(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Snap
 
 
 def abandoned(lake: Lake, before: datetime) -> list[str]:
-    """Paths that writers who died before `before` (UTC) left behind: staged files, half-made generations, leases
+    """Paths that writers who died before `before` (UTC) left behind: staged files, half-made snapshots, leases
     moved aside, marks of earlier releases. A lease in force (`_lease`) and waiting history
     (`_backfill/yyMMdd/*.parquet`) are never among them.
     """

@@ -1,4 +1,4 @@
-"""Make candles visible: a window's file while the day is open, or a whole new generation of a day.
+"""Make candles visible: a window's file while the day is open, or a whole new snapshot of a day.
 
 The caller holds the day's lease.
 """
@@ -40,11 +40,11 @@ def publish_window(
 ) -> Published:
     """Publish the file of one window of a KST day.
 
-    A day that has a complete generation, or files that account for a part of the window (history that was there first,
+    A day that has a complete snapshot, or files that account for a part of the window (history that was there first,
     a hole of it that was healed), or an unreadable file (`unreadable`: paths that are known to be so), gets a new
-    generation that includes the window: no minute is there twice.
+    snapshot that includes the window: no minute is there twice.
 
-    Once an open day has `most` files, they are made one in a new generation: a market's query takes longer with every
+    Once an open day has `most` files, they are made one in a new snapshot: a market's query takes longer with every
     file. Readers in the middle of one keep the folder that they began with.
     """
     snapshot = ledger.current(lake, "candle", day)
@@ -106,10 +106,10 @@ def publish_snapshot(
     replaces: Sequence[Span] = (),
     unreadable: Collection[str] = (),
 ) -> Published:
-    """Publish a new generation of a day: all that the current one holds, with `table` added to it.
+    """Publish a new snapshot of a day: all that the current one holds, with `table` added to it.
 
     Where both hold a key, `table` wins: it was asked for later. In the spans of `replaces` only `table` counts:
-    candles of the current generation that it does not hold are left out. A closed day stays closed. Before it becomes
+    candles of the current snapshot that it does not hold are left out. A closed day stays closed. Before it becomes
     visible, it is read back and its key set and coverage are compared with the sources.
 
     Raises:

@@ -22,7 +22,7 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 def read_sources(
     lake: Lake, day: str, start: datetime | None = None, end: datetime | None = None
 ) -> tuple[list[pa.Table], list[Coverage]]:
-    """Tables and coverages of the files of a KST day's current generation, oldest first.
+    """Tables and coverages of the files of a KST day's current snapshot, oldest first.
 
     With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a
     day that was rolled up is one large file.
@@ -42,7 +42,7 @@ def read_sources(
 
 
 def read_day(lake: Lake, day: str) -> pa.Table:
-    """Candles of the current generation of a KST day (SCHEMA, sorted); empty when there is none."""
+    """Candles of the current snapshot of a KST day (SCHEMA, sorted); empty when there is none."""
     return latest(read_sources(lake, day)[0])
 
 

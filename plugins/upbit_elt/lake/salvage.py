@@ -1,6 +1,6 @@
 """What can be saved of a KST day of which a file cannot be read: a lost block, damaged bytes, another file's content.
 
-The other files are as they were. Of the damaged one, earlier generations of the day (they stay a while after they were
+The other files are as they were. Of the damaged one, earlier snapshots of the day (they stay a while after they were
 made one) may hold what it was made of; what they do not hold becomes a hole with the reason FILE_LOST.
 """
 
@@ -32,7 +32,7 @@ class Found(NamedTuple):
 
 
 def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
-    """All that can be read of a KST day's current generation; `unreadable` are paths that need not be tried.
+    """All that can be read of a KST day's current snapshot; `unreadable` are paths that need not be tried.
 
     Raises:
         LakeTooNew: a newer release wrote a file.

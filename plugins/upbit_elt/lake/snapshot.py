@@ -1,4 +1,4 @@
-"""A new generation of a day: one sorted file of all that its files hold, held against them before anybody sees it.
+"""A new snapshot of a day: one sorted file of all that its files hold, held against them before anybody sees it.
 
 The caller holds the day's lease. Roll-up, close, repair and history all end here, for every kind.
 """
@@ -30,7 +30,7 @@ SOURCES = "sources"
 
 
 class Source(NamedTuple):
-    """A file of a generation: its name, its rows, and what its footer says; only candles have a coverage."""
+    """A file of a snapshot: its name, its rows, and what its footer says; only candles have a coverage."""
 
     name: str
     table: pa.Table
@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became visible: the KST day, the generation's folder, the file's name and its rows.
+    """What became visible: the KST day, the snapshot's folder, the file's name and its rows.
 
     `lost` are the names of unreadable files whose place it takes: what no other file holds of them has to be asked for.
     """
@@ -52,14 +52,14 @@ class Published(NamedTuple):
 
 
 def read_files(lake: Lake, shape: Shape, day: str) -> list[Source]:
-    """All files of a day's current generation, oldest first. Raises LakeCorrupt when one cannot be read."""
+    """All files of a day's current snapshot, oldest first. Raises LakeCorrupt when one cannot be read."""
     snapshot = ledger.current(lake, shape.kind, day)
     found = ledger.files(lake, snapshot, day) if snapshot else []
     return [read_source(lake, shape, file) for file in found]
 
 
 def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
-    """One file of a generation. Raises LakeCorrupt when it cannot be read."""
+    """One file of a snapshot. Raises LakeCorrupt when it cannot be read."""
     data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
     coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
     return Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path))
@@ -77,7 +77,7 @@ def write_snapshot(
     coverage: Coverage | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Published:
-    """Write `tables` (oldest first) as one file `name`, compare it with them, and make it the day's newest generation.
+    """Write `tables` (oldest first) as one file `name`, compare it with them, and make it the day's newest snapshot.
 
     Until Hive shows it, a pending marker says that it has to: whoever comes next mends what a writer that died left
     undone.

@@ -24,7 +24,7 @@ from upbit_elt.warehouse.tables import partition
 
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 MAX_EXAMPLES = 20
-SWITCH = 10.0  # seconds from a new generation in the lake to Hive showing it, at most
+SWITCH = 10.0  # seconds from a new snapshot in the lake to Hive showing it, at most
 FEW = 50  # markets that are named in the query; of more, the whole day is read
 
 
@@ -65,7 +65,7 @@ def compare(
 ) -> Comparison:
     """Compare the minutes of `spans` (UTC). `tick` is called after each market.
 
-    What the lake accounts for may be a generation ahead of Hive for some seconds: Hive is read again while it differs,
+    What the lake accounts for may be a snapshot ahead of Hive for some seconds: Hive is read again while it differs,
     for `patience` seconds. A real difference lasts.
 
     Raises:

@@ -179,7 +179,7 @@ def grid_of(
 
 
 def lost_folder(lake: Lake, day: str) -> str | None:
-    """Folder of a KST day's current generation if it is complete and yet holds no file."""
+    """Folder of a KST day's current snapshot if it is complete and yet holds no file."""
     snapshot = ledger.current(lake, "candle", day)
     lost = snapshot is not None and snapshot.complete and not ledger.files(lake, snapshot, day)
     return snapshot.path if snapshot and lost else None
@@ -234,7 +234,7 @@ class Firsts:
 def read_keys(
     lake: Lake, day: str, start: datetime, end: datetime, markets: Sequence[str]
 ) -> Iterator[tuple[pa.Table, Coverage]]:
-    """Keys and coverage of the files of a KST day's current generation that touch [start, end), oldest first.
+    """Keys and coverage of the files of a KST day's current snapshot that touch [start, end), oldest first.
 
     One that cannot be read has no keys, and holes of all `markets`.
     """

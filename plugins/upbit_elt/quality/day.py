@@ -34,7 +34,7 @@ Checked = Callable[[], str]  # the exchange's time (UTC, wire form); known only 
 
 @dataclass
 class Day:
-    """A closed day: its current generation, what each market sums up to, and the judgements so far.
+    """A closed day: its current snapshot, what each market sums up to, and the judgements so far.
 
     `expected` are the hours (start, UTC) to judge by market: all of those that are or were collected, of others those
     that the day's files account for. `differing` waits for repair; of these, `said` keeps what the exchange said of the
@@ -54,7 +54,7 @@ class Day:
 
     @classmethod
     def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> Day | None:
-        """A day with the judgements that still hold; None while it has no complete generation.
+        """A day with the judgements that still hold; None while it has no complete snapshot.
 
         With `retry` earlier findings, and markets that were gone, are judged anew.
         """

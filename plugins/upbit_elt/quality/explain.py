@@ -1,4 +1,4 @@
-"""The evidence chain of one market-minute: what every file that still exists says of it, newest generation first."""
+"""The evidence chain of one market-minute: what every file that still exists says of it, newest snapshot first."""
 
 from __future__ import annotations
 

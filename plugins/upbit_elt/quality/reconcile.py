@@ -1,7 +1,7 @@
 """Reconciliation: every closed KST day against the exchange's own 60-minute candles, repaired where it differs.
 
 A request brings up to 200 hours: the days of a batch share it. What differs is asked again minute by minute, a new
-generation of the day is published, and the hours are asked and compared once more. What differs still is a finding.
+snapshot of the day is published, and the hours are asked and compared once more. What differs still is a finding.
 Candles that the exchange does not give go only where its minutes agree with its own hours. Live runs go first: no chunk
 begins while one is under way.
 

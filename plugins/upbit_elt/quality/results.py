@@ -1,7 +1,7 @@
-"""What reconciliation found, kept in the lake: one row a market-day, in a new generation for each judgement.
+"""What reconciliation found, kept in the lake: one row a market-day, in a new snapshot for each judgement.
 
-`/reconciliation/yyMMdd/day-<n>/<generation>_<verdict>.parquet`. The name says which generation of the candles was
-judged, so that the state of a day is known from two listings; a proof of an older generation counts no more.
+`/reconciliation/yyMMdd/day-<n>/<snapshot>_<verdict>.parquet`. The name says which snapshot of the candles was
+judged, so that the state of a day is known from two listings; a proof of an older snapshot counts no more.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Proof:
 
     Of `hours` compared, `differences` differed at first, `repaired` of these agree now and `findings` do not:
     `detail` gives their numbers (JSON list of hour, field, ours, exchange), and the hours that are not judged (field
-    `unjudged`, and the reason). `generation` is that of the candles,
+    `unjudged`, and the reason). `snapshot` is that of the candles (stored as `generation`),
     `digest` is of all their values, `checked` the exchange's time (UTC, wire form).
     """
 
@@ -112,7 +112,7 @@ def unjudged(hour: datetime, reason: str) -> dict[str, Any]:
 
 
 class DayProof(NamedTuple):
-    """The newest judgement of a day: which generation of the candles it judged, how, and where it lies."""
+    """The newest judgement of a day: which snapshot of the candles it judged, how, and where it lies."""
 
     day: str
     snapshot: str
@@ -132,7 +132,7 @@ def newest(lake: Lake, day: str) -> DayProof | None:
 
 
 def valid(lake: Lake, day: str) -> DayProof | None:
-    """The newest judgement of a KST day if it is of the candles' current generation, and that holds a file still."""
+    """The newest judgement of a KST day if it is of the candles' current snapshot, and that holds a file still."""
     snapshot, found = ledger.current(lake, "candle", day), newest(lake, day)
     if snapshot is None or found is None or not snapshot.path.endswith(f"/{found.snapshot}"):
         return None
@@ -167,7 +167,7 @@ def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
 
 
 def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str) -> dict[str, Proof]:
-    """Of older rows those that still hold, as the market's values are the same in this generation."""
+    """Of older rows those that still hold, as the market's values are the same in this snapshot."""
     return {
         market: replace(proof, snapshot=snapshot)
         for market, proof in old.items()
@@ -176,7 +176,7 @@ def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str)
 
 
 def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdict: Verdict, lease: Lease) -> DayProof:
-    """Publish the rows of a day as a new generation; the newest stays when it says the same.
+    """Publish the rows of a day as a new snapshot; the newest stays when it says the same.
 
     That the same was found at another time, or for a reason in other words, is nothing new.
     """

@@ -1,4 +1,4 @@
-"""Make Hive show what the lake holds: the current generation of a day, whoever made it and whatever died meanwhile.
+"""Make Hive show what the lake holds: the current snapshot of a day, whoever made it and whatever died meanwhile.
 
 Which days wait for it is known from the pending markers alone; a run looks at those, and at the days that it touched.
 """
@@ -80,10 +80,10 @@ def register_day(
     waiting: Sequence[Pending] = (),
     folder: str | None = None,
 ) -> bool:
-    """Point both tables of a KST day at its current generation; True when that changed anything.
+    """Point both tables of a KST day at its current snapshot; True when that changed anything.
 
     `waiting` are the markers of the day, `folder` is what Hive should show as far as the caller knows. Of two that
-    show at once the slower one looks again, so that none leaves Hive at an older generation.
+    show at once the slower one looks again, so that none leaves Hive at an older snapshot.
 
     Raises:
         WarehouseError, LakeError: run it again.
@@ -128,7 +128,7 @@ def _register_days(
 
 
 def _strike_out(lake: Lake, found: Sequence[Snapshot], waiting: Iterable[Pending], old_markers: Iterable[str]) -> None:
-    """Remove the markers of the generations `found`: Hive shows the last of them.
+    """Remove the markers of the snapshots `found`: Hive shows the last of them.
 
     Markers of others belong to a writer at work. A closed day of candles has to be reconciled next.
     """

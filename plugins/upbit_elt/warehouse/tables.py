@@ -2,7 +2,7 @@
 
 Of reconciliations there is the partition alone.
 
-Both always point at the same leaf folder, the day's current generation, and have every column of hive/ddl; every call
+Both always point at the same leaf folder, the day's current snapshot, and have every column of hive/ddl; every call
 checks that and mends it. A new column thus reaches what an earlier release made: the open day with the next run, older
 days with `housekeeping`, which looks at all. A column that this release does not know stays where it is.
 Each call is several statements: whoever makes more than one gives them a session.

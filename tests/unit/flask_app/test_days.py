@@ -17,7 +17,7 @@ YESTERDAY = kst_day(NOON - timedelta(days=1))
 
 
 def close(world: World, *holes: Span) -> int:
-    """Yesterday as one complete generation; returns its candles."""
+    """Yesterday as one complete snapshot; returns its candles."""
     start, end = day_start(YESTERDAY), day_end(YESTERDAY)
     rows = [candle(m, t) for m in MARKETS for t in minutes(start, end) if trades(m, t)]
     coverage = Coverage(start, end, "test", holes, dict.fromkeys(MARKETS, end))
@@ -94,7 +94,7 @@ def test_findings_keep_a_day_from_being_proven_and_show_their_numbers(world: Wor
     assert shown["markets"][0]["details"][0]["exchange"] == 2.0
 
 
-def test_a_proof_of_an_older_generation_counts_no_more(world: World) -> None:
+def test_a_proof_of_an_older_snapshot_counts_no_more(world: World) -> None:
     close(world)
     judge(world, "proven", proof("KRW-BTC"))
     assert days(world)["2026-11-23"]["state"] == "proven"

@@ -1,4 +1,4 @@
-"""The window follows Hive: new minutes, repairs within the overlap, new generations, late markets."""
+"""The window follows Hive: new minutes, repairs within the overlap, new snapshots, late markets."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_nothing_is_asked_of_hive_while_the_lake_has_nothing_new(world: World) -
 
 
 def test_a_minute_that_a_later_run_repairs_is_replaced(world: World) -> None:
-    """As the collector does it: a candle changed by a re-read arrives in a new generation of the day."""
+    """As the collector does it: a candle changed by a re-read arrives in a new snapshot of the day."""
     held(world)
     repaired = replace(candle("KRW-BTC", NOON - 5 * MINUTE), trade_price=1.0)
     start = day_start(TODAY)
@@ -78,7 +78,7 @@ def test_yesterday_that_is_repaired_loads_anew(world: World) -> None:
 
 
 def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle | None = None) -> None:
-    """As the pipeline does it: all files of the day become one in a new generation, and Hive is switched."""
+    """As the pipeline does it: all files of the day become one in a new snapshot, and Hive is switched."""
     lake = world.lake
     with lease(lake, layout.day_folder(lake.root, "candle", day), world.clock) as held:
         if repaired:

@@ -40,7 +40,7 @@ def put(lake: MemoryLake, table: pa.Table, start: datetime, end: datetime, folde
 
 
 def history(lake: MemoryLake, hive: MemoryHive, settings: Settings, end: datetime, minutes: int = 240) -> None:
-    """Candles of the last minutes before `end`, as one file of the lake's current generation."""
+    """Candles of the last minutes before `end`, as one file of the lake's current snapshot."""
     for path in [path for path in lake.files if path.startswith(FOLDER)]:
         del lake.files[path]
     put(lake, bounce(minutes, 4, end=end), end - minutes * MINUTE, end)
@@ -277,7 +277,7 @@ def test_a_run_that_died_before_hive_knew_of_the_day_is_mended_by_the_next(
     assert hive.folder("upbit_lake_replica.forecast PARTITION (dt='2026-11-25')") == "live-1"
 
 
-def test_forecasts_go_to_the_newest_live_generation_of_an_open_day_only(
+def test_forecasts_go_to_the_newest_live_snapshot_of_an_open_day_only(
     lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
 ) -> None:
     for snapshot in (1, 3):
