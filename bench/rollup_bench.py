@@ -141,12 +141,12 @@ def candles(bench: Bench, made: Windows) -> None:
                 continue
             before = bench.seconds("candle", DAY)
             began = time.perf_counter()
-            publish.rewrite(bench.lake, DAY, coverage.run, held, complete=False)
+            publish.rebuild_snapshot(bench.lake, DAY, coverage.run, held, complete=False)
         _line(bench, "candle", f"{number / 30:4.1f}  {files:5}", before, time.perf_counter() - began)
     before = bench.seconds("candle", DAY)
     began = time.perf_counter()
     with bench.held("candle", DAY) as held:
-        publish.rewrite(bench.lake, DAY, "close", held, complete=True)
+        publish.rebuild_snapshot(bench.lake, DAY, "close", held, complete=True)
     _line(bench, "candle", "close      ", before, time.perf_counter() - began)
 
 
@@ -190,12 +190,12 @@ def forecasts(bench: Bench, markets: int) -> None:
         before = bench.seconds("forecast", DAY)
         began = time.perf_counter()
         with bench.held("forecast", DAY) as held:
-            folder = store.rewrite(bench.lake, DAY, "bench", held, complete=False).folder
+            folder = store.rebuild_snapshot(bench.lake, DAY, "bench", held, complete=False).folder
         _line(bench, "forecast", f"{last - first:4} files ", before, time.perf_counter() - began)
     before = bench.seconds("forecast", DAY)
     began = time.perf_counter()
     with bench.held("forecast", DAY) as held:
-        store.rewrite(bench.lake, DAY, "bench", held, complete=True)
+        store.rebuild_snapshot(bench.lake, DAY, "bench", held, complete=True)
     _line(bench, "forecast", "close      ", before, time.perf_counter() - began)
     cold, warm, rows = bench.seconds("forecast", DAY, f"origin = '{wire(day_start(DAY) + 700 * WINDOW)}'")
     print(f"one origin of all markets: {cold:.2f} s cold, {warm:.2f} s warm ({rows} rows)")

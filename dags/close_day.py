@@ -35,7 +35,7 @@ def close_day() -> None:
         airflow_glue.fail_with(done.troubles)
         return {
             "made": [published._asdict() for published in done.made],
-            "mended": done.mended,
+            "mended": done.repaired_tables,
             "holes": [f"{hole.market} {hole.start} to {hole.end}: {hole.why}" for hole in done.holes[:20]],
             "waiting": done.waiting,
         }

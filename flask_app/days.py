@@ -48,10 +48,10 @@ class Calendar:
 
     def _day(self, day: str) -> dict[str, Any]:
         known, kept = self._read.get(day, {}), dict[str, Any]()
-        state, judged = results.state_of(self._lake, day)
-        if judged:
-            path = judged.path
-            kept[path] = counts = known.get(path) or _totals(results.read(self._lake, judged))
+        state, reconciled = results.state_of(self._lake, day)
+        if reconciled:
+            path = reconciled.path
+            kept[path] = counts = known.get(path) or _totals(results.read(self._lake, reconciled))
         else:
             counts = _unjudged(self._files(day, known, kept))
         self._read[day] = kept

@@ -30,5 +30,5 @@ class FailingDags:
         with self._lock:
             now = self._clock.now()
             if self._looked is None or now - self._looked >= LOOK_EVERY:
-                self._shown, self._looked = self._errors.shown(now), now
+                self._shown, self._looked = self._errors.unexpired(now), now
             return self._shown

@@ -91,9 +91,9 @@ class Follower:
         recent = days_between(newest.coverage.end - LENGTH, newest.coverage.end)
         with self._hive.session() as session:
             folders = locations(session, self._settings, "candle", recent)
-            if not _is_shown(newest, folders):  # perhaps only the folder that was known is not the newest any more
+            if not _is_registered(newest, folders):  # perhaps only the folder that was known is not the newest any more
                 newest = ledger.find_live_file(self._lake)
-            if newest is None or not _is_shown(newest, folders):
+            if newest is None or not _is_registered(newest, folders):
                 # A new day's first file, or a new snapshot, is in the lake; the tables follow within seconds.
                 return window
             self._newest, coverage = newest, newest.coverage
@@ -120,7 +120,7 @@ class Follower:
         old, new = window.coverage.watermark, coverage.watermark
         if new.keys() - old.keys():
             return None
-        moved = [mark for market, mark in old.items() if new.get(market) != mark]
+        moved = [moment for market, moment in old.items() if new.get(market) != moment]
         since = min([window.end, *moved]) - OVERLAP
         return since if coverage.end - since <= BULK_BEYOND else None
 
@@ -128,5 +128,5 @@ class Follower:
         return old == new or (old is not None and new is not None and same_rows(self._lake, "candle", day, old, new))
 
 
-def _is_shown(newest: LiveFile, folders: Mapping[str, str]) -> bool:
+def _is_registered(newest: LiveFile, folders: Mapping[str, str]) -> bool:
     return folders.get(newest.day) == newest.snapshot.path

@@ -60,7 +60,7 @@ class Problem(Exception):
 
 def register(app: Flask) -> None:
     """Answer every error of an app with a problem document."""
-    app.register_error_handler(Problem, lambda error: _answer(error.kind, error.detail))
+    app.register_error_handler(Problem, lambda error: _problem_response(error.kind, error.detail))
     app.register_error_handler(errors.UpbitEltError, _project_error)
     app.register_error_handler(ValidationError, _bad_parameters)
     app.register_error_handler(HTTPException, _http_error)
@@ -71,7 +71,7 @@ def kind_of(error: errors.UpbitEltError) -> Kind:
     return next(kind for cls, kind in _KINDS if isinstance(error, cls))
 
 
-def _answer(kind: Kind, detail: str, **members: object) -> Response:
+def _problem_response(kind: Kind, detail: str, **members: object) -> Response:
     # RFC 9457: a problem without a meaning beyond its status is `about:blank`.
     uri = f"/problems/{kind.name}" if kind.name else "about:blank"
     body = {"type": uri, "title": kind.title, "status": kind.status, "detail": detail}
@@ -88,7 +88,7 @@ def _project_error(error: errors.UpbitEltError) -> Response:
     kind = kind_of(error)
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         current_app.logger.warning("%s %s: %s: %s", request.method, request.path, kind.name, error)
-    return _answer(kind, str(error))
+    return _problem_response(kind, str(error))
 
 
 def _bad_parameters(error: ValidationError) -> Response:
@@ -97,14 +97,16 @@ def _bad_parameters(error: ValidationError) -> Response:
         for item in error.errors(include_url=False)
     ]
     detail = "; ".join(f"{item['parameter']}: {item['message']}" for item in found)
-    return _answer(BAD_PARAMETER, detail, errors=found)
+    return _problem_response(BAD_PARAMETER, detail, errors=found)
 
 
 def _http_error(error: HTTPException) -> Response:
     status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _answer(INTERNAL, "Nothing was lost. The service's log (`./run logs flask`) says what went wrong.")
-    response = _answer(Kind(status, "", error.name), error.description or error.name)
+        return _problem_response(
+            INTERNAL, "Nothing was lost. The service's log (`./run logs flask`) says what went wrong."
+        )
+    response = _problem_response(Kind(status, "", error.name), error.description or error.name)
     for key, value in error.get_headers():
         if key == "Allow":
             response.headers[key] = value

@@ -182,11 +182,11 @@ def report_success(context: Mapping[str, Any]) -> None:
 def _taken_by_flask(here: Settings, error: DagError) -> bool:
     header = {"Authorization": f"Bearer {here.flask_token.get_secret_value()}"}
     try:
-        answer = ask("POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0)
+        response = ask("POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0)
     except requests.RequestException as trouble:
         log.warning("%s does not answer (%s): the webhook is told from here", here.flask_url, type(trouble).__name__)
         return False
-    return answer.ok
+    return response.ok
 
 
 def _notify(here: Settings, error: DagError) -> None:

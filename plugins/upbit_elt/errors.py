@@ -10,7 +10,7 @@ Terminal errors will fail again when tried again; transient ones may pass.
     │   ├── ExchangeTerminal
     │   │   ├── InvalidRequest   refused before sending, or 400
     │   │   ├── UnknownMarket    404: never listed, or delisted
-    │   │   └── BadAnswer        200 with a body that is not what was asked for
+    │   │   └── BadResponse      200 with a body that is not what was asked for
     │   └── ExchangeTransient
     │       ├── RateLimited      429
     │       ├── Banned           418, or a ban another process was told of; carries its end

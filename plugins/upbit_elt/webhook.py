@@ -42,7 +42,7 @@ class Webhook:
         try:
             host = urlsplit(address).hostname
             with keep_alive_session(time.monotonic) as session:
-                answer = session.post(
+                response = session.post(
                     address, json=_body(address, line[:LONGEST]), timeout=self._timeout, allow_redirects=False
                 )
         except ValueError:  # also those of requests about an address that is none
@@ -51,9 +51,9 @@ class Webhook:
         except requests.RequestException as error:
             log.warning("the webhook at %s does not answer (%s)", host, type(error).__name__)
             return False
-        if not answer.ok or answer.is_redirect:
-            log.warning("the webhook at %s refused with status %d", host, answer.status_code)
-        return answer.ok and not answer.is_redirect
+        if not response.ok or response.is_redirect:
+            log.warning("the webhook at %s refused with status %d", host, response.status_code)
+        return response.ok and not response.is_redirect
 
     def _address(self) -> str:
         try:

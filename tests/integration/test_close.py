@@ -254,7 +254,7 @@ def test_a_close_that_is_killed_is_finished_by_the_next(world: World, dies: str)
     assert world.in_hive(START, utc(15, 2)) == world.truth(START, utc(15, 2)), "readers see the day whole meanwhile"
 
     done = close(world)
-    assert [p.day for p in done.made] + [name.split()[1] for name in done.mended] == [DAY]
+    assert [p.day for p in done.made] + [name.split()[1] for name in done.repaired_tables] == [DAY]
     assert shown(world) == "day-1"
     assert is_registered(
         world.hive, world.settings, "candle", DAY, layout.complete_folder(world.lake.root, "candle", DAY, 1)
@@ -267,7 +267,7 @@ def test_a_roll_up_that_is_not_shown_is_shown_by_the_next_live_run(world: World)
     first = world.collect()
     world.collect(utc(14, 52, 5))
     with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
-        rolled = publish.rewrite(world.lake, DAY, "test", held, complete=False)
+        rolled = publish.rebuild_snapshot(world.lake, DAY, "test", held, complete=False)
     assert shown(world) == "live-1", "whoever made it died before Hive was told"
     assert world.in_hive(first.start, END) == world.truth(first.start, utc(14, 52))
     world.collect(utc(14, 54, 5))

@@ -108,7 +108,7 @@ def run_through(world: World, readers: Readers) -> None:
 
     def new_snapshot(*, complete: bool) -> None:
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
-            publish.rewrite(world.lake, DAY, "test", held, complete=complete)
+            publish.rebuild_snapshot(world.lake, DAY, "test", held, complete=complete)
         world.on_published(DAY)
 
     readers.least = readers.most = published(utc(14, 40))
@@ -170,7 +170,7 @@ def test_the_readers_see_a_switch_that_is_done_wrongly(world: World) -> None:
     readers.least = readers.most = len(world.truth(START, utc(14, 40)))
     with readers.asking():
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
-            publish.rewrite(world.lake, DAY, "test", held, complete=False)
+            publish.rebuild_snapshot(world.lake, DAY, "test", held, complete=False)
         min_candle.register_in(TooHighHive(world.hive), world.lake, world.settings, [DAY])
         readers.await_more(6)
     assert readers.wrong()

@@ -29,7 +29,7 @@ def idle(tmp_path: Path) -> Deployment:
 def rewritten(idle: Deployment, day: str, *, complete: bool = False) -> str:
     """A new snapshot of a day, whose writer dies before Hive is told; its path."""
     with lease(idle.lake, layout.day_folder(idle.lake.root, "candle", day), idle.clock) as held:
-        return publish.rewrite(idle.lake, day, "test", held, complete=complete).folder
+        return publish.rebuild_snapshot(idle.lake, day, "test", held, complete=complete).folder
 
 
 def shown(idle: Deployment, day: str, kind: Kind = "candle") -> str:

@@ -23,7 +23,7 @@ from upbit_elt.quality.explain import Chain, Evidence, near
 from upbit_elt.quality.explain import explain as evidence_of
 from upbit_elt.settings import settings
 
-SHOWN = 3  # markets that a line of holes names
+MAX_LINES = 3  # markets that a line of holes names
 
 
 @click.command()
@@ -133,7 +133,7 @@ def _hole_lines(accounts: Sequence[Account]) -> list[str]:
             markets[hole].append(one.market)
     lines = []
     for hole in sorted(markets, key=lambda hole: (hole.explained, hole)):
-        names, more = markets[hole][:SHOWN], len(markets[hole]) - SHOWN
+        names, more = markets[hole][:MAX_LINES], len(markets[hole]) - MAX_LINES
         who = ", ".join(names) + (f" and {more} more" if more > 0 else "")
         kind = "hole" if hole.explained else "HOLE"
         lines.append(f"{kind} {kst(hole.start)} to {kst(hole.end)}, {hole.minutes} min: {hole.words}: {who}")

@@ -27,11 +27,11 @@ def close(day: str | None, with_holes: bool) -> None:
         click.echo(f"{published.day}: {published.rows} rows in {published.folder}/{published.file_name}")
     for hole in done.holes:
         click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.why}")
-    for mended in done.mended:
-        click.echo(f"{mended}: shown in Hive now")
+    for repaired_tables in done.repaired_tables:
+        click.echo(f"{repaired_tables}: shown in Hive now")
     for name, reason in {**done.waiting, **done.troubles}.items():
         click.echo(f"{name} stays open: {reason}")
-    if not (done.made or done.mended or done.waiting or done.troubles):
+    if not (done.made or done.repaired_tables or done.waiting or done.troubles):
         click.echo(f"{day} is closed already" if day else "nothing to close")
     sys.exit(1 if done.troubles or (day and done.waiting) else 0)
 

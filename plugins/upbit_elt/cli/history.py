@@ -131,8 +131,10 @@ def _go_on(here: Settings, minutes: int) -> None:
     progress = steps.go_on(here, _run_id(), datetime.now(UTC) + timedelta(minutes=minutes))
     if progress.busy:
         click.echo("another backfill is at work; nothing was done")
-    shown = ", ".join(item.day for item in progress.published) or "none"
-    click.echo(f"{progress.candles} candles; days published: {shown}; left: {', '.join(progress.left) or 'none'}")
+    days_published = ", ".join(item.day for item in progress.published) or "none"
+    click.echo(
+        f"{progress.candles} candles; days published: {days_published}; left: {', '.join(progress.left) or 'none'}"
+    )
     for request in progress.requests:
         click.echo(f"open: {request}")
     for name, trouble in progress.troubles.items():

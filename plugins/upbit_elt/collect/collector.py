@@ -23,7 +23,7 @@ from upbit_elt.lake import completeness, layout, ledger
 from upbit_elt.lake.backfill_queue import BackfillQueue, request_lost_files
 from upbit_elt.lake.coverage import Coverage, Recheck, Span, clip
 from upbit_elt.lake.lease import Lease, lease
-from upbit_elt.lake.publish import Published, publish_snapshot, publish_window, rewrite
+from upbit_elt.lake.publish import Published, publish_snapshot, publish_window, rebuild_snapshot
 from upbit_elt.lake.quarantine import quarantine
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.webhdfs import Lake
@@ -62,9 +62,9 @@ class Collected:
 
     def __str__(self) -> str:
         span = f"{self.start:%Y-%m-%dT%H:%MZ} to {self.end:%Y-%m-%dT%H:%MZ}"
-        asked = f"{self.requested} requested, {self.inactive} quiet, {len(self.holes)} holes, {self.repaired} repaired"
-        asked += f", {self.quarantined} rows refused" if self.quarantined else ""
-        return f"{span}: {self.candles} candles of {self.markets} markets ({asked})"
+        words = f"{self.requested} requested, {self.inactive} quiet, {len(self.holes)} holes, {self.repaired} repaired"
+        words += f", {self.quarantined} rows refused" if self.quarantined else ""
+        return f"{span}: {self.candles} candles of {self.markets} markets ({words})"
 
 
 class Collector:
@@ -291,7 +291,7 @@ class Collector:
                 with lease(
                     self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock, DAY_WAIT
                 ) as held:
-                    made.append(rewrite(self._lake, day, run_id, held, complete=False))
+                    made.append(rebuild_snapshot(self._lake, day, run_id, held, complete=False))
             except (LeaseHeld, LakeCorrupt) as error:
                 log.warning("%s stays with its unreadable file until the next run: %s", day, error)
         return made

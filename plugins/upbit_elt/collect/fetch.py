@@ -121,9 +121,9 @@ def fetch(
 ) -> Iterator[FetchResult]:
     """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called now and then (to prolong a lease).
 
-    A market's failure is an Answer with its reason. Each is asked once before one that failed is tried again, and an
-    endpoint that answers nobody is left alone (see Dispatcher). A ban ends the rest at once: each of them then fails
-    without a request. When the `budget` is used up, the rest fails.
+    A market's failure is a FetchResult with its reason. Each market is requested once before one that failed is tried
+    again, and an endpoint that answers nobody is left alone (see Dispatcher). A ban ends the rest at once: each of them
+    fails without a request. When the `budget` is used up, the rest fails.
     """
     budget = budget or Budget(Deadline(client.clock, float("inf")))
     hurried = client.within(budget.deadline, attempts=1)

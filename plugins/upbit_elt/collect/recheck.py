@@ -107,12 +107,12 @@ def after(
             left += [] if recheck.market in asked | skipped else [recheck]
         elif end - recheck.found <= 2 ** (TRIES - 1) * MINUTE:
             left += _without(recheck, closed)
-    heard = {recheck.market for recheck in rechecks if recheck.state == "empty"}
+    already_empty = {recheck.market for recheck in rechecks if recheck.state == "empty"}
     left += [Recheck(request.market, request.since or request.start, end, "quiet", end) for request in plan.inactive]
     left += [
         Recheck(a.request.market, a.request.since or a.request.start, end, "empty", end)
         for a in results
-        if a.empty and not a.failure and a.request.market not in heard
+        if a.empty and not a.failure and a.request.market not in already_empty
     ]
     left += [Recheck(a.request.market, h.start, h.end, "hole", end) for a in results for h in a.holes if not a.failure]
     left += [Recheck(span.market, span.start, span.end, "left", end) for span in to_backfill]

@@ -116,7 +116,7 @@ class UpbitClient:
 
     @property
     def server_time(self) -> datetime:
-        """The exchange's clock (UTC), by the more careful of its last two answers. Raises BadAnswer before the first.
+        """The exchange's clock (UTC), by the more careful of its last two answers. Raises BadResponse before the first.
 
         `Date` says whole seconds and an answer travels, so that it is never ahead of the exchange's own, unless both
         answers were wrong (see `usual_server_time`).
@@ -125,7 +125,7 @@ class UpbitClient:
 
     @property
     def usual_server_time(self) -> datetime:
-        """The exchange's clock (UTC) as most of the last answers have it. Raises BadAnswer before the first."""
+        """The exchange's clock (UTC) as most of the last answers have it. Raises BadResponse before the first."""
         clocks = sorted(self._clocks())
         return self._time(clocks[(len(clocks) - 1) // 2])
 
@@ -262,13 +262,13 @@ class UpbitClient:
         if timeout < LEAST_TIME:
             raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
         with measured(REQUEST_SECONDS, group=group):
-            response = self._answer(group, path, params, timeout)
+            response = self._send_once(group, path, params, timeout)
             if probing:
                 self._limits.lift_ban()
             self._compare_clocks(response)
             return body_of(response)
 
-    def _answer(self, group: str, path: str, params: Params, timeout: float) -> requests.Response:
+    def _send_once(self, group: str, path: str, params: Params, timeout: float) -> requests.Response:
         """The exchange's answer with status 200; its limits are obeyed whatever the answer is."""
         try:
             response = self._session.get(

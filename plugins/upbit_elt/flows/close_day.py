@@ -49,7 +49,7 @@ class Closed:
     """
 
     made: list[Published] = field(default_factory=list)
-    mended: list[str] = field(default_factory=list)
+    repaired_tables: list[str] = field(default_factory=list)
     holes: list[Span] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
     troubles: dict[str, str] = field(default_factory=dict)
@@ -139,7 +139,7 @@ class Closer:
             return None
 
         def step(held: Lease) -> list[Published]:
-            made = [publish.rewrite(self._lake, day, run_id, held, complete=True)]
+            made = [publish.rebuild_snapshot(self._lake, day, run_id, held, complete=True)]
             for hole in left:
                 words = f"{hole.market} {hole.start} to {hole.end}: {hole.why}"
                 log.warning("%s is closed with a hole: %s", day, words)
@@ -151,7 +151,7 @@ class Closer:
     def _forecasts(self, day: str, snapshot: Snapshot, run_id: str, *, over: bool) -> Step | None:
         """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
         if over or store.is_due(self._lake, snapshot, day):
-            return lambda held: [store.rewrite(self._lake, day, run_id, held, complete=over)]
+            return lambda held: [store.rebuild_snapshot(self._lake, day, run_id, held, complete=over)]
         return None
 
     def _repair(self, waiting: Sequence[Pending], done: Closed) -> None:
@@ -160,7 +160,7 @@ class Closer:
             with isolated(self._lake, f"{kind} {day}", done.troubles):
                 if register_now(self._lake, self._hive, self._settings, Day(kind, day)):
                     log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
-                    done.mended.append(f"{kind} {day}")
+                    done.repaired_tables.append(f"{kind} {day}")
         for entry in pending.listing(self._lake) if waiting else ():
             if entry in waiting and f"{entry.kind} {entry.day}" not in done.troubles:
                 self._leased(entry.kind, entry.day, done, partial(self._forget, entry))

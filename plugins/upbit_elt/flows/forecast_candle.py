@@ -21,20 +21,20 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
         ForecastError: the service does not answer, gives no JSON, or refused; the message says which.
     """
     try:
-        answer = _post(f"{flask_url}/api/v1/forecasts", token, timeout)
+        response = _post(f"{flask_url}/api/v1/forecasts", token, timeout)
     except requests.RequestException as error:
         raise ForecastError(f"{flask_url} gives no answer ({type(error).__name__}, timeout {timeout:g} s)") from error
     try:
-        body: Any = answer.json()
+        body: Any = response.json()
     except requests.JSONDecodeError:
         body = None
     if not isinstance(body, dict):
-        page = f"{answer.status_code}, which is no answer of the forecast service: {answer.text[:80]!r}"
+        page = f"{response.status_code}, which is no answer of the forecast service: {response.text[:80]!r}"
         raise ForecastError(f"{flask_url}: {page}")
-    if answer.ok:
+    if response.ok:
         return body
-    text = f"{flask_url}: {answer.status_code} {body.get('title')}: {body.get('detail')}"
-    raise NoModel(text) if answer.status_code == 409 else ForecastError(text)
+    text = f"{flask_url}: {response.status_code} {body.get('title')}: {body.get('detail')}"
+    raise NoModel(text) if response.status_code == 409 else ForecastError(text)
 
 
 @retry(

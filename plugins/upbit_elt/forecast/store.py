@@ -61,7 +61,7 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
     return name if written else None
 
 
-def rewrite(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
+def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
     """One file of all forecasts of a KST day; with `complete` the day takes no more.
 
     The caller holds the day's lease.

@@ -232,9 +232,9 @@ class BackfillQueue:
         except NewerRequest as error:
             log.warning("%s: %s; the other requests go on", path, error)
         except ValueError as error:
-            aside = f"{path}.{uuid4().hex[:8]}{UNREADABLE}"
-            self._lake.rename(path, aside)
-            log.warning("%s cannot be read as a request and was set aside; ask again for it: %s", aside, error)
+            kept_path = f"{path}.{uuid4().hex[:8]}{UNREADABLE}"
+            self._lake.rename(path, kept_path)
+            log.warning("%s cannot be read as a request and was set aside; ask again for it: %s", kept_path, error)
         return None
 
     def _write(self, request: Request) -> None:

@@ -40,7 +40,7 @@ def collected(lake: Lake, day: str) -> bool:
 
 def listed(live: Coverage) -> set[str]:
     """Markets that the exchange listed when live runs ended: each is accounted for up to there, or has a hole there."""
-    there = {market for market, mark in live.watermark.items() if mark >= live.end}
+    there = {market for market, minute in live.watermark.items() if minute >= live.end}
     return there | {hole.market for hole in live.holes() if hole.market in live.watermark and hole.end == live.end}
 
 

@@ -50,10 +50,10 @@ def connect(
     return hdfs.TokenClient(url, token, timeout=timeout, session=session)
 
 
-def _refuse_page(answer: requests.Response, *_: object, **__: object) -> None:
+def _refuse_page(response: requests.Response, *_: object, **__: object) -> None:
     """WebHDFS answers with JSON, bytes or nothing: a page with status 200 is a proxy's, and says nothing of HDFS."""
-    if answer.ok and answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise requests.exceptions.ContentDecodingError(f"{answer.url} gave a page: does a proxy stand between?")
+    if response.ok and response.headers.get("Content-Type", "").startswith("text/html"):
+        raise requests.exceptions.ContentDecodingError(f"{response.url} gave a page: does a proxy stand between?")
 
 
 def _kerberos() -> Any:

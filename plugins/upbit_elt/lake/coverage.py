@@ -226,8 +226,8 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
         for market, moment in part.watermark.items():
             groups[market] = max(moment, groups.get(market, moment))
     spans = tuple(sorted({*_joined(known), *_joined(left)}))
-    told = [part for part in parts if part.rechecks is not None]
-    rechecks = max(reversed(told), key=lambda part: part.end).rechecks if told else None
+    speaking = [part for part in parts if part.rechecks is not None]
+    rechecks = max(reversed(speaking), key=lambda part: part.end).rechecks if speaking else None
     live_end = max((part.live_until for part in parts if part.live_until), default=None)
     return _coverage(min(p.start for p in parts), max(p.end for p in parts), run, spans, groups, rechecks, live_end)
 

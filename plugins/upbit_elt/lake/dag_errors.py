@@ -79,7 +79,7 @@ class DagErrors:
         self._lake = lake
         self._read: Mapping[tuple[str, datetime, int], DagError | None] = {}
 
-    def shown(self, now: datetime) -> list[DagError]:
+    def unexpired(self, now: datetime) -> list[DagError]:
         """Errors that are shown at `now` (UTC), the newest first; one list of a folder while nothing is new.
 
         Raises:
@@ -92,8 +92,8 @@ class DagErrors:
             key = (name, modified, size)
             found[key] = self._read[key] if key in self._read else self._one(f"{folder}/{name}")
         self._read = found
-        shown = [one for one in found.values() if one and now < one.until]
-        return sorted(shown, key=lambda one: one.at, reverse=True)
+        unexpired = [one for one in found.values() if one and now < one.until]
+        return sorted(unexpired, key=lambda one: one.at, reverse=True)
 
     def _one(self, path: str) -> DagError | None:
         try:

@@ -87,18 +87,18 @@ class Lease:
             return True
         if not self._is_unchanged(data) and not _is_over(self._lake, self._path, data, self._clock.now()):
             return False
-        aside = f"{self._path}.{uuid4().hex}"
+        moved_path = f"{self._path}.{uuid4().hex}"
         try:
-            self._lake.rename(self._path, aside)  # of several, one succeeds
+            self._lake.rename(self._path, moved_path)  # of several, one succeeds
         except LakeCorrupt:
             return True
-        if _read(self._lake, aside) != data:  # another took the dead one and has it by now
+        if _read(self._lake, moved_path) != data:  # another took the dead one and has it by now
             try:
-                self._lake.rename(aside, self._path)
+                self._lake.rename(moved_path, self._path)
                 return False
             except LakeConflict:  # a third has it; the other sees so at its next check
                 pass
-        self._lake.delete(aside)
+        self._lake.delete(moved_path)
         return True
 
     def _is_unchanged(self, data: bytes) -> bool:

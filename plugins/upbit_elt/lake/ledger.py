@@ -113,7 +113,7 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 
 def newest(lake: Lake) -> Coverage | None:
-    """What live runs know by the newest candle file that one had a part in, None before the first; see find_newest."""
+    """Coverage of the newest candle file that a live run took part in, None before the first: see find_live_file."""
     found = find_live_file(lake)
     return found.coverage if found else None
 

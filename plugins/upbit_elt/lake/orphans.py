@@ -12,14 +12,14 @@ from upbit_elt.lake.ledger import Snapshot
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
-def expired(lake: Lake, kind: Kind, day: str, shown: Iterable[str]) -> list[Snapshot]:
+def expired(lake: Lake, kind: Kind, day: str, registered: Iterable[str]) -> list[Snapshot]:
     """Snapshots of a KST day that are older than each folder of `shown` (what tables point at now).
 
     None when `shown` is empty or names a folder that is no snapshot of the day: then it is not known what is read.
     """
     found = ledger.snapshots(lake, kind, day)
     places = {snapshot.path: place for place, snapshot in enumerate(found)}
-    wanted = set(shown)
+    wanted = set(registered)
     if not wanted or not wanted <= places.keys():
         return []
     return found[: min(places[path] for path in wanted)]

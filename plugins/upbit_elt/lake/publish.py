@@ -21,7 +21,7 @@ from upbit_elt.lake.snapshot import SOURCES, Published, compaction_notes, lineag
 from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
-__all__ = ["Published", "publish_snapshot", "publish_window", "rewrite"]
+__all__ = ["Published", "publish_snapshot", "publish_window", "rebuild_snapshot"]
 
 # Each file beside the big one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
 # roll-up of a full day costs 3 s. So half an hour's files keep the query under half a second.
@@ -65,7 +65,7 @@ def publish_window(
         if coverage.known() and not _holds(lake, path, table):
             return publish_snapshot(lake, day, table, coverage, lease, complete=False)
     if len({path, *(file.path for file in found)}) >= most:
-        made = rewrite(lake, day, coverage.run, lease, complete=False)
+        made = rebuild_snapshot(lake, day, coverage.run, lease, complete=False)
         return Published(day, folder, name, table.num_rows, made.lost)
     return Published(day, folder, name, table.num_rows)
 
@@ -121,23 +121,23 @@ def publish_snapshot(
     sources = found.sources
     parts = [source.coverage for source in sources if source.coverage]
     parts += [*salvage.lost_coverage(lake, found, coverage.run, {span.market for span in coverage.spans}), coverage]
-    whole = merge(parts, coverage.run).clipped(day_start(day), day_end(day))
-    _compare(parts, whole)
-    name = "candle.parquet" if complete else layout.window_name(whole.start, whole.end)
+    merged = merge(parts, coverage.run).clipped(day_start(day), day_end(day))
+    _check_merged(parts, merged)
+    name = "candle.parquet" if complete else layout.window_name(merged.start, merged.end)
     tables = [outside(source.table, replaces) for source in sources]
     if table.num_rows or replaces or found.lost:
         notes = {SOURCES: [*lineage(sources), (layout.window_name(coverage.start, coverage.end), coverage.run)]}
     else:
         notes = compaction_notes(lake, CANDLE, day, sources, coverage.run)
     made = write_snapshot(
-        lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=whole, notes=notes
+        lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=merged, notes=notes
     )
     for file in found.lost:
         salvage.quarantine_file(lake, day, file.path)
     return made._replace(lost=tuple(file.path.rsplit("/", 1)[1] for file in found.lost))
 
 
-def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> Published:
+def rebuild_snapshot(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> Published:
     """One file of all that the day's files hold, nothing added; with `complete` the day is closed by it.
 
     Raises:
@@ -151,10 +151,10 @@ def rewrite(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> 
     return publish_snapshot(lake, day, SCHEMA.empty_table(), nothing, lease, complete=complete)
 
 
-def _compare(parts: list[Coverage], whole: Coverage) -> None:
+def _check_merged(parts: list[Coverage], merged: Coverage) -> None:
     """The coverage of the whole accounts for every minute that a part does."""
-    start, end = whole.start, whole.end
-    known = by_market(whole.known())
+    start, end = merged.start, merged.end
+    known = by_market(merged.known())
     sought = by_market(span for part in parts for span in part.clipped(start, end).known())
     lost = [market for market, spans in sought.items() if union(spans) != union(known[market])]
     if lost:

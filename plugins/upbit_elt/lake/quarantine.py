@@ -23,9 +23,9 @@ def quarantine(lake: Lake, rows: Iterable[QuarantinedRow], run: str) -> list[str
     by_day: dict[str, list[QuarantinedRow]] = defaultdict(list)
     for row in rows:
         by_day[kst_day(row.start)].append(row)
-    kept = [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
+    paths = [_publish(lake, day, by_day[day], run) for day in sorted(by_day)]
     QUARANTINED.inc(sum(map(len, by_day.values())))
-    return kept
+    return paths
 
 
 def _publish(lake: Lake, day: str, rows: list[QuarantinedRow], run: str) -> str:

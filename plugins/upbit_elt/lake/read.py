@@ -65,13 +65,13 @@ def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
     market = table.column("market").combine_chunks().dictionary_encode()
     codes, names = market.indices.to_numpy(), market.dictionary.to_pylist()
     moment = pc.strptime(table.column("candle_date_time_utc"), format=WIRE_FORMAT, unit="s").cast(pa.int64()).to_numpy()
-    kept = np.ones(table.num_rows, dtype=bool)
+    remaining = np.ones(table.num_rows, dtype=bool)
     for code, name in enumerate(names):
         rows = np.flatnonzero(codes == code)
         for span in (span for span in spans if span.market == name):
             start, end = span.start.timestamp(), span.end.timestamp()
-            kept[rows[(moment[rows] >= start) & (moment[rows] < end)]] = False
-    return table.filter(pa.array(kept))
+            remaining[rows[(moment[rows] >= start) & (moment[rows] < end)]] = False
+    return table.filter(pa.array(remaining))
 
 
 def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:

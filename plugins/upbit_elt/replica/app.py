@@ -40,8 +40,8 @@ def create_replica(
     """
     app = Flask("upbit_elt.replica", static_folder=None)
     responses, limiter = Responses(source, clock), Limiter(clock)
-    for rule, answer in responses.routes().items():
-        app.add_url_rule("/v1" + rule, rule, _json(answer))
+    for rule, response in responses.routes().items():
+        app.add_url_rule("/v1" + rule, rule, _json(response))
 
     @app.before_request
     def limit() -> Response | None:
@@ -74,10 +74,10 @@ def _limit(limiter: Limiter) -> Response | None:
     return None
 
 
-def _json(answer: Callable[..., object]) -> Callable[..., Response]:
+def _json(response: Callable[..., object]) -> Callable[..., Response]:
     def view(**path: str) -> Response:
         joined = {name: ",".join(values) for name, values in request.args.lists()}  # pyupbit repeats `markets`
-        return _body(answer(joined, **path))
+        return _body(response(joined, **path))
 
     return view
 

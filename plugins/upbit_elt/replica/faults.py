@@ -76,7 +76,7 @@ class Faults:
         with self._lock:
             self._tries[request.full_path] += 1
             key, tried = request.full_path, self._tries[request.full_path]
-        response = self._outage(request) or self._refused(key, tried) or self._answered(environ, request, key, tried)
+        response = self._outage(request) or self._rejection(key, tried) or self._answered(environ, request, key, tried)
         return response(environ, start_response)
 
     def draw(self, *key: object) -> float:
@@ -106,7 +106,7 @@ class Faults:
             return Response(_HTML, outage.status or 504)
         return None
 
-    def _refused(self, key: str, tried: int) -> Response | None:
+    def _rejection(self, key: str, tried: int) -> Response | None:
         now = self.clock()
         minute = f"{now:%Y%m%d%H%M}"
         if now < self._banned_until:

@@ -83,10 +83,10 @@ class Responses:
         before, convert = query.before(args, now), query.converting(args)
         bars = self._tape.periods(market, "days", before, wanted + 1, now)
         previous = np.concatenate([bars.open[:1], bars.close[:-1]])  # the first day of all began at its own price
-        kept = slice(-wanted, None)
-        shown = bars.take(kept)
-        converted = self._in_krw(market, shown, now) if convert else None
-        return wire.day_rows(market, shown, previous[kept], converted)
+        last_rows = slice(-wanted, None)
+        page = bars.take(last_rows)
+        converted = self._in_krw(market, page, now) if convert else None
+        return wire.day_rows(market, page, previous[last_rows], converted)
 
     def periods(self, args: Query, period: Period) -> list[Row]:
         """Week, month or year candles."""

@@ -24,12 +24,12 @@ class _Handler(WSGIRequestHandler):
 
     def run_wsgi(self) -> None:
         """Answers one request. Who sends a body, which no endpoint reads, must open a new connection."""
-        answer = Response.from_app(self.server.app, self.make_environ(), buffered=True)
-        self.send_response_only(answer.status_code)
-        for name, value in answer.headers.items():
+        response = Response.from_app(self.server.app, self.make_environ(), buffered=True)
+        self.send_response_only(response.status_code)
+        for name, value in response.headers.items():
             self.send_header(name, value)
-        body = answer.get_data()
-        if len(body) < int(answer.headers.get("Content-Length", 0)) and self.command != "HEAD":
+        body = response.get_data()
+        if len(body) < int(response.headers.get("Content-Length", 0)) and self.command != "HEAD":
             self.close_connection = True  # a fault: the answer is cut
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")

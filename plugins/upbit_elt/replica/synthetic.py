@@ -56,8 +56,8 @@ class SyntheticSource:
         self._seed = seed
         everything = roster.coins(max(markets, 4))  # USDT, the 4th, is needed to price USDT markets
         self._coins = {coin.code: coin for coin in everything}
-        shown = everything if markets >= 4 else everything[:markets]
-        self._markets = [_market(coin, quote) for quote in quotes for coin in shown if coin.code != quote]
+        listed = everything if markets >= 4 else everything[:markets]
+        self._markets = [_market(coin, quote) for quote in quotes for coin in listed if coin.code != quote]
         self._by_code = {market.code: market for market in self._markets}
         self._common = lru_cache(maxsize=64)(self._common_day)
         self._path = lru_cache(maxsize=64)(self._coin_day)

@@ -89,8 +89,8 @@ class Tape:
             minutes = self._final(market, day)
             for row in np.flatnonzero(minutes.start < min(before, now))[::-1]:
                 bars = seconds.split(market, minutes.take(slice(row, row + 1)))
-                shown = (bars.start < before) & (bars.timestamp <= now * 1000)
-                parts.append(bars.take(shown & (bars.start >= now - SECONDS_KEPT)))
+                closed_bars = (bars.start < before) & (bars.timestamp <= now * 1000)
+                parts.append(bars.take(closed_bars & (bars.start >= now - SECONDS_KEPT)))
                 found += len(parts[-1])
                 if found >= count:
                     return concat(parts[::-1]).take(slice(-count, None))

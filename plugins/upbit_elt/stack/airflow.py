@@ -135,8 +135,8 @@ class AirflowApi:
 
     def dags(self) -> dict[str, bool]:
         """Whether each DAG is paused, by id."""
-        answer = self._call("GET", "/dags?limit=100")
-        return {dag["dag_id"]: bool(dag["is_paused"]) for dag in answer["dags"]}
+        response = self._call("GET", "/dags?limit=100")
+        return {dag["dag_id"]: bool(dag["is_paused"]) for dag in response["dags"]}
 
     def dag_files(self) -> set[str]:
         """Names of the files in which Airflow has found DAGs."""
@@ -156,15 +156,15 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, accept: Iterable[int] = (), **options: Any) -> Any:
         try:
-            answer = ask(method, self._url + path, timeout=TIMEOUT, **options)
+            response = ask(method, self._url + path, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
             raise StackError(
                 f"Airflow does not answer ({type(error).__name__}): ./run logs airflow-api-server"
             ) from error
-        if not answer.ok and answer.status_code not in accept:
-            raise StackError(f"Airflow's API refused {method} {path}: {answer.status_code} {answer.text[:300]}")
+        if not response.ok and response.status_code not in accept:
+            raise StackError(f"Airflow's API refused {method} {path}: {response.status_code} {response.text[:300]}")
         try:
-            body: Any = answer.json()
+            body: Any = response.json()
         except requests.JSONDecodeError:
             body = None
         if not isinstance(body, dict):

@@ -111,8 +111,8 @@ def _clock(settings: Settings) -> Check:
     if settings.dataset in ("replica", "replay"):
         return Check("clock", "the replica goes by this machine's clock")
     try:
-        answer = requests.head(f"{settings.base_url}/v1/market/all", timeout=health.TIMEOUT)
-        theirs = parsedate_to_datetime(answer.headers["Date"])
+        response = requests.head(f"{settings.base_url}/v1/market/all", timeout=health.TIMEOUT)
+        theirs = parsedate_to_datetime(response.headers["Date"])
     except (requests.RequestException, KeyError, ValueError) as error:
         return Check(
             "exchange",

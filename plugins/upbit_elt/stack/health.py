@@ -81,9 +81,9 @@ def write_target(webhdfs_url: str, user: str) -> str:
         requests.RequestException: either of them does not answer.
     """
     query = {"op": "CREATE", "user.name": user, "noredirect": "true", "overwrite": "false"}
-    answer = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, headers=CSRF_HEADER, timeout=TIMEOUT)
-    answer.raise_for_status()
-    location = str(answer.json()["Location"])
+    response = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, headers=CSRF_HEADER, timeout=TIMEOUT)
+    response.raise_for_status()
+    location = str(response.json()["Location"])
     target = location.split("/webhdfs/", maxsplit=1)[0]
     ask("GET", f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
     return target
@@ -130,10 +130,10 @@ def page(flask_url: str) -> Check:
     def check() -> str | None:
         ask("GET", f"{flask_url}/healthz", timeout=10.0)
         try:
-            answer = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
+            response = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
         except requests.RequestException as error:
             return f"no answer of HDFS or Hive through /readyz/services ({type(error).__name__})"
-        return None if answer.ok else f"/readyz/services says {answer.status_code}: {_json(answer).get('title')}"
+        return None if response.ok else f"/readyz/services says {response.status_code}: {_json(response).get('title')}"
 
     return _guarded(check)
 
@@ -185,25 +185,25 @@ def _guarded(check: Check) -> Check:
     return guarded
 
 
-def _lists_markets(answer: requests.Response) -> str | None:
-    return None if _json(_well(answer)) else "market/all lists no market"
+def _lists_markets(response: requests.Response) -> str | None:
+    return None if _json(_well(response)) else "market/all lists no market"
 
 
 def _get(url: str) -> requests.Response:
     return _well(ask("GET", url, timeout=TIMEOUT))
 
 
-def _well(answer: requests.Response) -> requests.Response:
-    if not answer.ok:
-        raise _NotReady(f"{answer.url} says {answer.status_code}")
-    return answer
+def _well(response: requests.Response) -> requests.Response:
+    if not response.ok:
+        raise _NotReady(f"{response.url} says {response.status_code}")
+    return response
 
 
-def _json(answer: requests.Response) -> Any:
+def _json(response: requests.Response) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except requests.JSONDecodeError:
-        raise _NotReady(f"{answer.url} gave no JSON; does another program have this port?") from None
+        raise _NotReady(f"{response.url} gave no JSON; does another program have this port?") from None
 
 
 def _bean(url: str, name: str) -> dict[str, Any]:

@@ -126,9 +126,9 @@ def progress(stack: StackSettings) -> Progress:
         StackError: the Flask service does not say.
     """
     try:
-        answer = ask("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
-        answer.raise_for_status()
-        return Progress.model_validate(answer.json())
+        response = ask("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
+        response.raise_for_status()
+        return Progress.model_validate(response.json())
     except (requests.RequestException, ValueError) as error:
         raise StackError(f"{stack.flask_url}/api/v1/status gives no status ({type(error).__name__})") from error
 

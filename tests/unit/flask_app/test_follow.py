@@ -85,7 +85,7 @@ def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle 
             known = Coverage(repaired.start, repaired.start, "repair")
             publish.publish_snapshot(lake, day, to_table([repaired]), known, held, complete=complete)
         else:
-            publish.rewrite(lake, day, "roll", held, complete=complete)
+            publish.rebuild_snapshot(lake, day, "roll", held, complete=complete)
     register.register_day(lake, world.hive, world.settings, "candle", day)
 
 

@@ -117,7 +117,7 @@ def test_a_table_that_hive_refuses_keeps_no_other_day_open(world: MemoryWorld) -
     assert f"candle_{DAYS[0]}: not allowed" in done.troubles[f"candle {DAYS[0]}"]
     assert {(p.day, p.file_name) for p in done.made} >= {(day, "candle.parquet") for day in DAYS[1:]}
     odd.refuses = ""
-    assert close(world, odd).mended == [f"candle {DAYS[0]}"], "it was closed, and is shown now"
+    assert close(world, odd).repaired_tables == [f"candle {DAYS[0]}"], "it was closed, and is shown now"
 
 
 def test_what_is_out_for_all_ends_the_run(world: MemoryWorld) -> None:

@@ -25,20 +25,20 @@ def test_errors_come_back_newest_first_until_they_are_over() -> None:
     for one in (ERROR, late):
         report(lake, one)
     errors = DagErrors(lake)
-    assert errors.shown(NOW) == [late, ERROR]
-    assert errors.shown(NOW + timedelta(minutes=5)) == [late]
-    assert errors.shown(NOW + timedelta(minutes=25)) == []
+    assert errors.unexpired(NOW) == [late, ERROR]
+    assert errors.unexpired(NOW + timedelta(minutes=5)) == [late]
+    assert errors.unexpired(NOW + timedelta(minutes=25)) == []
 
 
 def test_a_look_costs_one_list_while_nothing_is_new() -> None:
     there, lake = hdfs()
     errors = DagErrors(lake)
-    assert errors.shown(NOW) == []
+    assert errors.unexpired(NOW) == []
     assert dict(there.operations) == {"LISTSTATUS": 1}
     report(lake, ERROR)
-    errors.shown(NOW)
+    errors.unexpired(NOW)
     before = there.operations.copy()
-    assert errors.shown(NOW) == [ERROR]
+    assert errors.unexpired(NOW) == [ERROR]
     assert dict(there.operations - before) == {"LISTSTATUS": 1}
 
 
@@ -46,7 +46,7 @@ def test_a_file_that_is_none_of_ours_hides_no_other() -> None:
     _, lake = hdfs()
     report(lake, ERROR)
     lake.create(f"{errors_folder(lake.root)}/broken.json", b'{"dag": 7}')
-    assert DagErrors(lake).shown(NOW) == [ERROR]
+    assert DagErrors(lake).unexpired(NOW) == [ERROR]
 
 
 def test_an_error_is_one_line_of_some_length() -> None:
