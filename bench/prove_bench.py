@@ -24,6 +24,7 @@ sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 import click  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.compute as pc  # noqa: E402
+from upbit_elt.quality.judged import ReconciledDay  # noqa: E402
 
 from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
 from tests.support.machine import process, wait_until_healthy  # noqa: E402
@@ -37,7 +38,6 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode  # noqa: E402
 from upbit_elt.lake.publish import publish_snapshot  # noqa: E402
 from upbit_elt.lake.read import read_day  # noqa: E402
 from upbit_elt.quality.coverage_report import ledger_of  # noqa: E402
-from upbit_elt.quality.judged import ReconciledDay  # noqa: E402
 from upbit_elt.quality.reconcile import wanted  # noqa: E402
 from upbit_elt.settings import Settings  # noqa: E402
 from upbit_elt.stack import environment, jars, services  # noqa: E402

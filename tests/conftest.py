@@ -19,7 +19,8 @@ from tests.support.ports import free_ports
 from tests.support.stack import Stack
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, jars
-from upbit_elt.stack.options import REPO, StackSettings, load, port_names, variable
+from upbit_elt.stack.names import PORTS, REPO, variable
+from upbit_elt.stack.options import StackSettings, load
 
 ARTIFACTS = REPO / ".artifacts"
 SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars"))
@@ -38,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def stack_ports() -> dict[str, int]:
     """A free loopback port for every port of the stack."""
-    names = port_names()
+    names = list(PORTS)
     return dict(zip(names, free_ports(len(names)), strict=True))
 
 

@@ -18,7 +18,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted
 from upbit_elt.replica import SyntheticSource, truth
-from upbit_elt.stack import environment
+from upbit_elt.stack.names import MARKER
 from upbit_elt.warehouse.hive import Hive
 
 RATES = (
@@ -122,7 +122,7 @@ def _kill(stack: Stack, name: str) -> int:
 
 def _belongs(process: psutil.Process, data: str) -> bool:
     try:
-        return process.environ().get(environment.MARKER) == data
+        return process.environ().get(MARKER) == data
     except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
         return False
 

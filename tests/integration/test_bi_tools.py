@@ -25,7 +25,8 @@ from tests.support.ports import free_ports
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.settings import Settings
 from upbit_elt.stack import jars
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.names import REPO
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.warehouse import tables
 
 # Two minutes on a server of its own; ./test has what drivers ask over Thrift in test_hive_users.py.

@@ -27,7 +27,7 @@ from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.tables import daily_table, ensure_day
 

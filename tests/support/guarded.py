@@ -19,7 +19,8 @@ from thrift_sasl import TSaslClientTransport
 from tests.support.machine import process, wait_until_healthy
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, java, services
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.names import REPO
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.warehouse.hive import Hive
 
 PASSWORDS = {"upbit": "writer-secret", "tableau": "reader-secret", "ann": "another-secret"}

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]
 
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 FOLDER = REPO / "docker" / "monitoring"
 RULES, CONFIG, BOARD = FOLDER / "alerts.yml", FOLDER / "prometheus.yml", FOLDER / "grafana.json"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 WINDOWS = ("core.autocrlf=true", "core.symlinks=false", "safe.directory=*")
 

@@ -9,7 +9,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from upbit_elt.settings import Settings
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("upbit-elt/")}

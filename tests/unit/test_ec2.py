@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 SCRIPT = REPO / "docker" / "ec2" / "user-data.sh"
 # Programs that change a machine: each notes how it was called. `git clone` makes what the script goes on with.

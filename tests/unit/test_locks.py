@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.stack.conftest import program
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 LOCKS = (
     "requirements.txt",

@@ -23,7 +23,8 @@ from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, health, plan, status
 from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.choice import Choice
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.names import REPO
+from upbit_elt.stack.options import StackSettings
 
 __all__ = ["stack", "stub"]  # fixtures
 WEBHDFS = "/webhdfs/v1"

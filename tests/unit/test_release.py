@@ -14,7 +14,7 @@ import pytest
 
 from upbit_elt import __version__, release
 from upbit_elt.errors import DataTooNew
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 NEWER = json.dumps({"release": "9.0.0", "layout": release.LAYOUT + 1})
 

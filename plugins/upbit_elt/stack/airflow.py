@@ -18,7 +18,8 @@ from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.files import write_atomically
 from upbit_elt.settings import Settings
-from upbit_elt.stack.options import HOST, REPO, StackSettings
+from upbit_elt.stack.names import HOST, REPO
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.secrets import Secrets, write_private
 
 SHARED = REPO / "docker" / "airflow.env"

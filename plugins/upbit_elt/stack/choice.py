@@ -11,6 +11,7 @@ from upbit_elt.errors import StackError
 from upbit_elt.files import write_atomically
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health
+from upbit_elt.stack.names import GREATEST_OFFSET, PORTS, variable
 from upbit_elt.stack.options import Exchange, StackSettings
 
 PROBE_TIMEOUT = 5.0
@@ -54,7 +55,7 @@ def recall(stack: StackSettings) -> Memory | None:
     if memory.namenode_port != stack.namenode_port:
         raise StackError(
             f"the tables in {stack.data_dir} are stored under hdfs://127.0.0.1:{memory.namenode_port}: "
-            f"set UPBIT_RUN_NAMENODE_PORT={memory.namenode_port} (it is {stack.namenode_port} now), "
+            f"set the ports as they were then, {_as_then(memory.namenode_port)} (it is {stack.namenode_port} now), "
             "or choose another data folder with UPBIT_RUN_DATA_DIR"
         )
     return memory
@@ -78,6 +79,13 @@ def dataset(choice: Choice, settings: Settings) -> str:
     if choice.exchange == "replica":
         return "replay" if choice.replay else "replica"
     return settings.dataset
+
+
+def _as_then(namenode_port: int) -> str:
+    """The setting of the NameNode's port, and the offset that it may have come from."""
+    offset = namenode_port - PORTS["namenode_port"]
+    alone = f"{variable('namenode_port')}={namenode_port}"
+    return f"{variable('port_offset')}={offset} or {alone}" if 0 <= offset <= GREATEST_OFFSET else alone
 
 
 def _file(stack: StackSettings) -> Path:

@@ -17,7 +17,8 @@ from upbit_elt.settings import Settings
 from upbit_elt.stack import choice, health, jars, java, plan, preflight, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.memory import memory
-from upbit_elt.stack.options import HOST, StackSettings
+from upbit_elt.stack.names import HOST
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.status import trouble_of
 from upbit_elt.stack.supervision import Supervisor
@@ -102,8 +103,9 @@ def _memory(needed: float) -> Check:
 
 
 def _ports(stack: StackSettings, planned: Plan) -> Check:
-    if lines := preflight.taken_ports(stack, planned.services):
-        return Check("ports", f"{len(lines)} taken", "; ".join(lines))
+    if advice := preflight.taken_ports(stack, planned.ports):
+        seen, _, what_to_do = advice.partition("Do: ")
+        return Check("ports", seen.strip(), what_to_do)
     return Check("ports", f"all free on {HOST}")
 
 

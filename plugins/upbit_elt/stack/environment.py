@@ -9,11 +9,9 @@ from pydantic import SecretStr
 
 from upbit_elt.settings import Settings
 from upbit_elt.stack import java
-from upbit_elt.stack.options import HOST, REPO, StackSettings
+from upbit_elt.stack.names import HOST, MARKER, REPO
+from upbit_elt.stack.options import StackSettings
 
-# Every process of a stack carries the stack's data folder in its environment; whoever has it belongs to the stack,
-# also when its parent is gone.
-MARKER = "UPBIT_RUN_STACK"
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 

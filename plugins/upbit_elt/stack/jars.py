@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from upbit_elt.errors import StackError
 from upbit_elt.stack import java
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 SETS = ("hadoop", "hive")
 FETCH = REPO / "docker" / "hadoop" / "fetch-jars.sh"

@@ -34,6 +34,11 @@ def java_home(installed: Path = INSTALLED) -> Path:
     raise StackError(f"Java {MINIMUM} or newer is missing{found}: apt-get install openjdk-17-jre-headless")
 
 
+def found(installed: Path = INSTALLED) -> bool:
+    """Whether there is any Java, of whatever version."""
+    return any(True for _ in _candidates(installed))
+
+
 def maven() -> str:
     """Path of `mvn`. Raises StackError when it is missing."""
     found = shutil.which("mvn")

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
-
+MACHINE = Path("/proc/meminfo")
 GROUPS = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 # Files of a group in the two versions of Linux: its limit, what it uses, and the line of what the kernel gives back.
@@ -25,10 +24,15 @@ class Memory(NamedTuple):
 
 def memory(groups: Path = GROUPS, own: Path = OWN) -> Memory:
     """The smallest of the machine's memory and the limits of the control groups of this process."""
-    machine = psutil.virtual_memory()
-    found = [Memory(machine.total, machine.available), *_limits(groups, own)]
+    found = [_machine(), *_limits(groups, own)]
     least = min(found, key=lambda one: one.total)
     return least._replace(available=min(one.available for one in found))
+
+
+def _machine() -> Memory:
+    lines = (line.partition(":") for line in MACHINE.read_text().splitlines())
+    kibibytes = {name: int(value.split()[0]) for name, _, value in lines}
+    return Memory(kibibytes["MemTotal"] * 1024, kibibytes["MemAvailable"] * 1024)
 
 
 def _limits(groups: Path, own: Path) -> Iterator[Memory]:

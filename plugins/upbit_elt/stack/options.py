@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from upbit_elt.errors import ConfigError
+from upbit_elt.stack.names import GREATEST_OFFSET, HOST, PORTS, REPO, variable
+from upbit_elt.stack.preflight import MIN_FREE_GB, MIN_MEMORY_GB
 
-REPO = Path(__file__).resolve().parents[3]
-HOST = "127.0.0.1"
 Exchange = Literal["upbit", "replica"]
 # A UNIX socket's path has 107 bytes, and supervisord first binds `<path>.<pid>`.
 _SOCKET_ROOM = 95
+
+
+def _port(name: str, what: str) -> Any:
+    return Field(PORTS[name], gt=0, lt=65536, description=f"Port: {what}")
 
 
 class StackSettings(BaseSettings):
@@ -28,18 +32,28 @@ class StackSettings(BaseSettings):
     dags_dir: Path = Field(REPO / "dags", description="Folder of the DAGs.")
     exchange: Exchange | None = Field(None, description="`upbit` or `replica`; by default what answers.")
     replay: Path | None = Field(None, description="Folder of Parquet candles that the replica replays.")
-    min_free_gb: float = Field(2.0, ge=0, description="Refuse to start with less free disk than this.")
-    min_memory_gb: float = Field(4.0, ge=0, description="Refuse to start with less memory (10^9 bytes) than this.")
+    min_free_gb: float = Field(MIN_FREE_GB, ge=0, description="Refuse to start with less free disk than this.")
+    min_memory_gb: float = Field(MIN_MEMORY_GB, ge=0, description="Refuse to start with less memory than this.")
 
-    namenode_port: int = Field(8020, gt=0, lt=65536)
-    namenode_http_port: int = Field(9870, gt=0, lt=65536)
-    datanode_port: int = Field(9866, gt=0, lt=65536)
-    datanode_http_port: int = Field(9864, gt=0, lt=65536)
-    datanode_ipc_port: int = Field(9867, gt=0, lt=65536)
-    hive_port: int = Field(10000, gt=0, lt=65536)
-    airflow_port: int = Field(8080, gt=0, lt=65536)
-    flask_port: int = Field(5000, gt=0, lt=65536)
-    replica_port: int = Field(8765, gt=0, lt=65536)
+    port_offset: int = Field(0, ge=0, le=GREATEST_OFFSET, description="Added to all ports that are not set.")
+    namenode_port: int = _port("namenode_port", "HDFS's own protocol.")
+    namenode_http_port: int = _port("namenode_http_port", "WebHDFS.")
+    datanode_port: int = _port("datanode_port", "Blocks of HDFS.")
+    datanode_http_port: int = _port("datanode_http_port", "WebHDFS's data.")
+    datanode_ipc_port: int = _port("datanode_ipc_port", "Between HDFS's daemons.")
+    hive_port: int = _port("hive_port", "HiveServer2.")
+    airflow_port: int = _port("airflow_port", "Airflow's pages and API.")
+    flask_port: int = _port("flask_port", "The page.")
+    replica_port: int = _port("replica_port", "The local exchange.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shifted(cls, given: dict[str, Any]) -> dict[str, Any]:
+        try:
+            offset = int(given.get("port_offset", 0))
+        except (TypeError, ValueError):  # the field says what is wrong with it
+            return given
+        return {name: port + offset for name, port in PORTS.items()} | given
 
     @field_validator("data_dir", "jars_dir", "dags_dir", "replay")
     @classmethod
@@ -66,10 +80,15 @@ class StackSettings(BaseSettings):
     def _agree(self) -> StackSettings:
         if self.replay and self.exchange == "upbit":
             raise ValueError("a replay needs the exchange `replica`")
-        ports = [getattr(self, name) for name in port_names()]
+        ports = [*self.ports.values()]
         if twice := sorted({port for port in ports if ports.count(port) > 1}):
             raise ValueError(f"one port for two services: {', '.join(map(str, twice))}")
         return self
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port by the name of its setting."""
+        return {name: getattr(self, name) for name in PORTS}
 
     @property
     def jars(self) -> Path:
@@ -110,16 +129,6 @@ class StackSettings(BaseSettings):
     def replica_url(self) -> str:
         """The replica, as `UPBIT_BASE_URL` takes it."""
         return f"http://{HOST}:{self.replica_port}"
-
-
-def port_names() -> list[str]:
-    """Names of the settings that are ports."""
-    return [name for name in StackSettings.model_fields if name.endswith("_port")]
-
-
-def variable(name: str) -> str:
-    """Environment variable of a setting."""
-    return f"UPBIT_RUN_{name.upper()}"
 
 
 def load(**given: object) -> StackSettings:

@@ -26,6 +26,11 @@ class Plan:
     configuration: str
 
     @property
+    def ports(self) -> list[str]:
+        """Names of the settings that are ports of these services."""
+        return [name for service in self.services for name in service.ports]
+
+    @property
     def environment(self) -> dict[str, str]:
         """The whole environment of every service."""
         return os.environ | self.variables

@@ -1,32 +1,61 @@
-"""What must be so before anything is started: a data folder of our own on a local disk, room, memory, free ports."""
+"""What must be so before anything is started: a data folder of our own on a local disk, room, memory, free ports.
+
+With the standard library alone: it is looked at before minutes of downloads too (`first.py`).
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
-import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import psutil
+from typing import Protocol
 
 from upbit_elt.errors import StackError
-from upbit_elt.stack import processes
+from upbit_elt.stack import ports
 from upbit_elt.stack.memory import Memory, memory
-from upbit_elt.stack.options import HOST, REPO, StackSettings, variable
-from upbit_elt.stack.services import Service
+from upbit_elt.stack.names import REPO, variable
 
+MIN_FREE_GB, MIN_MEMORY_GB = 2.0, 4.0
 _REMOTE = ("9p", "afs", "cifs", "drvfs", "fuse.sshfs", "fuse.vmhgfs-fuse", "nfs", "nfs4", "smb3", "smbfs", "vboxsf")
+
+
+class Machine(Protocol):
+    """What the checks need of a stack's settings."""
+
+    @property
+    def data_dir(self) -> Path:
+        """Everything the stack writes."""
+
+    @property
+    def jars(self) -> Path:
+        """Folder of the jars."""
+
+    @property
+    def min_free_gb(self) -> float:
+        """Free disk space that is needed."""
+
+    @property
+    def min_memory_gb(self) -> float:
+        """Memory that is needed."""
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """Every port by the name of its setting."""
+
+
+def existing(folder: Path) -> Path:
+    """The folder itself, or the one that is there already and will hold it."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
 
 
 def free_gb(folder: Path) -> float:
     """Free disk space (10^9 bytes) where a folder is, or will be."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free / 1e9
+    return shutil.disk_usage(existing(folder)).free / 1e9
 
 
-def check_disk(stack: StackSettings) -> None:
+def check_disk(stack: Machine) -> None:
     """Raises StackError when the data folder's disk is nearly full."""
     free = free_gb(stack.data_dir)
     if free < stack.min_free_gb:
@@ -36,7 +65,7 @@ def check_disk(stack: StackSettings) -> None:
         )
 
 
-def check_memory(stack: StackSettings, here: Memory | None = None) -> None:
+def check_memory(stack: Machine, here: Memory | None = None) -> None:
     """Raises StackError when machine or control group have less memory than the services take."""
     here = here or memory()
     if here.total < stack.min_memory_gb * 1e9:
@@ -47,7 +76,7 @@ def check_memory(stack: StackSettings, here: Memory | None = None) -> None:
         )
 
 
-def check_owner(stack: StackSettings, uid: int | None = None) -> None:
+def check_owner(stack: Machine, uid: int | None = None) -> None:
     """Raises StackError when files of the data folder belong to another user, as after one `sudo ./run`.
 
     `uid` is the user who starts; by default this process's.
@@ -63,13 +92,14 @@ def check_owner(stack: StackSettings, uid: int | None = None) -> None:
             raise StackError(f"{path} belongs to {_name(owner)}, and you are {_name(uid)}: {advice}")
 
 
-def check_drive(stack: StackSettings, mounts: Mapping[Path, str] | None = None) -> None:
+def check_drive(stack: Machine, mounts: Mapping[Path, str] | None = None) -> None:
     """Raises StackError when the data folder is on a network or Windows drive, which has neither locks nor sockets.
 
     `mounts` are the kinds of file systems by the folder that each is mounted on; by default this machine's.
     """
     if mounts is None:
-        mounts = {Path(disk.mountpoint): disk.fstype for disk in psutil.disk_partitions(all=True)}
+        lines = (line.split() for line in Path("/proc/self/mounts").read_text().splitlines())
+        mounts = {Path(folder): kind for _, folder, kind, *_ in lines}
     for folder in (stack.data_dir, *stack.data_dir.parents[:-1]):
         if kind := mounts.get(folder):
             if kind in _REMOTE:
@@ -87,29 +117,13 @@ def _name(uid: int) -> str:
         return f"user {uid}"
 
 
-def taken_ports(stack: StackSettings, services: Iterable[Service]) -> list[str]:
-    """One line for every port of these services that something else has: which, who, and which setting moves it."""
-    lines = []
-    for service in services:
-        for name in service.ports:
-            port = getattr(stack, name)
-            if not _free(port):
-                who = processes.listener(port)
-                lines.append(f"port {port} ({service.name}) is taken by {who}: end it, or set {variable(name)}")
-    return lines
+def check_ports(stack: Machine, names: Iterable[str]) -> None:
+    """Raises StackError naming every port of these settings that is taken by another than this stack itself."""
+    if found := taken_ports(stack, names):
+        raise StackError(found)
 
 
-def check_ports(stack: StackSettings, services: Iterable[Service]) -> None:
-    """Raises StackError naming every port that is taken."""
-    if lines := taken_ports(stack, services):
-        raise StackError("; ".join(lines))
-
-
-def _free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
+def taken_ports(stack: Machine, names: Iterable[str]) -> str | None:
+    """What `check_ports` says; None when no port of these settings is taken by another."""
+    found = ports.taken({name: stack.ports[name] for name in names}, stack.data_dir)
+    return ports.advice(found, movable=not (stack.data_dir / "stack.json").exists()) if found else None

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from upbit_elt.stack.environment import MARKER
+from upbit_elt.stack.names import MARKER
 from upbit_elt.stack.polling import becomes_true
 
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess)
@@ -69,16 +69,6 @@ def resident_mb(pid: int) -> float:
     return round(total / 1e6, 1)
 
 
-def listener(port: int) -> str:
-    """Who listens on a port, as `NAME (pid N)`, or whose stack; `another process` when the system does not tell us."""
-    with suppress(psutil.AccessDenied):
-        for connection in psutil.net_connections("tcp"):
-            listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
-            if listens and connection.pid:
-                return _named(connection.pid)
-    return "another process"
-
-
 def _members(marker: str) -> Iterator[psutil.Process]:
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -96,11 +86,3 @@ def _signal(processes: list[psutil.Process], how: str) -> None:
     for process in processes:
         with suppress(*_GONE):
             getattr(process, how)()
-
-
-def _named(pid: int) -> str:
-    with suppress(*_GONE):
-        process = psutil.Process(pid)
-        stack = process.environ().get(MARKER)
-        return f"the stack in {stack} (pid {pid})" if stack else f"{process.name()} (pid {pid})"
-    return f"pid {pid}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from upbit_elt.stack import processes
-from upbit_elt.stack.environment import MARKER
+from upbit_elt.stack.names import MARKER
 
 IDLE = "airflow worker -- LocalExecutor: <idle>"
 

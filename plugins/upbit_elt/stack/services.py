@@ -10,7 +10,8 @@ from pathlib import Path
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health, restarts
 from upbit_elt.stack.health import AirflowHealth, Check
-from upbit_elt.stack.options import HOST, REPO, StackSettings
+from upbit_elt.stack.names import HOST, PORTS, REPO
+from upbit_elt.stack.options import StackSettings
 
 ENTRYPOINT = REPO / "docker" / "hadoop" / "entrypoint.sh"
 
@@ -107,4 +108,4 @@ def _airflow(*arguments: str) -> tuple[str, ...]:
 
 
 def _named(prefix: str) -> tuple[str, ...]:
-    return tuple(name for name in StackSettings.model_fields if name.startswith(prefix))
+    return tuple(name for name in PORTS if name.startswith(prefix))

@@ -11,10 +11,12 @@ fail() {
 
 say() { echo "setup: $*" >&2; }
 
+may_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
 # Debian packages, where we may install them; else one line that says what to install.
 need_packages() {
   [ $# -gt 0 ] || return 0
-  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+  if ! may_install; then
     fail "please install: $* (on Debian and Ubuntu: sudo apt-get install $*)"
   fi
   say "apt-get install $*"
@@ -33,10 +35,38 @@ java_is_there() {
 
 # Java, and Maven while the jars are not all there.
 need_java() { # FOLDER_OF_THE_JARS
-  local packages=()
-  java_is_there || packages+=(openjdk-17-jre-headless)
-  [ -e "$1/hadoop/.stamp" ] && [ -e "$1/hive/.stamp" ] || command -v mvn >/dev/null || packages+=(maven)
+  local packages
+  mapfile -t packages < <(missing_java "$1")
   need_packages "${packages[@]}"
+}
+
+missing_java() { # FOLDER_OF_THE_JARS: prints the packages of Debian that need_java brings, one a line
+  java_is_there || echo openjdk-17-jre-headless
+  [ -e "$1/hadoop/.stamp" ] && [ -e "$1/hive/.stamp" ] || command -v mvn >/dev/null || echo maven
+}
+
+missing_python() { # prints those that an environment needs, one a line
+  local python
+  if python=$(our_python); then
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || echo "$(basename "$python")-venv"
+  elif ! command -v python3 >/dev/null; then
+    printf '%s\n' python3 python3-venv
+  fi
+}
+
+# All that a start would stop at is said before minutes of downloads.
+prepare_start() { # FOLDER_OF_THE_JARS OPTIONS_OF_RUN...
+  local packages python
+  mapfile -t packages < <(missing_python && missing_java "$1")
+  may_install || need_packages "${packages[@]}" # fails, and names them all
+  python=$(our_python || need_python)
+  look_first "$python" "${@:2}" || exit 1
+  need_java "$1"
+}
+
+# Whether a start is possible, by what can be known without packages; a line for each thing that is in the way.
+look_first() { # PYTHON OPTIONS_OF_RUN...
+  PYTHONPATH=$repo/plugins "$1" -m upbit_elt.stack.first "${@:2}"
 }
 
 # The locked packages have wheels for these (pyproject.toml says so too).
@@ -55,6 +85,11 @@ find_python() { # prints the first Python that is usable: the machine's own, els
     fi
   done
   return 1
+}
+
+our_python() { # prints the environment's Python when it was made already, else one that can make it
+  local made=$repo/.venv/bin/python
+  if usable_python "$made"; then echo "$made"; else find_python; fi
 }
 
 need_python() { # prints a usable Python, after it was installed where that helps

@@ -16,7 +16,8 @@ from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.stack import airflow, processes, restarts
-from upbit_elt.stack.options import HOST, StackSettings
+from upbit_elt.stack.names import HOST
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.restarts import Restart
 from upbit_elt.stack.services import Service

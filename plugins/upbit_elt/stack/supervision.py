@@ -16,7 +16,8 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from upbit_elt.errors import StackError
 from upbit_elt.stack import processes
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.names import REPO
+from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.polling import becomes_true
 from upbit_elt.stack.services import Service
 

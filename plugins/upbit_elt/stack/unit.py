@@ -9,7 +9,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from upbit_elt.settings import Settings
-from upbit_elt.stack.options import REPO, StackSettings
+from upbit_elt.stack.names import REPO
+from upbit_elt.stack.options import StackSettings
 
 NAME = "upbit-elt"
 # What ./run reads beside its own settings.

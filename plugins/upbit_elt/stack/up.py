@@ -46,13 +46,14 @@ def _up(stack: StackSettings, console: Console) -> None:
     release.enter(stack.data_dir / "state")
     memory = choice.recall(stack)
     chosen = choice.choose(stack, memory, settings_for(stack).base_url)
+    planned = plan.make(stack, chosen)
+    preflight.check_ports(stack, planned.ports)
     _announce(chosen, console)
     with Progress(console) as progress:
         if missing := jars.missing(stack.jars):
             progress.waiting(f"fetching the jars of {' and '.join(missing)} (about 400 MB in all)")
             jars.fetch(stack.jars)
             progress.done("jars of Hadoop, Hive and Tez")
-        planned = plan.make(stack, chosen)
         _start(stack, planned, progress)
         until_healthy(stack, planned.services, progress)
         _introduce(stack, planned, progress)
@@ -88,7 +89,6 @@ def _start_supervisor(stack: StackSettings, planned: Plan, progress: Progress) -
     if processes.members(stack.data_dir):
         progress.waiting("ending what an earlier start left running")
         halt(stack)
-    preflight.check_ports(stack, planned.services)
     restarts.forget(stack)
     chosen = planned.choice
     Memory(exchange=chosen.exchange, replay=chosen.replay, namenode_port=stack.namenode_port).save(stack)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.prometheus import CONFIG, RULES, rules, tool
 from upbit_elt.__main__ import main as steps
 from upbit_elt.stack.cli import main as stack
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 MINUTES = 60
 AT = "45m"

@@ -50,6 +50,10 @@ def test_another_namenode_port_on_old_data_is_refused(stack: StackSettings) -> N
     Memory(exchange="replica", namenode_port=8020).save(stack)
     with pytest.raises(StackError, match="UPBIT_RUN_NAMENODE_PORT=8020"):
         choice.recall(changed(stack, namenode_port=8021))
+    Memory(exchange="replica", namenode_port=8120).save(stack)
+    with pytest.raises(StackError, match="UPBIT_RUN_PORT_OFFSET=100 or UPBIT_RUN_NAMENODE_PORT=8120"):
+        choice.recall(changed(stack, namenode_port=8020))
+    Memory(exchange="replica", namenode_port=8020).save(stack)
     assert choice.recall(changed(stack, namenode_port=8020)) is not None
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.stack.conftest import program
 from upbit_elt import release
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 
 @pytest.fixture

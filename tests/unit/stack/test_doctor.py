@@ -64,7 +64,8 @@ def test_disk_and_ports_that_would_stop_a_start(stack: StackSettings, exchange: 
         server.listen()
         update = {"flask_port": server.getsockname()[1], "min_free_gb": 1e9}
         seen = found(stack.model_copy(update=update))
-    assert "UPBIT_RUN_FLASK_PORT" in str(seen["ports"].advice)
+    assert "UPBIT_RUN_FLASK_PORT" in seen["ports"].seen
+    assert "end what has it" in str(seen["ports"].advice)
     assert "make room" in str(seen["disk"].advice)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.stack.conftest import program
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 
 def env(file: Path, *options: str) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from upbit_elt.errors import ConfigError
-from upbit_elt.stack.options import REPO, StackSettings, load
+from upbit_elt.stack.names import PORTS, REPO
+from upbit_elt.stack.options import StackSettings, load
 
 
 def test_without_settings_everything_is_under_the_repository(stack: StackSettings) -> None:
@@ -30,6 +31,8 @@ def test_environment_sets_and_the_command_line_goes_first(
     [
         ("HIVE_PORT", "ten", "UPBIT_RUN_HIVE_PORT: "),
         ("HIVE_PORT", "70000", "UPBIT_RUN_HIVE_PORT: "),
+        ("PORT_OFFSET", "ten", "UPBIT_RUN_PORT_OFFSET: "),
+        ("PORT_OFFSET", "30000", "UPBIT_RUN_PORT_OFFSET: "),
         ("HIVE_PORT", "8020", "one port for two services: 8020"),
         ("EXCHANGE", "binance", "UPBIT_RUN_EXCHANGE: "),
         ("DATA_DIR", "/tmp/with space", "UPBIT_RUN_DATA_DIR: the path may not contain ' '"),
@@ -45,6 +48,12 @@ def test_wrong_settings_are_named(
         load()
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_offset_shifts_every_port_that_is_not_set(monkeypatch: pytest.MonkeyPatch, stack: StackSettings) -> None:
+    monkeypatch.setenv("UPBIT_RUN_PORT_OFFSET", "100")
+    monkeypatch.setenv("UPBIT_RUN_HIVE_PORT", "12345")
+    assert load().ports == {name: port + 100 for name, port in PORTS.items()} | {"hive_port": 12345}
 
 
 def test_a_replay_cannot_be_the_real_exchange(tmp_path: Path, stack: StackSettings) -> None:

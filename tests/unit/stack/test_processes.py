@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import psutil
 import pytest
 
 from upbit_elt.stack import processes
-from upbit_elt.stack.environment import MARKER
+from upbit_elt.stack.names import MARKER
 
 # starts a child in a session of its own, says its pid, and ends: the child is an orphan
 ORPHANS = """
@@ -85,10 +84,3 @@ def test_resident_memory_is_of_the_whole_tree() -> None:
         finally:
             os.killpg(parent.pid, 9)
     assert processes.resident_mb(parent.pid) == 0
-
-
-def test_the_listener_of_a_port_is_named() -> None:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        assert f"(pid {os.getpid()})" in processes.listener(server.getsockname()[1])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from upbit_elt.stack.environment import MARKER
+from upbit_elt.stack.names import MARKER
 from upbit_elt.stack.scheduler import IDLE, end_idle_workers
 
 Start = Callable[[str, Path], subprocess.Popen[bytes]]

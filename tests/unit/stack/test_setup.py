@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.stack.conftest import program
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 SETUP = REPO / "plugins" / "upbit_elt" / "stack" / "setup.sh"
 
@@ -99,6 +99,14 @@ def test_maven_is_needed_only_while_jars_are_missing(world: World, tmp_path: Pat
         (tmp_path / "jars" / name).mkdir(parents=True)
         (tmp_path / "jars" / name / ".stamp").touch()
     assert world.run(hidden).returncode == 0
+
+
+def test_without_root_all_that_a_start_misses_is_one_line(world: World, tmp_path: Path) -> None:
+    program(world.bin / "python3", 'case "$*" in *ensurepip*) exit 1 ;; esac')
+    hidden = "command() { [ $2 != mvn ] && builtin command $@; }"
+    done = world.run(f"{hidden}; repo={tmp_path}; prepare_start {tmp_path}/jars")
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, "python3-venv" in line, "maven" in line) == (1, True, True)
 
 
 def python(world: World, name: str, version: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from upbit_elt.stack import options, unit
-from upbit_elt.stack.options import REPO
+from upbit_elt.stack.names import REPO
 
 SYSTEMD = shutil.which("systemd-analyze")
 
