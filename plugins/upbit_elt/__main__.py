@@ -6,7 +6,6 @@ import sys
 from datetime import UTC, datetime
 
 import click
-from rich.console import Console
 from rich.progress import Progress, TimeRemainingColumn
 
 from upbit_elt import release
@@ -25,6 +24,7 @@ from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted, compare
 from upbit_elt.settings import Settings, settings
+from upbit_elt.terminal import console
 from upbit_elt.warehouse.hive import Hive
 
 
@@ -58,7 +58,7 @@ def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...
     here = settings()
     spans = _spans(here, start, end, markets)
     hive, client = Hive.from_settings(here), UpbitClient.from_settings(here)
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console(stderr=True)) as bar:
         task = bar.add_task("comparing", total=len(spans))
         found = compare(hive, client, here, spans, lambda: bar.advance(task))
     client.close()
@@ -110,5 +110,5 @@ if __name__ == "__main__":
     try:
         main(prog_name="python -m upbit_elt")
     except UpbitEltError as error:
-        Console(stderr=True).print(f"{type(error).__name__}: {error}", style="red")
+        console(stderr=True).print(f"{type(error).__name__}: {error}", style="red")
         sys.exit(2)

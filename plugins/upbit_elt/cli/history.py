@@ -12,7 +12,6 @@ from threading import Event
 from types import FrameType
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -21,6 +20,7 @@ from upbit_elt.cli.times import MarketCode, Minutes, Moment
 from upbit_elt.flows import backfill_candle as steps
 from upbit_elt.lake.backfill_queue import Request, make_request
 from upbit_elt.settings import Settings, settings
+from upbit_elt.terminal import console
 
 
 @click.command()
@@ -76,10 +76,10 @@ def adopt(folder: Path) -> None:
 
 
 def _work_off(here: Settings, request: Request) -> None:
-    console = Console(stderr=True)
-    console.print(f"request {request}", soft_wrap=True)
+    out = console(stderr=True)
+    out.print(f"request {request}", soft_wrap=True)
     columns = (TextColumn("{task.description}"), BarColumn(), _Candles(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar, _stops_on_signal() as stop:
+    with Progress(*columns, console=out) as bar, _stops_on_signal() as stop:
         task = bar.add_task("backfill", total=None, candles=0)
 
         def on_progress(progress: WorkProgress) -> None:
@@ -87,7 +87,7 @@ def _work_off(here: Settings, request: Request) -> None:
 
         done = steps.work_off(here, request, _run_id(), on_progress, stop.is_set)
     if stop.is_set() and done and not done.done:
-        console.print(
+        out.print(
             "stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
             f"To end it: python -m upbit_elt backfill --cancel {request.id}",
             soft_wrap=True,

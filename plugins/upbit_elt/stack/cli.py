@@ -10,14 +10,15 @@ from typing import Any
 
 import click
 from pydantic import ValidationError
-from rich.console import Console
 
 from upbit_elt.errors import ConfigError, UpbitEltError
 from upbit_elt.stack import choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.names import variable
 from upbit_elt.stack.options import StackSettings, load
 from upbit_elt.stack.watchdog import Watchdog
+from upbit_elt.terminal import console
 
 _LOG_LINE = "%(asctime)s %(levelname)s %(message)s"
 
@@ -46,14 +47,24 @@ class _Commands(click.Group):
             raise click.ClickException(f"{error.filename or 'the system'}: {error.strerror or error}") from None
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _settings() -> str:
+    """The settings of this machine's stack with their defaults, as the end of the help text."""
+    rows = [
+        (variable(name), field.default, field.description)
+        for name, field in StackSettings.model_fields.items()
+        if name not in ("exchange", "replay")  # options are the plainer way
+    ]
+    lines = [f"  {name:<32} {'' if default is None else default}  {what}" for name, default, what in rows]
+    head = "\b\nSettings are environment variables, the same for every command:"
+    return "\n".join([head, *lines, "Markets, history, the exchange's address and more: README.md, Settings."])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_settings())
 def main() -> None:
     """Start, watch and stop the whole system on this machine.
 
     Without a command it starts everything: ./run [--exchange upbit|replica] [--replay FOLDER].
-
-    Ports, folders and the quote currencies are settings: UPBIT_RUN_DATA_DIR, UPBIT_RUN_AIRFLOW_PORT,
-    UPBIT_RUN_FLASK_PORT, UPBIT_ELT_QUOTES (default KRW), UPBIT_BASE_URL, ... (see README).
+    ./run env --help is about docker compose.
     """
 
 
@@ -62,7 +73,7 @@ def main() -> None:
 @click.option("--replay", type=click.Path(path_type=Path), help="Folder of Parquet candles for the replica to replay.")
 def up(exchange: str | None, replay: Path | None) -> None:
     """Start everything (the default)."""
-    starting.up(_stack(exchange=exchange, replay=replay), Console())
+    starting.up(_stack(exchange=exchange, replay=replay), console())
 
 
 @main.command(name="status")
@@ -78,7 +89,7 @@ def print_status(as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        status.render(found, Console())
+        status.render(found, console())
     sys.exit(0 if found.well else 1)
 
 
@@ -133,7 +144,7 @@ def watch() -> None:
 @main.command(name="doctor")
 def see_doctor() -> None:
     """Look for what is wrong with this machine or the running stack; exit code 1 if something is."""
-    sys.exit(0 if doctor.render(doctor.examine(_stack()), Console()) else 1)
+    sys.exit(0 if doctor.render(doctor.examine(_stack()), console()) else 1)
 
 
 def _stack(**given: object) -> StackSettings:

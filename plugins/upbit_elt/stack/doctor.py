@@ -14,11 +14,12 @@ from upbit_elt.errors import LakeError, StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
-from upbit_elt.stack import choice, health, jars, java, plan, preflight, status
+from upbit_elt.stack import choice, health, jars, java, phase, plan, preflight, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.memory import memory
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.phase import Phase
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.status import trouble_of
 from upbit_elt.stack.supervision import Supervisor
@@ -43,11 +44,15 @@ def examine(stack: StackSettings) -> list[Check]:
         planned = plan.make(stack, _choice(stack))
     except StackError as error:
         return [*checks, Check("settings", "no start is possible", str(error))]
-    running = Supervisor(stack).alive()
-    checks.append(_memory(LEFT_MEMORY_GB if running else NEEDED_MEMORY_GB))
-    checks += [] if running else [_ports(stack, planned)]
+    running, starting = Supervisor(stack).alive(), phase.starting(stack)
+    checks.append(_memory(LEFT_MEMORY_GB if running or starting else NEEDED_MEMORY_GB))
+    checks += [] if running or starting else [_ports(stack, planned)]
     checks += [_clock(planned.settings), *_clock_set(planned.settings)]
-    return checks + (_running(stack, planned) if running else [Check("services", "not started: ./run starts them")])
+    if starting:
+        checks.append(Check("start", str(Phase.STARTING.words)))
+    elif not running:
+        checks.append(Check("services", "not started: ./run starts them"))
+    return checks + (_running(stack, planned, starting) if running else [])
 
 
 def render(checks: list[Check], console: Console) -> bool:
@@ -138,14 +143,19 @@ def _clock_set(settings: Settings) -> list[Check]:
     return [Check("clock set", str(step), advice)] if step else []
 
 
-def _running(stack: StackSettings, planned: Plan) -> list[Check]:
+def _running(stack: StackSettings, planned: Plan, starting: bool) -> list[Check]:
+    """The services and their data. While they start, what only has to be waited for is no fault."""
     states = Supervisor(stack).states()
-    checks = [_webhdfs(planned.settings)]
+    checks = []
     for service in planned.services:
-        trouble = trouble_of(service, states.get(service.name))
-        advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
-        checks.append(Check(service.name, trouble or "healthy", advice))
-    return [*checks, *_data(stack)]
+        state = states.get(service.name)
+        trouble = trouble_of(service, state)
+        if trouble and starting and phase.expected(state):
+            checks.append(Check(service.name, f"starting ({trouble})"))
+        else:
+            advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
+            checks.append(Check(service.name, trouble or "healthy", advice))
+    return checks if starting else [_webhdfs(planned.settings), *checks, *_data(stack)]
 
 
 def _data(stack: StackSettings) -> list[Check]:

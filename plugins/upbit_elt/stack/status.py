@@ -15,18 +15,16 @@ from rich.table import Table
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
-from upbit_elt.stack import airflow, processes, restarts
+from upbit_elt.stack import phase, processes, restarts
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.phase import Phase
 from upbit_elt.stack.plan import Plan
 from upbit_elt.stack.restarts import Restart
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.supervision import State, Supervisor
 
 FLASK_TIMEOUT = 20.0
-UNFINISHED = (
-    "no DAG runs and nothing is collected yet: the first start has not ended; if it gave up, ./run goes on with it"
-)
 
 
 class ServiceStatus(BaseModel):
@@ -88,7 +86,7 @@ class Status(Progress):
     services: list[ServiceStatus]
     addresses: dict[str, str]
     clock: str | None = None  # in words, when somebody has set this machine's clock within a day
-    start: str | None = None  # in words, while nothing is collected since the first start has not ended
+    phase: Phase = Phase.UP
 
     @property
     def healthy(self) -> bool:
@@ -98,16 +96,14 @@ class Status(Progress):
     @property
     def well(self) -> bool:
         """Whether every service can do its work, DAGs run, no market is stale and no DAG fails."""
-        return self.healthy and not self.start and not self.troubles
+        return self.healthy and self.phase is Phase.UP and not self.troubles
 
 
 def read(stack: StackSettings, plan: Plan) -> Status:
     """Ask every service of the plan, all at once."""
-    states, known, step = (
-        _states(stack),
-        restarts.known(stack),
-        clock_steps.newest(plan.settings.state_dir, datetime.now(UTC)),
-    )
+    alive = Supervisor(stack).alive()
+    states = Supervisor(stack).states() if alive else {}
+    known, step = restarts.known(stack), clock_steps.newest(plan.settings.state_dir, datetime.now(UTC))
     with ThreadPoolExecutor(len(plan.services)) as pool:
         services = list(pool.map(lambda one: _service(one, states.get(one.name), known.get(one.name)), plan.services))
     return Status(
@@ -115,7 +111,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
         services=services,
         addresses=addresses(stack),
         clock=str(step) if step else None,
-        start=None if airflow.unpaused_file(stack).exists() else UNFINISHED,
+        phase=phase.find(stack, alive),
         **_progress_if_up(stack, services).model_dump(),
     )
 
@@ -146,6 +142,17 @@ def addresses(stack: StackSettings) -> dict[str, str]:
 
 def render(status: Status, console: Console) -> None:
     """Print a status for a person."""
+    if status.phase is Phase.STOPPED:
+        console.print(f"exchange [bold]{status.exchange}[/], {status.phase.words}", highlight=False, soft_wrap=True)
+    else:
+        _render_running(status, console)
+    if status.clock:
+        console.print(
+            f"[yellow]clock[/]    {status.clock}: ./run doctor says what to do", highlight=False, soft_wrap=True
+        )
+
+
+def _render_running(status: Status, console: Console) -> None:
     console.print(
         f"exchange [bold]{status.exchange}[/], {status.markets} markets, {status.candles_today} candles today (KST)"
     )
@@ -153,29 +160,25 @@ def render(status: Status, console: Console) -> None:
     console.print(
         f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
     )
-    for trouble in [*filter(None, [status.start]), *status.troubles]:
-        console.print(f"[red]WRONG[/] {escape(trouble)}", highlight=False, soft_wrap=True)
-    table = Table("service", "state", "pid", "MB", box=None)
-    for service in status.services:
-        state = "[green]healthy[/]" if service.healthy else f"[red]{service.trouble}[/]"
-        table.add_row(service.name, state, str(service.pid or "-"), f"{service.rss_mb:.0f}")
-    table.add_row("all", "", "", f"{sum(service.rss_mb for service in status.services):.0f}")
-    console.print(table)
+    colour, mark = ("yellow", "STARTING") if status.phase is Phase.STARTING else ("red", "WRONG")
+    for trouble in [*filter(None, [status.phase.words]), *status.troubles]:
+        console.print(f"[{colour}]{mark}[/] {escape(trouble)}", highlight=False, soft_wrap=True)
+    console.print(_table(status, colour))
     for service in status.services:
         if last := service.restarted:
             text = f"{service.name} hung and was restarted at {last.at} ({last.count} so far): {last.why}"
             console.print(f"[yellow]watchdog[/] {escape(text)}", highlight=False, soft_wrap=True)
     for name, address in status.addresses.items():
         console.print(f"{name:8} {address}", highlight=False)
-    if status.clock:
-        console.print(
-            f"[yellow]clock[/]    {status.clock}: ./run doctor says what to do", highlight=False, soft_wrap=True
-        )
 
 
-def _states(stack: StackSettings) -> dict[str, State]:
-    supervisor = Supervisor(stack)
-    return supervisor.states() if supervisor.alive() else {}
+def _table(status: Status, colour: str) -> Table:
+    table = Table("service", "state", "pid", "MB", box=None)
+    for service in status.services:
+        state = "[green]healthy[/]" if service.healthy else f"[{colour}]{escape(str(service.trouble))}[/]"
+        table.add_row(service.name, state, str(service.pid or "-"), f"{service.rss_mb:.0f}")
+    table.add_row("all", "", "", f"{sum(service.rss_mb for service in status.services):.0f}")
+    return table
 
 
 def _service(service: Service, state: State | None, restarted: Restart | None) -> ServiceStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,8 +19,8 @@ _OTHERS = ("JAVA_HOME", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "
 _SECRET = [name for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
 
 _UNIT = """\
-# Written by ./run service. To have it start with this machine, and again when it fails:
-#   mkdir -p ~/.config/systemd/user && ./run service > ~/.config/systemd/user/{name}.service
+# Written by ./run service{options}. To have it start with this machine, and again when it fails:
+#   mkdir -p ~/.config/systemd/user && ./run service{options} > ~/.config/systemd/user/{name}.service
 #   systemctl --user daemon-reload && systemctl --user enable --now {name}
 #   sudo loginctl enable-linger "$USER"     # without it all ends when you sign out
 # ./run stop first, if it was started by hand.
@@ -69,6 +70,7 @@ def text(
     variables["PATH"] = given.get("PATH", os.defpath)
     return _UNIT.format(
         name=NAME,
+        options="".join(f" {shlex.quote(word)}" for word in options),
         repo=_plain(str(REPO)).replace(" ", "%%20"),
         pidfile=_plain(str(stack.run_dir / "supervisord.pid")),
         folder=_plain(str(REPO)),

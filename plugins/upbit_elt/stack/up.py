@@ -10,7 +10,7 @@ from rich.panel import Panel
 
 from upbit_elt import release
 from upbit_elt.errors import StackError
-from upbit_elt.stack import airflow, choice, jars, plan, preflight, processes, restarts, status
+from upbit_elt.stack import airflow, choice, jars, phase, plan, preflight, processes, restarts, status
 from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.choice import Choice, Memory
 from upbit_elt.stack.environment import settings_for
@@ -33,7 +33,8 @@ def up(stack: StackSettings, console: Console) -> None:
     """
     stack.run_dir.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(stack.run_dir / "up.lock", timeout=0):
+        # a moment: ./run status and doctor look whether it is free
+        with FileLock(phase.lock(stack), timeout=1):
             _up(stack, console)
     except Timeout:
         raise StackError(f"another ./run is starting the stack in {stack.data_dir}: wait for it") from None
@@ -69,7 +70,7 @@ def _announce(chosen: Choice, console: Console) -> None:
     text = f"The candles come from the [bold]REPLICA[/], {source}. They are NOT real prices."
     if chosen.reason:
         text += f"\nWhy: {chosen.reason}. For the real exchange: ./run --exchange upbit"
-    console.print(Panel(text, title="not the real exchange", border_style="yellow"))
+    console.print(Panel(text, title="not the real exchange", border_style="yellow", expand=False))
 
 
 def _start(stack: StackSettings, planned: Plan, progress: Progress) -> None:
@@ -149,6 +150,7 @@ def _farewell(stack: StackSettings, planned: Plan, console: Console) -> None:
             "./run status   ./run logs NAME   ./run stop   ./run doctor",
             title="upbit-elt is up",
             border_style="green",
+            expand=False,
         ),
         highlight=False,
     )

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from filelock import FileLock
+from rich.panel import Panel
 
+from upbit_elt.stack import phase
 from upbit_elt.stack.choice import Memory
 from upbit_elt.stack.cli import main
+from upbit_elt.stack.names import PORTS, variable
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.terminal import console
 
 
 @pytest.fixture
@@ -62,7 +69,7 @@ def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSet
     result = run("status", "--json")
     found = json.loads(result.output)
     assert result.exit_code == 1
-    assert found["exchange"] == "replica"
+    assert (found["exchange"], found["phase"]) == ("replica", "stopped")
     assert (found["covered_until"], found["markets"], found["candles_today"]) == (None, 0, 0)
     assert set(found["addresses"]) == {"airflow", "page", "hive", "webhdfs"}
     names = {service["name"] for service in found["services"]}
@@ -71,6 +78,26 @@ def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSet
         *("airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
     }
     assert not any(service["healthy"] or service["pid"] for service in found["services"])
+
+
+def test_help_names_every_setting_of_this_machine(data_dir: Path) -> None:
+    out = run("--help").output
+    for name in ("data_dir", "min_memory_gb", "port_offset", *PORTS):
+        assert variable(name) in out
+    assert "README.md, Settings" in out
+
+
+def test_a_file_gets_whole_lines(data_dir: Path, stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    Memory(exchange="replica", namenode_port=8020).save(stack)
+    with FileLock(phase.lock(stack)):
+        rows = [line for line in run("status").output.splitlines() if "airflow-dag-processor" in line]
+    assert len(rows) == 1  # its state beside it, of whatever length
+    assert "not started" in rows[0]
+    long = "one line " * 30
+    with redirect_stdout(io.StringIO()) as file:
+        console().print(Panel(long, expand=False))
+    assert long.strip() in file.getvalue()
 
 
 def test_stop_with_nothing_running(data_dir: Path) -> None:

@@ -5,15 +5,17 @@ import socket
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
 from tests.support.clock import ManualClock
 from tests.unit.stack.conftest import Stub
 from upbit_elt.exchange.limits import AddressLimits
-from upbit_elt.stack import doctor, environment, plan, status
+from upbit_elt.stack import doctor, environment, phase, plan, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.doctor import Check
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.supervision import State
 
 
 @pytest.fixture
@@ -67,6 +69,22 @@ def test_disk_and_ports_that_would_stop_a_start(stack: StackSettings, exchange: 
     assert "UPBIT_RUN_FLASK_PORT" in seen["ports"].seen
     assert "end what has it" in str(seen["ports"].advice)
     assert "make room" in str(seen["disk"].advice)
+
+
+def test_during_a_start_the_ports_are_not_taken_and_nothing_is_wrong(stack: StackSettings, exchange: Stub) -> None:
+    stack.run_dir.mkdir(parents=True)
+    with FileLock(phase.lock(stack)):
+        seen = found(stack)
+    assert "./run is at it" in seen["start"].seen
+    assert not {"ports", "services"} & {*seen}
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"),
+    [(None, True), ("STOPPED", True), ("STARTING", True), ("RUNNING", True), ("BACKOFF", False), ("FATAL", False)],
+)
+def test_what_gave_up_is_wrong_during_a_start_too(state: str | None, waits: bool) -> None:
+    assert phase.expected(State("hiveserver2", state, None, "why") if state else None) is waits
 
 
 @pytest.mark.parametrize(("advice", "well"), [(None, True), ("do this", False)])

@@ -6,13 +6,15 @@ import sys
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from rich.console import Console
 
 from tests.unit.stack.conftest import Stub
 from upbit_elt.errors import StackError
-from upbit_elt.stack import airflow, plan, status
+from upbit_elt.stack import airflow, phase, plan, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.phase import Phase
 from upbit_elt.stack.status import ServiceStatus, Status
 
 WELL: dict[str, Any] = {
@@ -58,16 +60,38 @@ def test_a_service_that_is_ill_makes_it_unwell() -> None:
 
 
 def test_a_first_start_that_gave_up_is_not_well(stack: StackSettings, capsys: pytest.CaptureFixture[str]) -> None:
-    planned = plan.make(stack, Choice("replica", None))
-    given_up = status.read(stack, planned).start
-    one = found().model_copy(update={"start": given_up})
+    assert phase.find(stack, alive=True) is Phase.UNFINISHED
+    one = found(phase=Phase.UNFINISHED)
     assert (one.healthy, one.well) == (True, False)
     status.render(one, Console(file=sys.stdout, width=80))
     assert "WRONG no DAG runs and nothing is collected yet" in capsys.readouterr().out
     remembered = airflow.unpaused_file(stack)
     remembered.parent.mkdir(parents=True)
     remembered.write_text("[]")
-    assert status.read(stack, planned).start is None
+    assert phase.find(stack, alive=True) is Phase.UP
+
+
+def test_what_was_stopped_is_not_broken_and_it_says_how_to_start_it(
+    stack: StackSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = status.read(stack, plan.make(stack, Choice("replica", None)))
+    assert (one.phase, one.well) == (Phase.STOPPED, False)
+    status.render(one, Console(file=sys.stdout, width=80))
+    assert capsys.readouterr().out == (
+        "exchange replica, stopped: ./run starts it and goes on with the data that is there\n"
+    )
+
+
+def test_what_starts_is_not_broken(stack: StackSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    stack.run_dir.mkdir(parents=True)
+    with FileLock(phase.lock(stack)):
+        one = status.read(stack, plan.make(stack, Choice("replica", None)))
+    assert one.phase is Phase.STARTING
+    status.render(one, Console(file=sys.stdout, width=200))
+    out = capsys.readouterr().out
+    assert "STARTING ./run is at it" in out
+    assert "WRONG" not in out
+    assert phase.find(stack, alive=False) is Phase.STOPPED
 
 
 def test_the_service_is_asked_for_all_of_it(stack: StackSettings, stub: Stub) -> None:

@@ -40,6 +40,10 @@ def test_it_has_the_settings_of_now_and_no_password(written: str, tmp_path: Path
     assert "nothing of ours" not in written
 
 
+def test_what_it_says_to_type_gives_the_same_unit_again(written: str) -> None:
+    assert "./run service --exchange replica > ~/.config/systemd/user/upbit-elt.service" in written
+
+
 @pytest.mark.skipif(SYSTEMD is None, reason="systemd is not here: apt-get install systemd")
 def test_systemd_takes_it(written: str, tmp_path: Path) -> None:
     """Also where it would only warn: an unknown option, a path that is none, a wrong quote."""
