@@ -15,7 +15,7 @@ from flask_app.forecasts import Forecasts
 from flask_app.window import Window
 from upbit_elt.clock import Clock
 from upbit_elt.settings import Settings
-from upbit_elt.troubles import Trouble, Troubles
+from upbit_elt.troubles import Trouble, Troubles, Unkept
 
 log = logging.getLogger(__name__)
 # What is gone after a minute is not told; what was told is over when it has not been seen for two.
@@ -52,18 +52,24 @@ class Alarm:
         self._settings, self._clock, self._troubles, self._disk = settings, clock, troubles, disk
         self._follower, self._forecasts = follower, forecasts
         self._first: dict[str, datetime] = {}
+        self._unkept = Unkept.from_settings(settings, clock)
 
     def check(self, away: str, namenode: NameNode | None) -> None:
         """Report what is wrong and tell what is due; `away` says why HDFS or Hive do not answer, "" when they do.
 
-        A state folder that cannot be written, and a webhook that does not answer, are logged and change nothing.
+        A webhook that does not answer is logged and changes nothing. While the state folder cannot be written, that and
+        what was wrong when it began are told, and nothing else.
         """
+        unkept, current = "", self._current_troubles(away, namenode)
         try:
             self._settings.state_dir.mkdir(parents=True, exist_ok=True)
-            self._report(self._current_troubles(away, namenode))
+            self._report(current)
             self._troubles.notify()
         except (sqlite3.Error, OSError) as error:
-            log.warning("troubles are not told: %s", error)
+            log.warning("troubles are not kept: %s", error)
+            wrong = [words for words in current.values() if words]
+            unkept = "; ".join([*wrong, f"{self._settings.state_dir} cannot be written: {error}"])
+        self._unkept.look(unkept)
 
     def _report(self, current: Mapping[str, str | None]) -> None:
         now = self._clock.now()

@@ -47,8 +47,7 @@ class Troubles:
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock) -> Troubles:
         """Those of the deployment, told to its webhook."""
-        webhook = Webhook(settings.webhook_file or settings.state_dir / "webhook")
-        return cls(settings.state_dir, settings.dataset, webhook, clock)
+        return cls(settings.state_dir, settings.dataset, _webhook(settings), clock)
 
     def report(self, trouble: Trouble) -> None:
         """It is there, or still there: its end moves on, never back."""
@@ -113,12 +112,8 @@ class Troubles:
 
     def _send(self, row: Row, *, over: bool) -> None:
         key, since, until, words, _ = row
-        began = datetime.fromtimestamp(since, UTC)
-        if over:
-            line = f"[{self._name}] over after {_minutes(until - since)}, since {began:%m-%d %H:%M} UTC: {words}"
-        else:
-            line = f"[{self._name}] {words}"
-        if not self._webhook.send(line):
+        line = _over(words, since, until) if over else words
+        if not self._webhook.send(f"[{self._name}] {line}"):
             return
         with self._opened() as connection:
             if over:  # unless it has come back meanwhile
@@ -127,6 +122,47 @@ class Troubles:
 
     def _opened(self) -> AbstractContextManager[sqlite3.Connection]:
         return opened(self._file, _SCHEMA)
+
+
+class Unkept:
+    """The one trouble that the file cannot keep: that nothing can be written there, as on a full disk.
+
+    The process that finds it tells it from memory, once, and once when it is over.
+    """
+
+    def __init__(self, name: str, webhook: Webhook, clock: Clock) -> None:
+        self._name, self._webhook, self._clock = name, webhook, clock
+        self._since: float | None = None
+        self._told = ""
+
+    @classmethod
+    def from_settings(cls, settings: Settings, clock: Clock) -> Unkept:
+        """That of the deployment, told to its webhook."""
+        return cls(settings.dataset, _webhook(settings), clock)
+
+    def look(self, words: str) -> None:
+        """What is wrong while nothing can be written, "" when it can; what is gone after a minute is not told."""
+        now = self._clock.now().timestamp()
+        if not words:
+            if self._told and self._since is not None and not self._send(_over(self._told, self._since, now)):
+                return
+            self._since, self._told = None, ""
+            return
+        self._since = self._since or now
+        if not self._told and now - self._since >= CLAIM and self._send(words):
+            self._told = words
+
+    def _send(self, line: str) -> bool:
+        return not self._webhook.is_there or self._webhook.send(f"[{self._name}] {line}")
+
+
+def _webhook(settings: Settings) -> Webhook:
+    return Webhook(settings.webhook_file or settings.state_dir / "webhook")
+
+
+def _over(words: str, since: float, until: float) -> str:
+    began = datetime.fromtimestamp(since, UTC)
+    return f"over after {_minutes(until - since)}, since {began:%m-%d %H:%M} UTC: {words}"
 
 
 def _minutes(seconds: float) -> str:

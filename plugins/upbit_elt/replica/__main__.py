@@ -47,8 +47,8 @@ from upbit_elt.replica.synthetic import SyntheticSource
     "--outage-file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="UPBIT_REPLICA_OUTAGE_FILE",
-    help="While this file is there, the endpoints it names hang or refuse: candles=hang, ticker=503, "
-    "candles:0.07=hang (a share of the markets) or candles:KRW-BTC=500.",
+    help="While this file is there, the endpoints it names hang, refuse or have changed: candles=hang, ticker=503, "
+    "candles:0.07=hang (a share of the markets), candles:KRW-BTC=500 or candles=text (prices as text).",
 )
 def main(
     host: str,

@@ -23,7 +23,7 @@ from werkzeug.http import http_date
 
 from upbit_elt.replica.bad_rows import BAD_ROWS
 from upbit_elt.replica.limits import Clock
-from upbit_elt.replica.outage import HANGS, Outage, Outages
+from upbit_elt.replica.outage import HANGS, TEXT, Outage, Outages
 
 KINDS = {
     "storm": "429 to everything for some tries, by the minute",
@@ -94,13 +94,21 @@ class Faults:
             self.injected[kind] += 1
         return True
 
+    def _outages(self, request: Request) -> list[Outage]:
+        """Those that a request meets."""
+        market = request.args.get("market", "")
+        return [
+            outage
+            for outage in self.outages()
+            if (market == outage.market if outage.market else self.draw("outage", market) < outage.share)
+            and request.path.startswith(f"/v1/{outage.endpoint}")
+        ]
+
     def _outage(self, request: Request) -> Response | None:
-        for outage in self.outages():
-            market = request.args.get("market", "")
-            meant = market == outage.market if outage.market else self.draw("outage", market) < outage.share
-            if not meant or not request.path.startswith(f"/v1/{outage.endpoint}"):
-                continue
+        for outage in self._outages(request):
             self._count(f"outage: {outage.endpoint}")
+            if outage.status == TEXT:  # it answers
+                continue
             if outage.status == HANGS:
                 self.pause(HANG)
             return Response(_HTML, outage.status or 504)
@@ -154,6 +162,8 @@ class Faults:
             late = [row["candle_date_time_utc"] for row in rows[:5] if self._is_late(row)]
             rows = [row for row in rows if not late or row["candle_date_time_utc"] < min(late)]
             rows = self._spoilt(rows, key, tried)
+            if any(outage.status == TEXT for outage in self._outages(request)):
+                rows = [row | {"trade_price": str(row["trade_price"])} for row in rows]
         return json.dumps([row for row in rows if not self._hidden(row)], ensure_ascii=False).encode()
 
     def _count(self, kind: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from flask_app.forecasts import Forecast
 from flask_app.services import Services
 from tests.support.chat import DISCORD, Chat, chat
+from tests.support.disk import full_disk
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import GB, MARKETS, NOON, TOKEN, Disk, World
@@ -155,11 +156,15 @@ def test_a_webhook_that_does_not_answer_stops_nothing(scene: Scene) -> None:
     assert "upbit_troubles 1.0" in found
 
 
-def test_a_state_folder_that_is_in_the_way_stops_nothing(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    (scene.folder / "troubles.db").mkdir()
-    assert scene.look(600) == []
+def test_a_state_folder_that_cannot_be_written_is_told_once_and_once_when_it_can(scene: Scene) -> None:
+    scene.world.disk = Disk(total=100 * GB, free=0)
+    with full_disk():
+        assert scene.look(40) == [], "what is gone within a minute is not told"
+        (line,) = scene.look(200)
+    assert line.startswith(f"[replica] 0% of the disk of {scene.folder} are free; {scene.folder} cannot be written: ")
     assert scene.services.watch.looked == scene.world.clock.now()
-    assert "troubles are not told" in caplog.text
+    scene.world.disk = Disk(total=100 * GB, free=50 * GB)
+    assert scene.look(200)[1] == line.replace("[replica] ", "[replica] over after 4 min, since 11-24 03:00 UTC: ")
 
 
 def test_an_error_that_nobody_foresaw_ends_no_watch(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.replica.conftest import FakeClock
 from upbit_elt.replica import Source, create_replica, inject
 from upbit_elt.replica.faults import HANG
-from upbit_elt.replica.outage import HANGS, Outage, from_file, parse_outages
+from upbit_elt.replica.outage import HANGS, TEXT, Outage, from_file, parse_outages
 
 CANDLES, TICKER, MARKETS = "/v1/candles/minutes/1?market=", "/v1/ticker/all?quote_currencies=KRW", "/v1/market/all"
 
@@ -51,7 +51,21 @@ def test_a_share_of_the_markets_is_always_the_same_markets(source: Source) -> No
     assert 0 < len(broken[0]) < len(names)
 
 
+def test_an_exchange_that_has_changed_gives_the_prices_of_some_markets_as_text(source: Source) -> None:
+    clock = FakeClock()
+    app = create_replica(source, clock)
+    inject(app, clock, 1, {}, outages=lambda: parse_outages("candles:KRW-ETH=text"))
+
+    def prices(market: str) -> list[object]:
+        clock.advance(seconds=1)
+        return [row["trade_price"] for row in app.test_client().get(CANDLES + market).json or ()]
+
+    assert {type(price) for price in prices("KRW-ETH")} == {str}
+    assert str not in {type(price) for price in prices("KRW-BTC")}
+
+
 def test_outages_are_written_as_documented() -> None:
+    assert parse_outages("candles:0.2=text") == (Outage("candles", TEXT, share=0.2),)
     assert parse_outages("") == ()
     assert parse_outages("candles=hang") == (Outage("candles", HANGS),)
     assert parse_outages("candles:0.07=503 market=502") == (
