@@ -5,18 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from upbit_elt.settings import Settings
 from upbit_elt.stack import airflow, choice, environment, secrets, services, supervision
 from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.secrets import Secrets
 from upbit_elt.stack.services import Service
 
+# What services read when they start, and then no more. (Airflow looks at `dags` all the time.)
+READ_AT_START = ("plugins", "flask_app", "hive", "hadoop-conf", "docker/hadoop", "requirements.txt")
+
 
 @dataclass(frozen=True)
 class Plan:
-    """Services in starting order; all of them get the same `variables` over the environment of `./run`."""
+    """Services in starting order; all of them get the same `variables` over the environment of `./run`.
+
+    `code` is the hash of what they run, as `code_in` makes it.
+    """
 
     choice: Choice
     settings: Settings
@@ -24,6 +32,7 @@ class Plan:
     services: list[Service]
     variables: dict[str, str]
     configuration: str
+    code: str
 
     @property
     def ports(self) -> list[str]:
@@ -38,7 +47,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """Changes when a running stack would have to be started anew to follow this plan."""
-        lines = [self.configuration, *(f"{name}={value}" for name, value in sorted(self.variables.items()))]
+        lines = [self.code, self.configuration, *(f"{name}={value}" for name, value in sorted(self.variables.items()))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -60,7 +69,19 @@ def make(stack: StackSettings, chosen: Choice) -> Plan:
         | airflow.connections(stack, settings)
         | environment.proxies()
     )
-    return Plan(chosen, settings, kept, table, variables, supervision.configuration(stack, table))
+    return Plan(chosen, settings, kept, table, variables, supervision.configuration(stack, table), code_in(REPO))
+
+
+def code_in(repo: Path) -> str:
+    """Hash of every file below `repo` that a service reads when it starts; not of what Python and tools keep there."""
+    roots = [repo / name for name in READ_AT_START]
+    files = sorted(file for root in roots for file in [root, *root.rglob("*")] if file.is_file())
+    found = hashlib.sha256()
+    for file in files:
+        name = file.relative_to(repo)
+        if not any(part == "__pycache__" or part.startswith(".") for part in name.parts):
+            found.update(f"{name}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
 
 
 def _settings(stack: StackSettings, chosen: Choice, kept: Secrets) -> Settings:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, plan
 from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
 
 
@@ -46,6 +48,28 @@ def test_another_setting_makes_another_plan_and_the_same_makes_the_same(
     assert plan.make(stack, Choice("replica", None)).digest == first.digest
     monkeypatch.setenv("UPBIT_ELT_HISTORY_DAYS", "1")
     assert plan.make(stack, Choice("replica", None)).digest != first.digest
+
+
+def test_another_release_is_another_plan(stack: StackSettings) -> None:
+    """After `git pull`, ./run would otherwise leave services running that have the old code loaded."""
+    first = plan.make(stack, Choice("replica", None))
+    assert first.code == plan.code_in(REPO)
+    assert replace(first, code="of another release").digest != first.digest
+
+
+def test_the_code_is_what_services_read_when_they_start(tmp_path: Path) -> None:
+    hashes = []
+    for name in ("plugins/upbit_elt/a.py", "hive/ddl/candle.sql", "requirements.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("one")
+        hashes.append(plan.code_in(tmp_path))
+    (tmp_path / "requirements.txt").write_text("two")
+    hashes.append(plan.code_in(tmp_path))
+    assert len(set(hashes)) == 4
+    for name in ("plugins/__pycache__/a.pyc", "plugins/.ruff_cache/a", "docs/a.md", "dags/a.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert plan.code_in(tmp_path) == hashes[-1]
 
 
 def test_no_secret_is_on_a_command_line_or_in_supervisors_file(stack: StackSettings) -> None:
