@@ -15,7 +15,7 @@ from tests.support.edges import DaemonEdge
 from tests.support.machine import Machine
 from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
-from upbit_elt.collect.leftover import reach_of
+from upbit_elt.collect.reach import reach_of
 from upbit_elt.lake import ledger
 from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.replica import truth

@@ -1,1 +1,1 @@
-"""History: what is asked for, what of it is still missing, and the work that brings it in."""
+"""Backfill: which history is requested, which minutes of it are missing, and the worker that fetches them."""

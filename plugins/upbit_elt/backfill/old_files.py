@@ -1,14 +1,14 @@
-"""Take over Parquet of the old pipeline: what is provably closed is kept, the rest is left to the backfill.
+"""Import Parquet files of the old pipeline: provably closed candles are published, the backfill fetches the others.
 
 The old pipeline saved the newest candle of each market, whether its minute was over or not, and nothing in a row says
-which: `timestamp` is the last trade, which lies before the minute's end in both cases. What does say it is when the
-row was read. A file's name carries the moment its run began (`240404081005_...`, UTC or KST): in the files seen, the
-newest trades lie up to 45 s after it, the later the further down the file. So every row was read after that moment, and
-**a candle is provably closed when its minute ended SETTLE before it**. The moment is believed only if the file's
-newest trade is not earlier, and at most an hour later: else it may be the run's end, or no time at all, and nothing in
-the file is provable. File times are no evidence: copying changes them.
+which: `timestamp` is the last trade, which lies before the minute's end in both cases. Only the moment at which a row
+was read decides it. A file's name carries the moment its run began (`240404081005_...`, UTC or KST): in the files seen,
+the newest trades lie up to 45 s after it, the later the further down the file. So every row was read after that moment,
+and **a candle is provably closed when its minute ended SETTLE before it**. The moment counts only if the file's newest
+trade is not earlier, and at most an hour later: else it may be the run's end, or no time at all, and no candle of the
+file is provably closed. The files' modification times prove nothing: copying changes them.
 
-Two closed rows of a minute that differ are both rejected. A minute that the lake knows already stays as it is.
+When two closed rows of a minute differ, both are left out. A minute that the lake accounts for stays as it is.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from upbit_elt.lake.publish import Published, publish_snapshot
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 
-# How long a run of the old pipeline took at most.
+# The longest time that a run of the old pipeline took.
 LONGEST_RUN = timedelta(hours=1)
 _STAMP = re.compile(r"^(\d{10,14})(?!\d)")
 _FORMS = {10: ("%y%m%d%H%M",), 12: ("%y%m%d%H%M%S", "%Y%m%d%H%M"), 14: ("%Y%m%d%H%M%S",)}
@@ -59,8 +59,9 @@ Key = tuple[str, str]
 
 
 class Source(NamedTuple):
-    """An old file: when its reading began (UTC; None: not known), the span of its candles, and its rows of no possible
-    time."""
+    """An old file: when its run began (UTC; None when unknown), the first and last minute (UTC) of its candles, and how
+    many of its rows have no valid time.
+    """
 
     path: Path
     began: datetime | None
@@ -69,13 +70,17 @@ class Source(NamedTuple):
     timeless: int = 0
 
     def days(self) -> Iterator[str]:
-        """KST days that its candles lie in, oldest first."""
+        """The KST days that its candles lie in, oldest first."""
         return days_between(self.first, self.last + MINUTE)
 
 
 @dataclass
 class Adopted:
-    """Rows by what became of them: `kept`, or a reason; rejected ones by reason. `published` is oldest day first."""
+    """How many files and rows were read, and what became of the rows.
+
+    `kept` were published; `duplicates`, `open` and `invalid` count the others by reason. `published` is sorted, oldest
+    day first.
+    """
 
     files: int = 0
     rows: int = 0
@@ -87,7 +92,7 @@ class Adopted:
 
 
 def survey(folder: Path) -> list[Source]:
-    """The Parquet files of a folder, oldest first; each is read and checked, nothing is kept.
+    """Read and check the Parquet files of a folder, oldest first; publishes nothing.
 
     Raises:
         ConfigError: there is no Parquet file.
@@ -101,11 +106,11 @@ def survey(folder: Path) -> list[Source]:
 
 
 def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
-    """Publish what is provably closed, a snapshot a KST day. Run again, it changes nothing.
+    """Publish the provably closed candles, one snapshot for each KST day. A second run changes nothing.
 
     Raises:
-        LakeError: days before the one in work are adopted; run it again.
-        LeaseHeld: another writer has a day.
+        LakeError: some days are published, the oldest first; run it again.
+        LeaseHeld: another writer holds the lease of a day.
     """
     found = Adopted()
     by_day: dict[str, list[Source]] = {}
@@ -125,7 +130,7 @@ def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
 
 
 class _ClosedRows:
-    """The rows of one KST day that may be kept, and from which file each is."""
+    """The closed candles of one KST day, by market and minute, and the name of the file that each comes from."""
 
     def __init__(self, day: str, found: Adopted) -> None:
         self._day, self._found = day, found
@@ -141,7 +146,7 @@ class _ClosedRows:
                 self._found.invalid[reason] += 1
 
     def _take(self, row: dict[str, object], source: Source) -> str:
-        """Sort one row in; the reason when it is rejected."""
+        """Add a row to the candles or count why not; the reason when the row is invalid, else ""."""
         try:
             checked = MinuteCandle.model_validate(row, strict=False)
         except ValidationError as error:
@@ -196,7 +201,7 @@ def _run(names: Iterable[str]) -> str:
 
 
 def _known(lake: Lake, day: str) -> dict[str, list[Span]]:
-    """What the lake has; a hole, and what the exchange calls not listed, may be filled."""
+    """The spans that the lake accounts for, by market; holes and spans before a listing may be filled."""
     spans = (span for coverage in read_sources(lake, day)[1] for span in coverage.known())
     return by_market(span for span in spans if span.reason is not HoleReason.NOT_LISTED)
 
@@ -206,7 +211,7 @@ def _covers(known: dict[str, list[Span]], candle: Candle) -> bool:
 
 
 def _source(path: Path) -> Source | None:
-    """A file's time and span; None when it has no row."""
+    """A file with its run's start and its span; None when it has no row."""
     table = _read(path)
     if not table.num_rows:
         return None
@@ -216,12 +221,12 @@ def _source(path: Path) -> Source | None:
     if not len(starts) or not len(possible):
         raise BadFile(f"{path}: its times are not Upbit's (2024-04-04T08:12:00)")
     first, last = (moment.replace(tzinfo=UTC) for moment in pc.min_max(starts).as_py().values())
-    newest = datetime.fromtimestamp(pc.max(possible).as_py() / 1000, UTC)
-    return Source(path, began(path.name, newest), first, last, table.num_rows - len(starts))
+    last_trade = datetime.fromtimestamp(pc.max(possible).as_py() / 1000, UTC)
+    return Source(path, began(path.name, last_trade), first, last, table.num_rows - len(starts))
 
 
 def _starts(table: pa.Table) -> pa.ChunkedArray:
-    """When each candle begins (UTC, s), null where the text is no time at which there can be one."""
+    """The start of each candle (UTC, seconds); null where the text is no time at which Upbit had candles."""
     text = table.column("candle_date_time_utc")
     starts = pc.strptime(text, format="%Y-%m-%dT%H:%M:%S", unit="s", error_is_null=True)
     seconds = starts.cast(pa.int64())
@@ -233,8 +238,8 @@ def _ms(moment: datetime) -> int:
     return int(moment.timestamp() * 1000)
 
 
-def began(name: str, newest: datetime) -> datetime | None:
-    """When the run that wrote a file of this name began (UTC), given its newest trade; None when it is not certain."""
+def began(name: str, last_trade: datetime) -> datetime | None:
+    """When the run that wrote a file began (UTC), by the file's name and last trade (UTC); None when it is unsure."""
     match = _STAMP.match(name)
     moments = [
         datetime.strptime(match[1], form).replace(tzinfo=zone)
@@ -242,7 +247,7 @@ def began(name: str, newest: datetime) -> datetime | None:
         for zone in (UTC, KST)
         if match and _is_time(match[1], form)
     ]
-    fitting = [moment for moment in moments if timedelta(0) <= newest - moment <= LONGEST_RUN]
+    fitting = [moment for moment in moments if timedelta(0) <= last_trade - moment <= LONGEST_RUN]
     return min(fitting).astimezone(UTC) if fitting else None
 
 
@@ -254,7 +259,7 @@ def _is_time(text: str, form: str) -> bool:
 
 
 def _rows(path: Path, day: str) -> Iterator[dict[str, object]]:
-    """Rows of a file that lie in the KST day."""
+    """Yield the rows of a file that lie in the KST day."""
     table = _read(path)
     starts = _starts(table).cast(pa.int64())
     first, last = (_ms(moment) // 1000 for moment in (day_start(day), day_end(day)))

@@ -1,8 +1,8 @@
-"""Older history, newest day first, in short chunks between the live runs.
+"""The backfill's plan: which days it fetches, newest first, in short chunks between the live runs.
 
-Two kinds of work: the days that every deployment wants (`history_days`), and what users asked for (requests). Candles
-of a day wait in `_backfill/` until all its markets are accounted for; then one new snapshot of the day shows them at
-once. Only minutes before a market's watermark are asked: those after it belong to live runs.
+There are two kinds of work: the days that every deployment gets (setting `history_days`), and backfill requests of
+users. A day's candles wait in `_backfill/` until all its markets are accounted for; then one new snapshot of the day
+publishes them together. The backfill requests only minutes before a market's watermark: later ones belong to live runs.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ from upbit_elt.lake.lease import lease
 from upbit_elt.lake.publish import Published
 from upbit_elt.lake.webhdfs import Lake
 
-# A run in a DAG ends before the next live run; whoever waits for it need not wait longer.
+# How long `work` waits for another backfill: a run in a DAG ends before the next live run.
 WAIT = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a run of the history did. `left` days are not done, `requests` are open still; `busy`: another is at it.
+    """What a backfill run did: candles fetched, days published.
 
-    `troubles` are days and requests that cannot go on without a person, each with what is wrong.
+    `left` are KST days not finished, `requests` those still open. `busy`: another backfill holds the lease, so this run
+    did nothing. `troubles` are the days and requests that failed, each with the error's words.
     """
 
     candles: int = 0
@@ -46,10 +47,10 @@ class Progress:
 
 
 class Wanted(NamedTuple):
-    """The history that every deployment wants: KST days, newest first, of `markets` (a digest of their names).
+    """The history that every deployment gets: KST days, newest first, of `markets` (a digest of their names).
 
-    Once it is there, that is noted: live runs account for all that comes later, so nothing has to be looked at until
-    the day, the setting or the markets change. The note says less than the lake, which is looked at each day anew.
+    Once all of it is in the lake, a small file says so. Live runs account for all later minutes, so until the day, the
+    setting or the markets change, no run needs to read the days again.
     """
 
     days: tuple[str, ...]
@@ -57,18 +58,18 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, days: Iterable[str], markets: Iterable[str]) -> Wanted:
-        """The days of these markets."""
+        """The history of these KST days and markets."""
         return cls(tuple(days), hashlib.sha256(" ".join(sorted(markets)).encode()).hexdigest())
 
     def is_there(self, lake: Lake) -> bool:
-        """Whether it is noted that just this is there."""
+        """Whether the lake notes that exactly this history is complete."""
         try:
             return lake.read(layout.wanted_path(lake.root)) == self._document()
         except LakeCorrupt:  # nothing is noted
             return False
 
     def note(self, lake: Lake) -> None:
-        """Note that all of it is there."""
+        """Note in the lake that all of this history is there."""
         lake.replace(layout.wanted_path(lake.root), self._document())
 
     def _document(self) -> bytes:
@@ -76,7 +77,7 @@ class Wanted(NamedTuple):
 
 
 class History:
-    """Fills the days before the live runs."""
+    """Fills the days before the live runs. `queue` holds the backfill requests of users."""
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
@@ -84,13 +85,13 @@ class History:
         self.queue = BackfillQueue(tools.lake)
 
     def run(self, run_id: str, time_budget: TimeBudget) -> Progress:
-        """Work on the wanted days, then on what users asked for, as long as there are turns.
+        """Work on the days of `history_days`, then on backfill requests, until the time budget is used up.
 
-        A market that cannot be reached now leaves its day open for a later run; the others go on. So they do when a
-        day cannot be read or written, or a request fails.
+        When a market cannot be reached, its day stays open for a later run, and the other markets go on. When a day
+        cannot be read or written, or a request fails, the other days and requests go on.
 
         Raises:
-            LakeError, WarehouseError: HDFS or Hive do not answer; what was staged stays. Run it again.
+            LakeError, WarehouseError: HDFS or Hive do not answer; staged candles stay. Run it again.
         """
         wanted, troubles = None, dict[str, str]()
         with isolated(self._tools.lake, "the wanted days", troubles):
@@ -121,11 +122,13 @@ class History:
             )
 
     def work(self, run_id: str, request: Request, time_budget: TimeBudget) -> Request | None:
-        """Work on one request until it is done or there are no more turns; what it is then, None when cancelled.
+        """Work on one request until it is done or the time budget is used up.
+
+        Returns the request as it is afterwards; None when it was cancelled.
 
         Raises:
-            LeaseHeld: another backfill is at work, and was so for WAIT.
-            LakeError, ExchangeError: as `run`.
+            LeaseHeld: another backfill has held the lease for WAIT.
+            LakeError, ExchangeError: HDFS or the exchange do not answer; staged candles stay. Run it again.
         """
         found: Request | None = request
         with lease(self._tools.lake, self._root, self._tools.clock, WAIT) as held:
@@ -133,16 +136,16 @@ class History:
             while found and not found.done and time_budget.await_time():
                 found = self._work(worker, found)
                 if found and found.at <= found.start and found.left and set(found.left) <= worker.troubles.keys():
-                    break  # nothing is left but what has to be mended first
+                    break  # only days that failed are left; they need a person
         return found
 
     def wanted_days(self) -> list[str]:
-        """Today and the KST days of the wanted history, newest first."""
+        """Today and the `history_days` KST days before it, newest first."""
         now, back = self._tools.clock.now(), self._tools.settings.history_days
         return [kst_day(now - timedelta(days=days)) for days in range(back + 1)]
 
     def _wanted(self) -> Wanted | None:
-        """What is wanted now; None before the first live run, and when all of it was there once."""
+        """The history to fill now; None before the first live run, and when all of it is noted as there."""
         live = ledger.newest(self._tools.lake)
         if live is None:
             return None
@@ -150,7 +153,7 @@ class History:
         return None if wanted.is_there(self._tools.lake) else wanted
 
     def _fill(self, worker: Worker, wanted: Wanted) -> list[str]:
-        """Go through the wanted days; those that are left."""
+        """Work through the wanted days; returns the KST days not finished."""
         days = wanted.days
         todo, left = worker.work_through(Scope(days, day_start(days[-1]), day_end(days[0])))
         if not todo and not left and not worker.troubles:
@@ -158,7 +161,7 @@ class History:
         return [*left, *todo]
 
     def _work(self, worker: Worker, request: Request) -> Request | None:
-        """One pass over a request's days; None when it was cancelled meanwhile."""
+        """Make one pass over a request's days; returns the request afterwards, None when it was cancelled meanwhile."""
         start = worker.progress.candles
         now = request
 
@@ -167,7 +170,9 @@ class History:
             now = _advanced(request, todo, left, worker, worker.progress.candles - start)
             return self.queue.save(now)
 
-        scope = Scope(tuple(request.days()), request.start, request.end, request.markets, _last(request), on_saved)
+        scope = Scope(
+            tuple(request.days()), request.start, request.end, request.markets, _is_last_pass(request), on_saved
+        )
         worker.history_start.nothing_before.update(request.nothing_before)
         worker.set_total(scope, days_between(request.start, request.end))
         todo, _ = worker.work_through(scope)
@@ -182,13 +187,13 @@ class History:
         return now if self.queue.save(now) else None
 
     def _note(self, request_id: str, trouble: str) -> None:
-        """Keep with a request why it failed: those behind it go first the next time."""
+        """Store with a request why it failed; the next run then works on the other requests first."""
         request = self.queue.find(request_id) if trouble else None
         if request:
             self.queue.save(replace(request, trouble=trouble, troubled=self._tools.clock.now()))
 
 
-def _last(request: Request) -> bool:
+def _is_last_pass(request: Request) -> bool:
     return request.passes + 1 >= PASSES
 
 
@@ -197,5 +202,5 @@ def _advanced(request: Request, todo: list[str], left: list[str], worker: Worker
     days = {*todo, *left} if again else {*request.left, *left}
     at = request.start if again or not todo else min(request.at, day_end(todo[0]))
     bounds = worker.history_start.nothing_before
-    mine = {market: bounds[market] for market in sorted(bounds) if not request.markets or market in request.markets}
-    return replace(request, at=at, left=tuple(sorted(days)), candles=request.candles + candles, nothing_before=mine)
+    own = {market: bounds[market] for market in sorted(bounds) if not request.markets or market in request.markets}
+    return replace(request, at=at, left=tuple(sorted(days)), candles=request.candles + candles, nothing_before=own)

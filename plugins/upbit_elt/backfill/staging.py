@@ -1,4 +1,4 @@
-"""One KST day on its way into the lake: what is known of it, what waits in `_backfill/`, what is missing still."""
+"""One KST day of the backfill: its published coverage, the results staged in `_backfill/`, and its missing minutes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ _READERS = 8
 
 
 class Day:
-    """A KST day: its accounted spans in the lake, and the answers that came in meanwhile."""
+    """A KST day: the spans that its snapshot accounts for, and the results that wait to be published.
+
+    `published` and `waiting` are spans by market; `complete` says whether the day has a complete snapshot.
+    """
 
     def __init__(self, lake: Lake, day: str) -> None:
         self.day = day
@@ -48,7 +51,7 @@ class Day:
         self._candles: list[Candle] = []
 
     def add(self, spans: Iterable[Span], candles: Iterable[Candle] = ()) -> None:
-        """Take in what is known of spans now, with their candles; what lies outside the day is left out."""
+        """Add spans and their candles to those that wait; what lies outside the day is ignored."""
         for span in spans:
             first, last = self.part(span.start, span.end)
             if first < last:
@@ -62,7 +65,10 @@ class Day:
         return max(start, day_start(self.day)), min(end, day_end(self.day))
 
     def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[FetchRequest]:
-        """What has to be asked of the day, from `start` (UTC) to each market's end, market by market."""
+        """Requests for the day's minutes not accounted for, from `start` (UTC) to each market's end (UTC).
+
+        They are sorted by market; short known spans between gaps are requested again where that saves a request.
+        """
         found = []
         for market, end in sorted(ends.items()):
             known = settled([*self.published.get(market, []), *self.waiting[market]])
@@ -73,9 +79,9 @@ class Day:
 
     @property
     def news(self) -> bool:
-        """Whether there is something to show that the lake's snapshot does not show yet.
+        """Whether the waiting results account for minutes that the lake's snapshot does not.
 
-        That no market was listed yet is worth no snapshot of a day that has none.
+        A day without a snapshot gets none only to say that no market was listed yet.
         """
         spans = [span for spans in self.waiting.values() for span in spans]
         if not self.published and all(span.reason is HoleReason.NOT_LISTED for span in spans):
@@ -83,10 +89,10 @@ class Day:
         return any(gaps(self._published_for(span), span.start, span.end) for span in spans)
 
     def stage(self, run_id: str) -> None:
-        """Keep the answers in `_backfill/` until the day is published."""
+        """Write the results to `_backfill/`, where they wait until the day is published."""
         self._spans = [
             span for span in self._spans if span.reason is not HoleReason.NOT_LISTED
-        ]  # costs nothing to learn again
+        ]  # a later run finds it out without a request
         if not self._spans:
             return
         path = f"{self._folder}/{uuid4().hex}.parquet"
@@ -96,12 +102,12 @@ class Day:
         self._spans, self._candles = [], []
 
     def publish(self, run_id: str, clock: Clock, *, complete: bool) -> Published:
-        """Make a new snapshot of the day that shows all that waits.
+        """Publish a new snapshot of the day that includes all waiting results.
 
         Raises:
-            LeaseHeld: another writer has the day.
-            LakeCorrupt: an answer that waits cannot be read; it is put aside, so that the next run asks for it again.
-            LakeError: see publish_snapshot; what is staged stays.
+            LeaseHeld: another writer holds the lease of the day.
+            LakeCorrupt: a staged file cannot be read; it is quarantined, and the next run requests its span again.
+            LakeError: see publish_snapshot; staged files stay.
         """
         tables, coverages = [], []
         for path in self._staged:
@@ -122,7 +128,7 @@ class Day:
         return published
 
     def discard(self) -> None:
-        """Remove what waits: the day shows it."""
+        """Remove the staged files and waiting results; the day's snapshot includes them."""
         if self._staged:
             self._lake.delete(self._folder)
         self._staged, self._spans, self._candles = [], [], []
@@ -132,13 +138,13 @@ class Day:
         return settled(published) if settled([span]) else published
 
 
-def requests_of(request: FetchRequest) -> int:
-    """Requests that an ask takes at most."""
+def pages_of(request: FetchRequest) -> int:
+    """The number of pages, and so of HTTP requests, that a request takes at most."""
     return page_count(request, PAGE)
 
 
 def settled(spans: Iterable[Span]) -> list[Span]:
-    """The spans that asking again would not change."""
+    """The spans that another request would not change."""
     return [span for span in spans if span.state != "hole" or span.reason.final]
 
 
@@ -147,13 +153,13 @@ def _coverage(spans: list[Span], run_id: str) -> Coverage:
 
 
 def _coverages(lake: Lake, files: list[tuple[str, int]]) -> dict[str, Coverage]:
-    """Coverage of each file that can be read; what the others account for is asked for again."""
+    """By path, the coverage of each file (path, size in bytes) that can be read; the others' spans count as missing."""
 
     def read(file: tuple[str, int]) -> Coverage | None:
         try:
             return read_coverage(lake, *file)
         except LakeCorrupt as error:
-            log.warning("unreadable, what it accounts for is asked for again: %s", error)
+            log.warning("unreadable, its minutes are requested again: %s", error)
             return None
 
     if len(files) < 2:

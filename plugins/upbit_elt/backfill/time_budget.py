@@ -1,4 +1,4 @@
-"""When history may be asked for: live runs go first."""
+"""When the backfill may send requests: live runs go first."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from upbit_elt.lake.webhdfs import Lake
 # A live run starts at every even minute; it holds its lease some seconds later.
 CADENCE = timedelta(minutes=2)
 BEFORE, AFTER = timedelta(seconds=5), timedelta(seconds=10)
-# Without a file for so long there are no live runs to give way to.
+# When the newest live file is older, no live runs happen, and none is waited for.
 IDLE = timedelta(minutes=10)
 _POLL = 1.0
-# Between two tries while the exchange is out.
+# Seconds between two tries while the exchange does not answer.
 REST = 30.0
 
 
@@ -27,10 +27,10 @@ def next_live_run(now: datetime) -> datetime:
 
 
 class TimeBudget:
-    """The times in which history may send requests.
+    """Decides when the backfill may send requests, and when its work has to end.
 
-    Not while a live run holds its lease, and not around the moment in which the next one starts. `patient` waits for
-    the next free time, else the work ends there. All work ends at `until` (UTC), and when `stopped` says so.
+    It may not while a live run holds its lease, nor around the moment at which the next one starts. A `patient` budget
+    waits for the next free time; else the work ends there. All work ends at `until` (UTC), or when `stopped()` is true.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class TimeBudget:
         self._checked: datetime | None = None
 
     def set_live_end(self, end: datetime | None) -> None:
-        """Tell how far (UTC) the live runs are: nobody waits for the start of those that do not happen."""
+        """Set the end (UTC) of the live coverage; when it is too old, the budget waits for no live run."""
         self._live_end = end
 
     def await_time(self) -> bool:
-        """True when requests may be sent now; False when the work has to end."""
+        """Wait until requests may be sent: True when they may now, False when the work has to end."""
         while not self._over():
             if self._free():
                 return True
@@ -63,7 +63,7 @@ class TimeBudget:
         return False
 
     def must_stop(self) -> bool:
-        """Whether whoever is asking now has to stop; looks at the lake once a second."""
+        """Whether the requests in progress have to stop; it looks at the lake at most once a second."""
         now = self._clock.now()
         if self._over():
             return True
@@ -72,13 +72,13 @@ class TimeBudget:
         return not self._free()
 
     def rest(self) -> bool:
-        """The exchange is out: wait a while (True), or leave it to the next run (False)."""
+        """Called when the exchange does not answer: True after a pause, False when the next run should try again."""
         if self._patient:
             self._clock.sleep(REST)
         return self._patient
 
     def seconds_left(self) -> float:
-        """Seconds until the next stop that is known now."""
+        """Seconds until the work has to stop, as far as is known now; infinite when nothing limits it."""
         now = self._clock.now()
         stops = [self._until] if self._until else []
         if self.live_runs():
@@ -86,7 +86,7 @@ class TimeBudget:
         return min(((stop - now).total_seconds() for stop in stops), default=float("inf"))
 
     def live_runs(self) -> bool:
-        """Whether live runs happen, as far as the lake shows."""
+        """Whether live runs happen, judged by the end of the live coverage."""
         return self._live_end is not None and self._clock.now() - self._live_end < IDLE
 
     def _over(self) -> bool:

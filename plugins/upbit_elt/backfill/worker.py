@@ -1,4 +1,7 @@
-"""The work on history, chunk by chunk: ask, stage, publish what is whole. A kill costs a chunk at most."""
+"""The backfill's work, chunk by chunk: fetch, stage, and publish each day that is accounted for.
+
+A process that is killed loses one chunk at most.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from datetime import datetime
 from typing import cast
 
 from upbit_elt.backfill.history_start import HistoryStart
-from upbit_elt.backfill.staging import Day, requests_of
+from upbit_elt.backfill.staging import Day, pages_of
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.candle import MINUTE, day_end, day_start
 from upbit_elt.clock import Clock
@@ -33,17 +36,17 @@ from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Requests a chunk: 30 s at the exchange's limit. Days a chunk: what is known of them is in memory.
+# Requests in a chunk: 30 s at the exchange's limit. Days in a chunk: their spans are held in memory.
 CHUNK, MOST_DAYS = 300, 31
-# Seven pages: what may be under way when a live run begins is short.
+# Longest span of one request, seven pages: little is in progress when a live run begins.
 PIECE = 7 * MAX_COUNT * MINUTE
-# Part of the markets that may be out of reach when a day is shown.
+# The share of the markets that may be unreachable when a day is published.
 FEW_MISSING = 0.1
 
 
 @dataclass
 class WorkProgress:
-    """How far a run is: candles, and market-minutes accounted for, of `total`."""
+    """How far a run is: candles fetched, and `done` of `total` market-minutes accounted for."""
 
     total: int = 0
     done: int = 0
@@ -52,7 +55,10 @@ class WorkProgress:
 
 @dataclass(frozen=True)
 class Tools:
-    """What the work is done with. `show` is called for each KST day published, `tell` with how far the work is."""
+    """What the worker works with: exchange, lake, settings and clock, and at most `chunk` requests in a chunk.
+
+    `on_published` is called with each KST day that is published, `on_progress` after every result.
+    """
 
     client: UpbitClient
     lake: Lake
@@ -65,11 +71,11 @@ class Tools:
 
 @dataclass(frozen=True)
 class Scope:
-    """What to account for: the minutes of [start, end) (UTC) of `markets`, or of all that are collected.
+    """What to account for: the minutes of [start, end) (UTC) of `markets`, of all collected ones when empty.
 
-    `days` are the KST days to go through, newest first. With `give_up` a market that is out of reach becomes a hole
-    with its reason; else its day stays open. `keep` is told which days are to do and which stay open; False ends the
-    work.
+    `days` are the KST days to work through, newest first. With `give_up` an unreachable market becomes a hole with its
+    reason; else its day stays open. `on_saved` is called after each chunk with the days to do and the days that stay
+    open; when it returns False, the work ends.
     """
 
     days: tuple[str, ...]
@@ -80,13 +86,17 @@ class Scope:
     on_saved: Callable[[list[str], list[str]], bool] = lambda todo, left: True
 
     def minutes(self, day: str) -> int:
-        """Minutes of the day that lie within the span."""
+        """How many minutes of the KST day lie within the span."""
         return int((min(self.end, day_end(day)) - max(self.start, day_start(day))) / MINUTE)
 
 
 @dataclass
 class _Work:
-    """A day in a chunk: its asks, how many have no answer yet, and whether there are more than fit."""
+    """A day in a chunk and its requests.
+
+    `more`: the day needs more requests than fit into the chunk. `open` counts the requests without a result. `left`:
+    the day is not finished with this run.
+    """
 
     day: Day
     requests: list[FetchRequest]
@@ -102,14 +112,14 @@ class _Work:
 
 
 class Worker:
-    """One run's work. The caller holds the lease of the backfill.
+    """Does the work of one run. The caller holds the lease of the backfill.
 
-    `troubles` are the days that could not be read or written, each with what is wrong; the others go on. `out` is why
-    the exchange gave nothing at all when it was asked last.
+    `troubles` are the days that could not be read or written, each with the error's words; the other days go on. `out`
+    says why all requests of the last chunk failed, "" when they did not.
     """
 
     def __init__(self, tools: Tools, run_id: str, time_budget: TimeBudget, held: Lease) -> None:
-        self._tools, self._run_id, self._turns, self._held = tools, run_id, time_budget, held
+        self._tools, self._run_id, self._time_budget, self._held = tools, run_id, time_budget, held
         self._lake = tools.lake
         self._unreachable: set[str] = set()
         self.out = ""
@@ -123,24 +133,25 @@ class Worker:
         self.progress = WorkProgress()
 
     def work_through(self, scope: Scope) -> tuple[list[str], list[str]]:
-        """Account for the scope as long as there are turns: (days not gone through, days with a market out of reach or
-        in trouble).
+        """Account for the scope until the time budget is used up.
+
+        Returns the days not worked through, and the days that stay open: a market was unreachable, or they failed.
 
         Raises:
-            ExchangeError: the exchange does not say what it lists.
-            LakeError: HDFS does not answer; what was staged stays.
+            ExchangeError: market/all fails.
+            LakeError: HDFS does not answer; staged candles stay.
         """
         self._unreachable.clear()
         self._open_minutes.clear()
         for day in scope.days:
             self.troubles.pop(day, None)
         todo, left = deque(scope.days), list[str]()
-        while todo and self._turns.await_time():
+        while todo and self._time_budget.await_time():
             self._refresh_bounds(scope)
             if self.history_start.all_before(self._ends, day_end(todo[0])):
                 todo.clear()
             chunk = self._chunk(todo, scope)
-            for day in [day for day in todo if day in self.troubles]:  # could not be read
+            for day in [day for day in todo if day in self.troubles]:  # they could not be read
                 todo.remove(day)
                 left.append(day)
             self._fetch(chunk, scope)
@@ -148,39 +159,42 @@ class Worker:
                 todo.remove(work.day.day)
                 left += [work.day.day] if work.left else []
             self._count(scope, todo)
-            if not scope.on_saved(list(todo), left) or (self.out and not self._turns.rest()):
+            if not scope.on_saved(list(todo), left) or (self.out and not self._time_budget.rest()):
                 break
         return list(todo), left
 
     def set_total(self, scope: Scope, days: Iterable[str]) -> None:
-        """Let the tally count against all of `days`; those that the scope does not name were done before."""
+        """Set the progress's total to all of `days`; those that the scope does not name count as done."""
         self._refresh_bounds(scope)
         markets = len(self._ends)
         self.progress.total = markets * sum(map(scope.minutes, days))
         self.progress.done = self.progress.total - markets * sum(map(scope.minutes, scope.days))
 
     def _refresh_bounds(self, scope: Scope) -> None:
-        """How far the live runs are now, and up to where each market may be asked: what they will bring is theirs."""
+        """Read the live coverage, and set the end (UTC) up to which each market may be requested.
+
+        Later minutes belong to the live runs.
+        """
         self._live = ledger.newest(self._lake)
-        self._turns.set_live_end(self._live.end if self._live else None)
+        self._time_budget.set_live_end(self._live.end if self._live else None)
         watermark = self._live.watermark if self._live else {}
         names = (
             scope.markets or watermark or [m.market for m in self._markets() if m.quote in self._tools.settings.quotes]
         )
         if not names:
             raise ConfigError(f"the exchange lists no market quoted in {', '.join(self._tools.settings.quotes)}")
-        mine = names if not scope.markets else completeness.listed(self._live) if self._live else set()
+        collected = names if not scope.markets else completeness.listed(self._live) if self._live else set()
         self._ends = {
-            name: min(scope.end, watermark[name] if name in watermark and name in mine else self._reach())
+            name: min(scope.end, watermark[name] if name in watermark and name in collected else self._reach())
             for name in names
         }
 
     def _reach(self) -> datetime:
-        """Up to where a market may be asked that live runs do not collect."""
-        return self._live.end if self._live and self._turns.live_runs() else self._closed()
+        """The minute (UTC) up to which a market may be requested that live runs do not collect."""
+        return self._live.end if self._live and self._time_budget.live_runs() else self._closed()
 
     def _chunk(self, todo: Iterable[str], scope: Scope) -> list[_Work]:
-        seconds = min(self._turns.seconds_left(), float(self._tools.chunk))
+        seconds = min(self._time_budget.seconds_left(), float(self._tools.chunk))
         room = min(self._tools.chunk, max(1, int(seconds * self._tools.settings.requests_per_second)))
         chunk: list[_Work] = []
         for name in todo:
@@ -191,7 +205,7 @@ class Worker:
             if work is None:
                 continue
             chunk.append(work)
-            room -= sum(map(requests_of, work.requests))
+            room -= sum(map(pages_of, work.requests))
             if work.more or room <= 0 or len(chunk) == MOST_DAYS:
                 break
         return chunk
@@ -202,14 +216,14 @@ class Worker:
         self._open_minutes[name] = sum(_minutes(request.start, request.end) for request in missing)
         requests: list[FetchRequest] = []
         for request in missing:
-            room -= requests_of(request)
+            room -= pages_of(request)
             if room < 0 and (requests or not first):
                 break
             requests.append(request)
         return _Work(day, requests, more=len(requests) < len(missing))
 
     def _missing(self, day: Day, scope: Scope) -> list[FetchRequest]:
-        """What only a request can tell; the rest is taken in."""
+        """The day's missing spans that need a request; those without a candle by the history start are added."""
         missing = []
         for request in day.missing(self._ends, scope.start):
             span = self.history_start.known(request)
@@ -229,7 +243,7 @@ class Worker:
             for result in results:
                 failures.append(result.failure)
                 self._take_result(owners.pop(result.request), result, scope)
-                if self._turns.must_stop() or (not result.candles and all(map(self.history_start.known, owners))):
+                if self._time_budget.must_stop() or (not result.candles and all(map(self.history_start.known, owners))):
                     break
         out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
         self.out = str(failures[-1]) if out else ""
@@ -267,7 +281,7 @@ class Worker:
         self._tools.on_progress(self.progress)
 
     def _finish(self, work: _Work, scope: Scope) -> None:
-        """Show a day that is accounted for. A few markets out of reach do not hold it back: they are asked again."""
+        """Publish a day that is accounted for; a few unreachable markets do not delay it and are requested again."""
         day, work.finished = work.day, True
         with isolated(self._lake, day.day, self.troubles):
             self._publish_or_stage(work, scope)
@@ -295,14 +309,14 @@ class Worker:
         try:
             published = day.publish(self._run_id, self._tools.clock, complete=self._is_complete(day))
         except LeaseHeld as busy:
-            self._held.check()  # of the backfill itself: nobody else is to blame then
+            self._held.check()  # raises when the backfill's own lease was lost
             raise LakeConflict(str(busy)) from busy
         self.published.append(published)
         request_lost_files(self._lake, [published], self._tools.clock.now(), self._run_id)
         log.info("history of %s: %d candles in %s", day.day, published.rows, published.folder)
 
     def _is_complete(self, day: Day) -> bool:
-        """Whether the day is over for live runs and (nearly) all markets that are collected are accounted for."""
+        """Whether live runs are past the day and nearly all collected markets are accounted for."""
         if day.complete:
             return True
         end = day_end(day.day)
@@ -318,10 +332,10 @@ class Worker:
         )
 
     def _count(self, scope: Scope, todo: Iterable[str]) -> None:
-        """Market-minutes of the scope that are accounted for; days that were not looked at yet are open."""
+        """Update the progress: market-minutes of the scope accounted for; a day not read yet counts as open."""
         markets = len(self._ends)
-        still = sum(min(self._open_minutes.get(day, 1 << 30), markets * scope.minutes(day)) for day in todo)
-        self.progress.done = self.progress.total - still
+        missing = sum(min(self._open_minutes.get(day, 1 << 30), markets * scope.minutes(day)) for day in todo)
+        self.progress.done = self.progress.total - missing
         self._tools.on_progress(self.progress)
 
     def _markets(self) -> list[Market]:
@@ -339,19 +353,19 @@ def _minutes(start: datetime, end: datetime) -> int:
 
 
 def _pieces(chunk: Iterable[_Work]) -> dict[FetchRequest, list[_Work]]:
-    """The asks of a chunk, newest first, with the days that each concerns.
+    """The requests of a chunk, newest first, with the days that each concerns.
 
-    A market's asks of neighbouring days become one, cut into whole pages: day by day, the last page of a day would
-    bring 40 candles instead of 200.
+    Requests of a market for neighbouring days are joined and cut into whole pages: one by one, the last page of each
+    day would bring 40 candles instead of 200.
     """
     rows: dict[str, list[tuple[datetime, datetime, list[_Work]]]] = {}
     for work in chunk:  # newest day first
         for market, start, end in (request[:3] for request in reversed(work.requests)):
-            mine = rows.setdefault(market, [])
-            if mine and mine[-1][0] == end:
-                mine[-1] = start, mine[-1][1], [*mine[-1][2], work]
+            row = rows.setdefault(market, [])
+            if row and row[-1][0] == end:
+                row[-1] = start, row[-1][1], [*row[-1][2], work]
             else:
-                mine.append((start, end, [work]))
+                row.append((start, end, [work]))
     found: dict[FetchRequest, list[_Work]] = {}
     for market, row in rows.items():
         for start, end, works in row:

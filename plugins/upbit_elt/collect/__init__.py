@@ -1,1 +1,1 @@
-"""Collection: from the exchange into the lake, live windows first, history behind them."""
+"""Live collection: what a run requests, how it fetches, and which minutes later runs recheck."""

@@ -1,7 +1,7 @@
-"""In what order requests are sent, how often, and when no more are: so that what comes is not held up by what does not.
+"""The order in which requests are sent, their retries, and when to give up, so that a slow request delays no other.
 
-Every job is tried once before one that failed is tried again; jobs that failed the last time come after the others. An
-endpoint that answers nobody is asked by one request now and then (a circuit breaker), and then by none.
+Every job is tried once before a failed one is tried again; jobs that failed in the run before come last. When an
+endpoint answers no request any more, only a probe is sent every few seconds (a circuit breaker), and then nothing.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from upbit_elt.errors import (
     Unreachable,
 )
 
-# How often a request is sent that fails in a way that may pass, and the pauses (seconds) between.
+# Attempts at a request that fails for a temporary reason, and the first pause (seconds) between them; it doubles.
 TRIES, PAUSE = 4, 0.5
-# So many requests in a row without a usable answer, and the endpoint is taken to be down ...
-SILENT = 8
-# ... then one is sent every so many seconds, until one is answered.
+# After so many requests in a row without a usable response the endpoint counts as down.
+FAILURES_UNTIL_DOWN = 8
+# While it is down, one request is sent every so many seconds, until one succeeds.
 PROBE = 3.0
-# So many seconds after the last new request was sent (or since the endpoint is down) nothing more is waited for.
+# Seconds after the last first attempt (or after the endpoint went down) at which the work ends.
 GRACE = 12.0
-# A caller is told that time goes by at least so often (seconds).
+# `tick` is called at least so often (seconds).
 _TICK = 5.0
-_MAY_PASS = (RateLimited, ServerTrouble, Garbled, Unreachable)
-_SILENCE = (ServerTrouble, Garbled, Unreachable)
+_TEMPORARY = (RateLimited, ServerTrouble, Garbled, Unreachable)
+_UNUSABLE = (ServerTrouble, Garbled, Unreachable)
 
 
 class Job(Protocol):
-    """Something to ask in one request or in several, one after the other; `suspect`: it failed the last time."""
+    """Work that takes one request or several, one after the other. `suspect`: its market failed in the run before."""
 
     error: ExchangeError | None
     suspect: bool
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to ask."""
+        """Whether no request is left to send."""
         ...
 
     def step(self) -> None:
@@ -58,7 +58,11 @@ J = TypeVar("J", bound=Job)
 
 @dataclass(order=True)
 class _Attempt(Generic[J]):
-    """A job that waits or is under way. `rank`: 0 new, 1 suspect, 2 failed before; then pages so far, or when due."""
+    """A job that waits or runs.
+
+    `rank` sorts attempts: first 0 for new, 1 for suspect, 2 for failed; then the pages fetched so far, of a failed one
+    the moment (monotonic seconds) when it is due; then a running number.
+    """
 
     rank: tuple[int, float, int]
     job: J = field(compare=False)
@@ -66,31 +70,31 @@ class _Attempt(Generic[J]):
 
 
 class Dispatcher(Generic[J]):
-    """Carries out jobs on `workers` threads until all are done or have failed, or the time is over."""
+    """Runs jobs on `workers` threads until all are done or have failed, or the deadline is over."""
 
     def __init__(self, clock: Clock, jobs: Iterable[J], workers: int, deadline: Deadline) -> None:
         self._clock, self._workers, self._deadline = clock, workers, deadline
         jobs = list(jobs)
-        # When many failed the last time it was not their fault, and they are not asked last.
+        # When many failed in the run before, the exchange was at fault, and they do not come last.
         few = sum(job.suspect for job in jobs) * 4 <= len(jobs)
         self._number = 0
         self._new: list[_Attempt[J]] = []
         for job in jobs:
             self._add(self._new, _Attempt((int(job.suspect and few), 0, 0), job))
-        self._again: list[_Attempt[J]] = []  # by the moment when they may be sent
+        self._retries: list[_Attempt[J]] = []  # by the moment when they are due
         self._running: dict[Future[None], _Attempt[J]] = {}
-        self._silent = 0
-        self._down: float | None = None  # since when
+        self._failed_in_a_row = 0
+        self._down: float | None = None  # since when, in monotonic seconds
         self._probe_at = 0.0
         self._probe: _Attempt[J] | None = None
         self._last_new = clock.monotonic()
 
     def run(self, tick: Callable[[], None]) -> Iterator[J]:
-        """The jobs as they end, each `done` or with its `error`; `tick` is called at least every few seconds."""
+        """Yield each job as it ends, `done` or with its `error`; `tick` is called at least every few seconds."""
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="fetch")
         waiting = True
         try:
-            while self._new or self._again or self._running:
+            while self._new or self._retries or self._running:
                 end = self._end()
                 if end <= self._clock.monotonic():
                     break
@@ -100,13 +104,14 @@ class Dispatcher(Generic[J]):
                         yield attempt.job
                 tick()
             waiting = False
-            yield from self._left()
+            yield from self._unfinished()
         finally:
-            # Whoever stops listening (a lost lease) sends nothing more. What is not waited for ends by its timeout.
+            # When the caller stops iterating (it lost its lease), nothing more is sent. Requests that still run end by
+            # their timeout.
             pool.shutdown(wait=waiting, cancel_futures=True)
 
     def _end(self) -> float:
-        """When (on the clock's monotonic seconds) nothing more is waited for, as far as is known now."""
+        """When (in the clock's monotonic seconds) the work ends, as far as is known now."""
         now = self._clock.monotonic()
         ends = [now + self._deadline.left]
         if self._down is not None:
@@ -129,32 +134,32 @@ class Dispatcher(Generic[J]):
             if now < self._probe_at or self._probe in self._running.values():
                 return None
             self._probe_at = now + PROBE
-            # Not the one whose turn it is: neighbours may share their trouble.
-            self._probe = next((heap.pop() for heap in (self._new, self._again) if heap), None)
+            # The last of the heap, not the next one: neighbours may fail for the same reason.
+            self._probe = next((heap.pop() for heap in (self._new, self._retries) if heap), None)
             return self._probe
         if self._new:
             return heapq.heappop(self._new)
-        return heapq.heappop(self._again) if self._again and self._again[0].rank[1] <= now else None
+        return heapq.heappop(self._retries) if self._retries and self._retries[0].rank[1] <= now else None
 
     def _await(self, end: float) -> list[_Attempt[J]]:
-        """The turns that have ended; waits for the first, or until something else may be sent."""
+        """The attempts that have ended; waits for the first, or until something else may be sent."""
         now = self._clock.monotonic()
         nexts = [end, now + _TICK]
         if self._down is not None:
             nexts.append(self._probe_at)
-        elif self._again:
-            nexts.append(self._again[0].rank[1])
+        elif self._retries:
+            nexts.append(self._retries[0].rank[1])
         pause = max(0.01, min(moment for moment in nexts if moment > now) - now)
         if not self._running:
             self._clock.sleep(pause)
             return []
         ended, _ = wait(self._running, timeout=pause, return_when=FIRST_COMPLETED)
         for future in ended:
-            future.result()  # a mistake of ours ends the run
+            future.result()  # raises what `step` raised: a defect in our code, which ends the run
         return [self._running.pop(future) for future in ended]
 
     def _ended(self, attempt: _Attempt[J]) -> bool:
-        """Take in what came of a request; whether its job has ended. If not, it has another turn."""
+        """Whether the attempt's job has ended; if not, queue its next page or its retry."""
         job, now = attempt.job, self._clock.monotonic()
         self._note_endpoint(attempt)
         if job.error is None:
@@ -163,23 +168,23 @@ class Dispatcher(Generic[J]):
                     self._new, _Attempt((attempt.rank[0] if attempt.rank[0] < 2 else 0, attempt.rank[1] + 1, 0), job)
                 )
             return job.done
-        if not isinstance(job.error, _MAY_PASS) or attempt.tries >= TRIES:
+        if not isinstance(job.error, _TEMPORARY) or attempt.tries >= TRIES:
             return True
         due = now + PAUSE * 2 ** (attempt.tries - 1)
-        self._add(self._again, _Attempt((2, due, 0), job, attempt.tries))
+        self._add(self._retries, _Attempt((2, due, 0), job, attempt.tries))
         return False
 
     def _note_endpoint(self, attempt: _Attempt[J]) -> None:
-        """Whether the endpoint answers anybody. Jobs that failed before say nothing against it."""
-        if not isinstance(attempt.job.error, _SILENCE):
-            self._silent, self._down = 0, None
+        """Count failures in a row, and note when the endpoint goes down or is up again. Failed retries do not count."""
+        if not isinstance(attempt.job.error, _UNUSABLE):
+            self._failed_in_a_row, self._down = 0, None
         elif attempt.rank[0] == 0:
-            self._silent += 1
-        if self._silent >= SILENT and self._down is None:
+            self._failed_in_a_row += 1
+        if self._failed_in_a_row >= FAILURES_UNTIL_DOWN and self._down is None:
             self._down = self._probe_at = self._clock.monotonic()
 
-    def _left(self) -> Iterator[J]:
-        for attempt in [*self._running.values(), *self._again, *self._new]:
+    def _unfinished(self) -> Iterator[J]:
+        for attempt in [*self._running.values(), *self._retries, *self._new]:
             job = attempt.job
             if job.error is None:
                 job.error = self._why(requested=attempt in self._running.values())
@@ -187,8 +192,10 @@ class Dispatcher(Generic[J]):
 
     def _why(self, *, requested: bool) -> ExchangeError:
         if self._down is not None and not requested:
-            return EndpointDown(f"not asked: {self._silent} requests in a row had no usable answer")
-        return OutOfTime("no answer in the time that there was" if requested else "not asked, there was no time left")
+            return EndpointDown(f"not requested: {self._failed_in_a_row} requests in a row had no usable response")
+        return OutOfTime(
+            "no answer before the run's deadline" if requested else "not requested before the run's deadline"
+        )
 
     def _add(self, heap: list[_Attempt[J]], attempt: _Attempt[J]) -> None:
         self._number += 1

@@ -1,4 +1,4 @@
-"""Ask the exchange for many spans at once; a market that fails stalls no other."""
+"""Fetch many spans of candles from the exchange at once; a market that fails delays no other."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import gaps
 from upbit_elt.lake.coverage import Span, clip
 
-# A trade at a minute's very boundary may be counted to either side.
+# Upbit may count a trade this close to a minute's boundary to either minute.
 BOUNDARY = timedelta(seconds=1)
 _REASONS: dict[type[ExchangeError], HoleReason] = {
     EndpointDown: HoleReason.ENDPOINT_DOWN,
@@ -48,7 +48,7 @@ _REASONS: dict[type[ExchangeError], HoleReason] = {
 
 
 class Failure(NamedTuple):
-    """Why a request brought nothing; `detail` is in words."""
+    """Why a request failed; `detail` is for people."""
 
     reason: HoleReason
     detail: str
@@ -58,13 +58,13 @@ class Failure(NamedTuple):
 
 
 class FetchResult(NamedTuple):
-    """What came back for a span: its candles and those of the minutes before it, or why there is none.
+    """What a request brought: the candles of its span and of the minutes `before` it, or the `failure`.
 
-    With a `failure` nothing before the minute `reached` is known; there may be candles from it on.
-    `holes` are the minutes whose row was refused or is late, also those before the span that were read again; `refused`
-    are the rows themselves, `added` the names of fields that are new to us. `empty`: the exchange says that the market
-    has no older candle than these. `final`: the exchange does not know the market (any more) nor lists it, so asking
-    again would fail again.
+    With a `failure` no minute before `reached` (UTC) is known; there may be candles from `reached` on.
+    `holes` are the minutes whose row is quarantined or late, also minutes before the span that were read again.
+    `quarantined` are those rows, `added` the names of fields that this release does not know. `empty`: the exchange
+    says that the market has no older candle than these. `final`: the exchange neither knows nor lists the market, so
+    another request would fail too.
     """
 
     request: FetchRequest
@@ -80,17 +80,17 @@ class FetchResult(NamedTuple):
 
     @property
     def trouble(self) -> str:
-        """Why not every minute of it is known, empty when all are."""
+        """Why not every minute of the span is known; "" when all are."""
         return str(self.failure) if self.failure else self.holes[0].why if self.holes else ""
 
     def newest_part(self) -> FetchResult:
-        """Where only the newest minutes came: the answer to those alone, without a failure. Else the same answer."""
+        """The result of the newest minutes alone, without the failure, when only those came; else this result."""
         if self.reached is None:
             return self
         return self._replace(request=self.request._replace(start=self.reached), failure=None, reached=None)
 
     def spans(self) -> list[Span]:
-        """How the minutes of the asked span are accounted for."""
+        """How the minutes of the request's span are accounted for."""
         market, start, end = self.request[:3]
         holes = list(clip(self.holes, start, end))
         if self.failure:
@@ -100,14 +100,14 @@ class FetchResult(NamedTuple):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to ask, and whom last: markets that did not answer the last time.
+    """How long a fetch may take, and which markets come last: those that failed in the run before.
 
-    With `newest` a market of which not all could be asked gives the newest part, else nothing.
+    With `newest_first` a market of which only the newest pages came in time keeps those; else it keeps nothing.
     """
 
     deadline: Deadline
     last: Collection[str] = ()
-    newest: bool = False
+    newest_first: bool = False
 
 
 def fetch(
@@ -119,22 +119,22 @@ def fetch(
     unit: MinuteUnit = 1,
     budget: Budget | None = None,
 ) -> Iterator[FetchResult]:
-    """Answers (candles of `unit` minutes) in the order they arrive. `tick` is called now and then (to prolong a lease).
+    """Yield the results (candles of `unit` minutes) in the order they arrive; `tick` is called every few seconds.
 
-    A market's failure is a FetchResult with its reason. Each market is requested once before one that failed is tried
-    again, and an endpoint that answers nobody is left alone (see Dispatcher). A ban ends the rest at once: each of them
-    fails without a request. When the `budget` is used up, the rest fails.
+    A failed request is a FetchResult with its failure. Each market is requested once before a failed one is tried
+    again, and an endpoint that is down gets only probes (see Dispatcher). After a ban, or when the `budget` is used up,
+    all remaining requests fail without being sent.
     """
     budget = budget or Budget(Deadline(client.clock, float("inf")))
     hurried = client.within(budget.deadline, attempts=1)
     listing = _Listing(hurried)
     jobs = [_Job(hurried, listing, request, unit, suspect=request.market in budget.last) for request in requests]
     for job in Dispatcher(client.clock, jobs, workers, budget.deadline).run(tick):
-        yield job.result(newest=budget.newest)
+        yield job.result(newest_first=budget.newest_first)
 
 
 class _Listing:
-    """What the exchange lists, asked for once: a market is gone only when market/all says so too."""
+    """The markets that the exchange lists, requested once: only market/all decides that a market is delisted."""
 
     def __init__(self, client: UpbitClient) -> None:
         self._client = client
@@ -142,7 +142,7 @@ class _Listing:
         self._lock = Lock()
 
     def has(self, market: str) -> bool:
-        """Whether a market is listed. Raises ExchangeError."""
+        """Whether a market is listed. Raises ExchangeError when market/all fails."""
         with self._lock:
             if self._markets is None:
                 self._markets = frozenset(row.market for row in self._client.markets())
@@ -150,26 +150,26 @@ class _Listing:
 
 
 class _Job:
-    """One ask under way, page by page."""
+    """One FetchRequest that is carried out page by page."""
 
     def __init__(
         self, client: UpbitClient, listing: _Listing, request: FetchRequest, unit: MinuteUnit, *, suspect: bool
     ) -> None:
-        self._client, self._listing, self._ask = client, listing, request
+        self._client, self._listing, self._request = client, listing, request
         self._pages = Pages.of(
             request.market, request.since or request.start, request.end, overlap=request.overlap, unit=unit
         )
         self.suspect = suspect
         self.error: ExchangeError | None = None
-        self._gone = False
+        self._delisted = False
 
     @property
     def done(self) -> bool:
-        """Whether all has been asked for."""
+        """Whether every page has arrived."""
         return self._pages.done
 
     def step(self) -> None:
-        """Ask for the next page."""
+        """Request the next page; a failure becomes `error`."""
         try:
             pages = self._pages.request(self._client)
             self._check(pages)
@@ -179,31 +179,31 @@ class _Job:
         except ExchangeError as error:
             self.error = error
 
-    def result(self, *, newest: bool) -> FetchResult:
-        """What has come, and why no more; `newest` says whether a part of it counts."""
-        request, pages, error = self._ask, self._pages, self.error
+    def result(self, *, newest_first: bool) -> FetchResult:
+        """The pages that came, or the failure; `newest_first` as in Budget."""
+        request, pages, error = self._request, self._pages, self.error
         if pages.done:
             return _result(request, pages)
         failure = _failure(error or OutOfTime("no answer in time"))
         quarantined = error.quarantined if isinstance(error, UnusablePage) else ()
-        if newest and request.start < pages.reached < request.end:
+        if newest_first and request.start < pages.reached < request.end:
             part = _result(request, pages)
             return part._replace(failure=failure, reached=pages.reached, quarantined=(*part.quarantined, *quarantined))
-        return FetchResult(request, failure=failure, final=self._gone, quarantined=quarantined)
+        return FetchResult(request, failure=failure, final=self._delisted, quarantined=quarantined)
 
     def _check(self, pages: Pages) -> None:
-        arrived, traded = pages.arrived, self._ask.traded
+        arrived, traded = pages.arrived, self._request.traded
         if arrived.empty and traded and not (arrived.rows or arrived.quarantined):
-            raise BadResponse(f"an empty answer, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
+            raise BadResponse(f"an empty response, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
 
     def _unless_listed(self, error: UnknownMarket) -> ExchangeError:
-        """An exchange in trouble forgets markets for a while."""
+        """The error to report: an exchange in trouble may deny a market for a while that market/all still lists."""
         try:
-            if self._listing.has(self._ask.market):
+            if self._listing.has(self._request.market):
                 return BadResponse(f"{error}, though market/all lists it")
         except ExchangeError as other:
             return type(other)(f"{other}, and before: {error}") if not isinstance(other, Banned) else other
-        self._gone = True
+        self._delisted = True
         return error
 
 
@@ -228,20 +228,20 @@ def _failure(error: ExchangeError) -> Failure:
 
 
 def _holes(request: FetchRequest, since: datetime, arrived: Arrived) -> Iterator[Span]:
-    """Minutes whose row was refused (unless a good one came as well), or that the ticker knows of.
+    """Yield the minutes whose row is quarantined (unless a valid one came too), or whose trade only the ticker shows.
 
-    Also of the minutes that are only read again: the lake may lack the very one (a late row that then came wrong).
+    Minutes before the span that were read again count too: the lake may lack just those.
     """
-    there = {row.start for row in arrived.rows}
+    arrived_minutes = {row.start for row in arrived.rows}
     for row in arrived.quarantined:
         start, end = max(row.start, since - request.overlap * MINUTE), min(row.end, request.end)
-        if start < end and not (end - start == MINUTE and start in there):
+        if start < end and not (end - start == MINUTE and start in arrived_minutes):
             yield Span(request.market, start, end, "hole", HoleReason.QUARANTINED_ROW, row.reason)
     if request.traded is None:
         return
     either = {floor_minute(request.traded - BOUNDARY), floor_minute(request.traded + BOUNDARY)}
     minute = max(either)
     quarantined = any(row.start <= minute < row.end for row in arrived.quarantined)
-    if since <= min(either) and minute < request.end and not quarantined and not either & there:
+    if since <= min(either) and minute < request.end and not quarantined and not either & arrived_minutes:
         detail = f"the ticker says {request.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
         yield Span(request.market, min(either), minute + MINUTE, "hole", HoleReason.LATE_ROW, detail)

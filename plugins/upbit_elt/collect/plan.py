@@ -1,4 +1,4 @@
-"""What to ask next: per market everything between its watermark and the last closed minute."""
+"""What a live run requests: of every market all minutes between its watermark and the last closed minute."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import NamedTuple
 from upbit_elt.candle import floor_minute
 from upbit_elt.exchange.models import Ticker
 
-# A tick is stored up to 0.35 s after its minute's end; 2 s make a minute safely closed.
+# The exchange stores a trade up to 0.35 s after its minute's end; after 2 s a minute is safely closed.
 SETTLE = timedelta(seconds=2)
 # A market is skipped only when its last trade lies clearly before the window.
 INACTIVE_MARGIN = timedelta(seconds=1)
 
 
-# Minutes before the window that come free with its request: they show what an earlier guess missed.
+# Minutes before the window that its request reads again at no cost: they show what an earlier skip missed.
 OVERLAP = 5
-# What one request brings at most.
+# The longest span that one request covers.
 PAGE = timedelta(minutes=200)
 
 
 class FetchRequest(NamedTuple):
     """A half-open span (UTC minutes) to account for in one market, and how many minutes before it to re-read.
 
-    `since` is an earlier minute down to which must be read again, `traded` the market's last trade (UTC) as known
-    before the request: its candle has to be there.
+    `since` is an earlier minute (UTC) from which on minutes are read again. `traded` is the market's last trade (UTC)
+    by the ticker, read before the request: its candle must be among the result.
     """
 
     market: str
@@ -39,7 +39,7 @@ class FetchRequest(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """`asks` need a request, `quiet` spans have no trade as far as the ticker knows."""
+    """`requests` are to be sent; `inactive` are the spans of markets that have not traded there by the ticker."""
 
     requests: tuple[FetchRequest, ...]
     inactive: tuple[FetchRequest, ...]
@@ -63,14 +63,14 @@ def make_plan(
     first: datetime,
     unsure: Mapping[str, datetime] | None = None,
 ) -> Plan:
-    """Split the markets into those to ask and those without a trade since they were last asked.
+    """Split the markets into those to request up to `end` (UTC) and those without a trade since their watermark.
 
-    `tickers` must have been read after `end` was closed. A market without a watermark (the very first run, or a
-    new listing) is asked from `first` on. `unsure` are the markets that were skipped lately and since when: a ticker
-    that has a trade there contradicts the one that they were skipped for.
+    `tickers` must have been read after `end`. A market without a watermark (in the very first run, or newly listed) is
+    requested from `first` (UTC) on. `unsure` gives, for markets that were skipped, the minute since which they were:
+    when the ticker shows a trade after it, the skip was wrong, and the market is requested.
     """
     unsure = unsure or {}
-    # Of two rows of one market the later one counts: it skips nothing that the other would not.
+    # When a market has two rows, the later trade counts: it makes a skip less likely.
     traded = {ticker.market: ticker.traded for ticker in sorted(tickers, key=lambda ticker: ticker.traded)}
     requests: list[FetchRequest] = []
     inactive: list[FetchRequest] = []

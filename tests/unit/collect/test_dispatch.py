@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.clock import ManualClock, utc
 from upbit_elt.clock import Deadline
-from upbit_elt.collect.dispatch import GRACE, SILENT, TRIES, Dispatcher
+from upbit_elt.collect.dispatch import FAILURES_UNTIL_DOWN, GRACE, TRIES, Dispatcher
 from upbit_elt.errors import BadResponse, Banned, EndpointDown, ExchangeError, OutOfTime, ServerTrouble, Unreachable
 
 Says = Callable[[str, int], ExchangeError | None]
@@ -119,8 +119,8 @@ def test_an_endpoint_that_answers_nobody_is_left_alone() -> None:
     world = World(lambda name, number: Unreachable("no answer"), seconds=1)
     ended = world.run(names(100))
     asked = set(world.sent)
-    assert SILENT < len(world.sent) <= SILENT + GRACE, "and now and then one more"
-    assert world.took <= SILENT + GRACE + 1
+    assert FAILURES_UNTIL_DOWN < len(world.sent) <= FAILURES_UNTIL_DOWN + GRACE, "and now and then one more"
+    assert world.took <= FAILURES_UNTIL_DOWN + GRACE + 1
     assert {name for name, error in ended.items() if isinstance(error, EndpointDown)} == set(names(100)) - asked
     assert all(isinstance(ended[name], Unreachable) for name in asked)
 

@@ -1,7 +1,8 @@
-"""What a live run does not ask for, since it lies too long ago or did not fit into its time: the backfill brings it.
+"""How far back a live run reaches; the backfill fetches what lies before, or did not fit into the run's time.
 
-It is a hole with that reason, in the same publish as the newest minutes. Where a day is not touched by the run, the
-hole stands in the newest footer's doubts until the request for it is done.
+Such a span becomes a hole with the reason LEFT_TO_BACKFILL, published together with the newest minutes, and a backfill
+request. On a day that the run publishes nothing of, the hole stands in the newest footer's rechecks until the request
+is done.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from upbit_elt.intervals import overlaps
 from upbit_elt.lake.backfill_queue import BackfillQueue, Request, make_request
 from upbit_elt.lake.coverage import Recheck, Span
 
-# A live run reaches back at least so long, and to the half of the KST day before: a run that is repeated asks for the
-# same, and touches two days at most.
+# A live run reaches back at least so long, down to a full half of a KST day: so a repeated run requests the same span,
+# and publishes two days at most.
 REACH = timedelta(hours=6)
 HOUR = timedelta(hours=1)
 
 
 def reach_of(end: datetime) -> datetime:
-    """The minute (UTC) back to which a live run up to `end` asks."""
+    """The first minute (UTC) that a live run up to `end` (UTC) requests."""
     moment = (end - REACH).astimezone(KST)
     return moment.replace(hour=moment.hour // 12 * 12, minute=0).astimezone(end.tzinfo)
 
 
 def within_reach(plan: Plan, end: datetime) -> Plan:
-    """The plan without what lies before the reach of a live run up to `end` (UTC)."""
+    """The plan without the minutes that lie too long ago for a live run up to `end` (UTC)."""
     first = reach_of(end)
     return Plan(
         tuple(_from(request, first) for request in plan.requests),
@@ -38,22 +39,22 @@ def within_reach(plan: Plan, end: datetime) -> Plan:
 
 
 def starts_of(plan: Plan) -> Mapping[str, datetime]:
-    """Where (UTC) the span of each market of a plan begins."""
+    """The start (UTC) of each market's span in a plan."""
     return {request.market: request.start for request in (*plan.requests, *plan.inactive)}
 
 
-def beyond_reach(plan: Plan, asked: Iterable[FetchRequest]) -> list[Span]:
-    """What of a plan lies before the spans that were asked (and answered) or are inactive."""
+def beyond_reach(plan: Plan, done: Iterable[FetchRequest]) -> list[Span]:
+    """Holes for the spans of a plan that lie before `done`: requests that succeeded, or of inactive markets."""
     starts = starts_of(plan)
     return [
         Span(request.market, starts[request.market], request.start, "hole", HoleReason.LEFT_TO_BACKFILL)
-        for request in asked
+        for request in done
         if starts[request.market] < request.start
     ]
 
 
 def requests_for(left: Sequence[Span], now: datetime, run: str) -> list[Request]:
-    """Backfill requests for holes: one for all that begin on the same KST day."""
+    """Backfill requests for holes, one for all that begin on the same KST day; `now` in UTC, `run` is its id."""
     days: dict[str, list[Span]] = {}
     for span in left:
         days.setdefault(kst_day(span.start), []).append(span)
@@ -70,7 +71,7 @@ def requests_for(left: Sequence[Span], now: datetime, run: str) -> list[Request]
 
 
 def still_waiting(rechecks: Iterable[Recheck], queue: BackfillQueue) -> tuple[Recheck, ...]:
-    """The doubts without those that were left to a backfill request that is done, or was cancelled."""
+    """The rechecks without those left to a backfill request that is done or cancelled by now."""
     rechecks = tuple(rechecks)
     if not any(recheck.state == "left" for recheck in rechecks):
         return rechecks
@@ -81,7 +82,7 @@ def still_waiting(rechecks: Iterable[Recheck], queue: BackfillQueue) -> tuple[Re
 def _from(request: FetchRequest, first: datetime) -> FetchRequest:
     if request.start >= first:
         return request
-    # Nothing before is read again: it is not known either.
+    # No overlap: the minutes before `first` are left to the backfill, so they are not read again either.
     return request._replace(start=first, overlap=0, since=None)
 
 
