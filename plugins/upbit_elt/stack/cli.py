@@ -94,15 +94,16 @@ def print_status(as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", default="")
 @click.option("-n", "--lines", default=100, show_default=True, help="How many lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing new lines.")
 def logs(name: str, lines: int, follow: bool) -> None:
-    """Print the log of a service."""
+    """Print the log of a service; without a NAME, say which there are."""
     stack = _stack()
     known = sorted(path.stem for path in stack.logs_dir.glob("*.log"))
     if name not in known:
-        raise ConfigError(f"no log of {name!r}; there is: {', '.join(known) or 'none yet'}")
+        asked = f"no log of {name!r}" if name else "which log? ./run logs NAME"
+        raise ConfigError(f"{asked}; there is: {', '.join(known) or 'none yet'}")
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(stack.logs_dir / f"{name}.log")])  # noqa: S606, S607
 
 

@@ -41,7 +41,8 @@ def is_one_clear_line(result: Result, *words: str) -> bool:
         (["restart"], 2, "restart"),
         (["--replay", "/nowhere"], 1, "no folder with *.parquet files"),
         (["status"], 1, "nothing has been started"),
-        (["logs", "hive"], 1, "no log of 'hive'"),
+        (["logs", "hive"], 1, "no log of 'hive'; there is: none yet"),
+        (["logs"], 1, "which log? ./run logs NAME; there is: none yet"),
     ],
 )
 def test_bad_input(data_dir: Path, arguments: list[str], code: int, words: str) -> None:
