@@ -222,7 +222,7 @@ def rest(bench: Bench) -> None:
     """What a look at a day costs that is closed already."""
     began = time.perf_counter()
     for _ in range(100):
-        ledger.look(bench.lake, "candle", DAY)
+        ledger.list_day(bench.lake, "candle", DAY)
     print(f"\na look at a closed day: {(time.perf_counter() - began) * 10:.1f} ms")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
 

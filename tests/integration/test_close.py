@@ -202,14 +202,14 @@ class MortalLake(Lake):
         super().__init__(inner._client, inner.root)
         self.dies = dies
 
-    def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
+    def publish(self, path: str, data: bytes, last_check: Callable[[], None] = lambda: None) -> bool:
         if "/_day-1." in path:
             if self.dies == "before the file is written":
                 raise Killed
             if self.dies == "with half a file":
                 self.create(path.replace(".parquet", ".half"), data[: len(data) // 2])
                 raise Killed
-        return super().publish(path, data, last_look)
+        return super().publish(path, data, last_check)
 
     def rename(self, source: str, target: str) -> None:
         if target.endswith("/day-1") and self.dies == "before the rename":
@@ -283,10 +283,10 @@ class LyingLake(Lake):
         super().__init__(inner._client, inner.root)
         self.lie = lie
 
-    def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
+    def publish(self, path: str, data: bytes, last_check: Callable[[], None] = lambda: None) -> bool:
         if "/_day-1." in path:
             data = encode(self.lie(decode(data, path)), coverage_of(data, path))
-        return super().publish(path, data, last_look)
+        return super().publish(path, data, last_check)
 
 
 def altered(table: pa.Table) -> pa.Table:

@@ -78,7 +78,7 @@ def wrong_hour(world: World, market: str, field: str, factor: float) -> Spoil:
 def test_a_day_without_difference_is_proven_by_one_request_a_market(world: World) -> None:
     before = len(world.wire.candle_requests())
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.repaired, reconciled.unjudged) == ("proven", False, 0)
+    assert (reconciled.verdict, reconciled.repaired, reconciled.unreconciled) == ("proven", False, 0)
     assert {row.market for row in reconciled.rows} == set(world.markets)
     assert {(row.hours, row.differences, row.discrepancies) for row in reconciled.rows} == {(24, 0, 0)}
     assert sum(row.candles for row in reconciled.rows) == len(world.truth(START, END)) > 0
@@ -226,7 +226,7 @@ def test_a_gateway_that_lost_its_way_makes_no_market_gone(world: World) -> None:
     body = '{"error":{"name":"not_found","message":"no Route matched with those values"}}'
     world.wire.spoil = lambda path, query: (404, body, headers_at(world.clock.now()))
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 5)
+    assert (reconciled.verdict, reconciled.unreconciled) == ("partial", 5)
 
 
 def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_not(world: World) -> None:
@@ -239,7 +239,7 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
 
     world.wire.spoil = spoil
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 1)
+    assert (reconciled.verdict, reconciled.unreconciled) == ("partial", 1)
     assert wanted(world.lake, world.clock.now()) == [], "not by every run"
     assert wanted(world.lake, world.clock.now() + FIRST) == [DAY]
     world.wire.spoil = lambda path, query: None
@@ -253,7 +253,7 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
 def test_a_run_that_is_cut_short_goes_on_where_it_was(world: World) -> None:
     before = len(world.wire.candle_requests())
     (reconciled,) = world.prove([DAY], seconds=10.3, chunk=2)
-    assert (reconciled.verdict, reconciled.unjudged) == ("partial", 1)
+    assert (reconciled.verdict, reconciled.unreconciled) == ("partial", 1)
     (reconciled,) = world.prove([DAY])
     assert reconciled.verdict == "proven"
     assert len(world.wire.candle_requests()) - before == len(world.markets)

@@ -82,7 +82,7 @@ def test_a_lost_candle_is_found_repaired_and_explained(world: World) -> None:
 
     done = call("prove", "--day", DAY)
     assert done.exit_code == 0, done.output
-    assert f"{DAY} proven: 4 markets, 96 hours compared, 1 differed, 1 repaired, 0 findings" in done.output
+    assert f"{DAY} proven: 4 markets, 96 hours compared, 1 differed, 1 repaired, 0 discrepancies" in done.output
     told = call("explain", market.lower(), minute)
     assert told.exit_code == 0
     lines = told.output.splitlines()

@@ -174,15 +174,15 @@ def _evidence(found: Evidence) -> list[str]:
 
 def _reconciliation(chain: Chain) -> list[str]:
     day = kst_day(chain.minute)
-    if chain.judgement is None:
+    if chain.day_proof is None:
         return [f"day {day} is {chain.day_state}; not reconciled" + ("" if chain.day_state == "open" else " yet")]
-    lines = [f"day {day} is {chain.day_state}; reconciliation {chain.judgement.path}"]
+    lines = [f"day {day} is {chain.day_state}; reconciliation {chain.day_proof.path}"]
     if proof := chain.proof:
         lines.append(
             f"    {proof.state}: {proof.hours} hours compared with the exchange's own at {proof.checked}Z, "
-            f"{proof.differences} differed, {proof.repaired} repaired, {proof.discrepancies} findings"
+            f"{proof.differences} differed, {proof.repaired} repaired, {proof.discrepancies} discrepancies"
         )
         found = proof.found()
         lines += [f"    finding: {json.dumps(discrepancy)}" for discrepancy in found]
-        lines += [f"    not judged: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
+        lines += [f"    not reconciled: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
     return lines

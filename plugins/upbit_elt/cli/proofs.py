@@ -68,7 +68,7 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
         click.echo(f"not looked at yet: {', '.join(left)}; run it again")
     if not reconciled and not left:
         click.echo("nothing to do: every closed day is proven")
-    sys.exit(1 if discrepancies or left or any(one.unjudged or one.trouble for one in reconciled) else 0)
+    sys.exit(1 if discrepancies or left or any(one.unreconciled or one.trouble for one in reconciled) else 0)
 
 
 def _closed(days: list[str]) -> list[str]:

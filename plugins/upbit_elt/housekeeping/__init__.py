@@ -1,1 +1,1 @@
-"""What is removed after a time, so that a deployment stays the size of its data."""
+"""Housekeeping: what is removed after a time, so that a deployment does not grow beyond its data."""

@@ -1,4 +1,4 @@
-"""Airflow's own database and logs, which grow with every run."""
+"""Clean Airflow's own database and logs, which grow with every run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from upbit_elt.errors import CleanupFailed
 log = logging.getLogger(__name__)
 
 TIMEOUT = 1800.0
-# Rows in one transaction: on SQLite every other writer waits for it.
+# Rows deleted in one transaction: on SQLite every other writer waits for its end.
 BATCH = 1000
 _DATABASE = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 _BLOCKED = "AIRFLOW__CORE__SQL_ALCHEMY_CONN"
 
 
 def clean_database(url: SecretStr, before: datetime) -> None:
-    """Remove Airflow's rows of before `before` (UTC) for good, by its own `airflow db clean`.
+    """Remove Airflow's rows from before `before` (UTC) for good, by its own `airflow db clean`.
 
-    The last scheduled run of each DAG and the versions of DAGs in use stay. `url` is SQLAlchemy's; the command gets
-    it back by its environment, since Airflow takes it from tasks (task-sdk, `block_orm_access`).
+    The last scheduled run of each DAG and the DAG versions in use stay. `url` is SQLAlchemy's; the command gets it by
+    its environment, since Airflow hides it from tasks (task-sdk, `block_orm_access`).
 
     Raises:
-        CleanupFailed: a table could not be cleaned; the message has Airflow's last words.
+        CleanupFailed: a table could not be cleaned; the message has the end of Airflow's output.
     """
     command = [sys.executable, "-m", "airflow", "db", "clean", "--yes", "--skip-archive", "--error-on-cleanup-failure"]
     command += ["--clean-before-timestamp", before.isoformat(), "--batch-size", str(BATCH)]
@@ -51,9 +51,9 @@ def clean_database(url: SecretStr, before: datetime) -> None:
 
 
 def clean_logs(folder: Path, before: datetime) -> int:
-    """Remove log files of before `before` (UTC) and folders left empty; returns the number of files.
+    """Remove log files older than `before` (UTC) and folders that become empty; returns the number of files.
 
-    A folder younger than that stays, also when it is empty: a task may be about to write into it.
+    A folder that changed later stays, even when it is empty: a task may be about to write into it.
     """
     limit, removed = before.timestamp(), 0
     # deepest first; ages are read before anything changes them

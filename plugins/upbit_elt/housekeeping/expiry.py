@@ -1,7 +1,7 @@
-"""Old days of forecasts go. First Hive shows a day no more; a day later, when no query reads it any longer, its folder
-goes. In between a marker says so and since when. Of candles nothing ever goes.
+"""Remove old days of forecasts, in two steps. Candles are never removed.
 
-A run that is cut short anywhere leaves a state that the next one goes on from.
+First a day is taken out of Hive, and a pending marker says so and since when. A day later, when no query reads it any
+more, its folder is deleted. When a run ends anywhere in between, the next one goes on.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from upbit_elt.warehouse.hive import Hive, Statements
 
 log = logging.getLogger(__name__)
 KIND: Final[Expiring] = "forecast"
-# A day that somebody writes is left to the next run.
+# A day whose lease another writer holds is left to the next run.
 NO_WAIT = timedelta(0)
 
 
 def old_days(lake: Lake, settings: Settings, now: datetime) -> list[str]:
-    """KST days of the lake whose forecasts are older than they are kept at `now` (UTC), oldest first.
+    """The KST days whose forecasts are older than `keep_forecast_days` at `now` (UTC), oldest first.
 
-    It counts from the newest day that there is, so that neither a clock that is ahead nor a long rest takes all.
+    The age counts from the newest day in the lake, so that neither a clock that is ahead nor a long pause of the
+    deployment makes all days old.
     """
     return _older(ledger.days(lake, KIND), settings, now)
 
@@ -41,23 +42,24 @@ def old_days(lake: Lake, settings: Settings, now: datetime) -> list[str]:
 def expire(
     lake: Lake, hive: Hive, settings: Settings, now: datetime, clock: Clock, troubles: MutableMapping[str, str]
 ) -> list[str]:
-    """Hide old days at `now` (UTC) and remove those hidden for the grace of old snapshots; returns the folders gone.
+    """Hide the days that are old at `now` (UTC), and remove those hidden for longer than the grace of old snapshots.
 
-    `clock` is the leases'. A day of which something goes wrong gets into `troubles`, and the others go.
+    Returns the removed folders. `clock` is used for the leases. When a day fails, its error goes into `troubles`, and
+    the other days go on.
 
     Raises:
-        LakeError, WarehouseError: HDFS or Hive do not answer; a rerun goes on.
+        LakeError, WarehouseError: HDFS or Hive do not answer; run it again.
     """
     found = {entry.day: since for entry, since in pending.noted(lake).items() if entry.task == "expire"}
-    there, removed = ledger.days(lake, KIND), list[str]()
+    stored, removed = ledger.days(lake, KIND), list[str]()
     before = now - timedelta(hours=settings.keep_generations_hours)
     with hive.session() as session:
-        known = sorted({*there, *tables.days(session, settings, KIND), *found})
+        known = sorted({*stored, *tables.days(session, settings, KIND), *found})
         old = _older(known, settings, now)
         for day in known:
             with isolated(lake, f"{KIND} {day}", troubles):
                 if day not in old:
-                    if day in found:  # it is to be kept after all; housekeeping shows it again
+                    if day in found:  # it is to stay after all; housekeeping registers it again
                         pending.remove(lake, _marker(day))
                 elif day not in found or tables.is_visible(session, settings, KIND, day):
                     _hide(lake, session, settings, day)
@@ -75,33 +77,33 @@ def _older(days: list[str], settings: Settings, now: datetime) -> list[str]:
 
 
 def _hide(lake: Lake, session: Statements, settings: Settings, day: str) -> None:
-    """The marker's age says since when nobody is shown the day, so it is made last."""
-    _strike_out(lake, day, also_expiring=True)
+    """Take a day out of Hive. The marker's age says since when it is hidden, so the marker is added last."""
+    _remove_markers(lake, day, also_expiring=True)
     tables.hide_day(session, settings, KIND, day)
     pending.add(lake, _marker(day))
-    log.info("forecasts of %s are old: Hive shows them no more", day)
+    log.info("forecasts of %s are old: they are no longer in Hive", day)
 
 
 def _removed(lake: Lake, session: Statements, settings: Settings, day: str, clock: Clock) -> bool:
-    """Remove a hidden day under its lease; False when somebody writes it, or has just made Hive show it again."""
+    """Remove a hidden day under its lease; False when another process writes it, or has just registered it again."""
     folder = layout.day_folder(lake.root, KIND, day)
     try:
         with lease(lake, folder, clock, wait=NO_WAIT) as held:
             if tables.is_visible(session, settings, KIND, day):
                 return False
-            _strike_out(lake, day, also_expiring=False)
+            _remove_markers(lake, day, also_expiring=False)
             held.check()
             lake.delete(folder)
     except LeaseHeld as busy:
-        log.info("forecasts of %s stay for now: %s", day, busy)
+        log.info("forecasts of %s stay until the next run: %s", day, busy)
         return False
     pending.remove(lake, _marker(day))
     log.info("removed %s", folder)
     return True
 
 
-def _strike_out(lake: Lake, day: str, *, also_expiring: bool) -> None:
-    """Nothing waits for a day that goes."""
+def _remove_markers(lake: Lake, day: str, *, also_expiring: bool) -> None:
+    """Remove the pending markers of a day that is being removed."""
     for entry in pending.listing(lake):
         if (entry.kind, entry.day) == (KIND, day) and (also_expiring or entry.task != "expire"):
             pending.remove(lake, entry)

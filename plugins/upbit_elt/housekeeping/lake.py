@@ -1,6 +1,4 @@
-"""The lake, seen together with Hive: what no run knows of, what no table has pointed at for long, and what writers
-left behind.
-"""
+"""Clean the lake and check all its days: expired snapshots, orphans, old quarantine, and days missing in Hive."""
 
 from __future__ import annotations
 
@@ -25,9 +23,9 @@ log = logging.getLogger(__name__)
 
 
 def would_go(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
-    """Paths in HDFS that `clean_lake` would remove at `now` (UTC), also old days that would only be hidden first.
+    """The paths in HDFS that `clean_lake` would remove at `now` (UTC), including old days that it would hide first.
 
-    Days of which it cannot be told go into `troubles`, with the reason.
+    Days that cannot be checked go into `troubles`, with the error's words.
 
     Raises:
         LakeError, WarehouseError: HDFS or Hive do not answer.
@@ -40,8 +38,10 @@ def would_go(settings: Settings, now: datetime, troubles: MutableMapping[str, st
 def unneeded_in(
     lake: Lake, hive: Hive, settings: Settings, now: datetime, troubles: MutableMapping[str, str]
 ) -> list[str]:
-    """Paths of this lake that can go at `now` (UTC) by the settings `keep_*`; old days, which are to be hidden first,
-    are not among them. Days of which it cannot be told go into `troubles`, with the reason; nothing of them goes.
+    """The paths of a lake that can be removed at `now` (UTC) by the settings `keep_*`.
+
+    Old days, which have to be hidden first, are not among them. Days that cannot be checked go into `troubles`, with
+    the error's words, and nothing of them is listed.
 
     Raises:
         LakeError, WarehouseError: HDFS or Hive do not answer.
@@ -56,30 +56,31 @@ def unneeded_in(
 
 
 def check_days(settings: Settings, now: datetime) -> list[str]:
-    """Look at every day of the lake: that Hive shows it, and that what is open or not proven at `now` (UTC) is noted.
+    """Check every day of the lake: whether it is registered in Hive, and whether it has its pending markers.
 
-    The other runs look only at what changed; this finds what they cannot know of. Returns what had to be mended.
+    Days open or not proven at `now` (UTC) need a marker. The other runs look only at what changed, so this finds what
+    they miss. Returns the markers and registrations that it added.
 
     Raises:
-        LakeError, WarehouseError: not all was looked at; a rerun goes on.
+        LakeError, WarehouseError: not all days were checked; run it again.
     """
     return check_days_in(Lake.from_settings(settings), Hive.from_settings(settings), settings, now)
 
 
 def check_days_in(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> list[str]:
-    """As `check_days`, with a lake and a Hive that are there already."""
+    """As `check_days`, for this lake and this Hive."""
     noted = [entry.name for entry in derive(lake, now)]
     registered = [f"{kind} {day}" for kind, day in register_all(lake, hive, settings)]
     for name in (*noted, *registered):
-        log.warning("no other run knew of this: %s", name)
+        log.warning("missed by the other runs, now corrected: %s", name)
     return [*noted, *registered]
 
 
 def clean_lake(settings: Settings, now: datetime, troubles: MutableMapping[str, str]) -> list[str]:
-    """Remove what is unneeded at `now` (UTC) and return its paths; `troubles` gets what does not go, with the reason.
+    """Remove what is unneeded at `now` (UTC); returns the removed paths. `troubles` gets what failed, with the reason.
 
     Raises:
-        LakeError, WarehouseError: HDFS or Hive do not answer; a rerun goes on.
+        LakeError, WarehouseError: HDFS or Hive do not answer; run it again.
     """
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
     return clean_lake_in(lake, hive, settings, now, SystemClock(), troubles)
@@ -88,7 +89,7 @@ def clean_lake(settings: Settings, now: datetime, troubles: MutableMapping[str, 
 def clean_lake_in(
     lake: Lake, hive: Hive, settings: Settings, now: datetime, clock: Clock, troubles: MutableMapping[str, str]
 ) -> list[str]:
-    """As `clean_lake`, of this lake and warehouse; `clock` is that of leases."""
+    """As `clean_lake`, for this lake and this Hive; `clock` is used for the leases."""
     removed = expiry.expire(lake, hive, settings, now, clock, troubles)
     for path in unneeded_in(lake, hive, settings, now, troubles):
         with isolated(lake, path, troubles):
@@ -101,8 +102,8 @@ def clean_lake_in(
 def _expired_snapshots(
     lake: Lake, hive: Hive, settings: Settings, before: datetime, troubles: MutableMapping[str, str]
 ) -> Iterator[str]:
-    """Snapshots whose successor the tables of the day have shown since `before` (UTC)."""
-    # Most days have one; Hive need not be asked about those.
+    """Yield the snapshots whose successor has been registered in Hive since before `before` (UTC)."""
+    # Most days have one snapshot; these need no query in Hive.
     several = [(k, day) for k in get_args(Kind) for day in ledger.days(lake, k) if _has_several(lake, k, day)]
     with hive.session() as session:
         for kind, day in several:

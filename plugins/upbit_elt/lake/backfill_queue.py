@@ -1,10 +1,10 @@
-"""Requests for history: kept in the lake, so that whoever works next goes on where the last one was cut off.
+"""The backfill queue: requests stored in the lake, so that each run goes on where the one before ended.
 
-A request is one JSON file, `<id>.json`. It is worked off day by day, newest first; `at` says how far that is. The same
-span and markets are the same request, so asking twice (a retried task) changes nothing. A request that is done moves
-to `done/`, so that what is open is known from one listing. One that is cancelled leaves `<id>.cancelled`, which is
-there before the request goes: whoever saves the request later, not knowing, does not bring it back. A file that cannot
-be read is renamed to `<id>.json.<hex>.unreadable` and kept; the other requests go on.
+A request is one JSON file, `<id>.json`. The backfill works through it day by day, newest first; `at` says how far it
+is. The same span and markets make the same request, so that a retried task adds none twice. A finished request moves to
+`done/`, so that one listing finds the open ones. A cancelled one leaves `<id>.cancelled`, written before the request is
+deleted: a run that saves the request afterwards sees it, and does not bring the request back. A file that cannot be
+read is renamed to `<id>.json.<hex>.unreadable` and stays; the other requests go on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 
 log = logging.getLogger(__name__)
 
-# How often a day with a market out of reach is gone through before the failure is written down as a hole.
+# How often the backfill works through a day with an unreachable market before it stores the failure as a hole.
 PASSES = 3
 # KST midnight before the first candle of the whole exchange (KRW-BTC, 2017-09-25T03:00Z).
 FIRST_EVER = datetime(2017, 9, 24, 15, tzinfo=UTC)
@@ -43,11 +43,11 @@ _ID = re.compile(r"^[\w-]{1,150}$", re.ASCII)
 
 @dataclass(frozen=True)
 class Request:
-    """Candles of [start, end) (UTC minutes) of some markets, of all that are collected when there is none.
+    """A request for the candles of [start, end) (UTC minutes) of `markets`; of all collected ones when that is empty.
 
-    Everything of [at, end) has been gone through, but for the KST days `left`; `passes` counts how often. `nothing
-    before` names, by market, the minute before which the exchange has no candle. `done` is when it was finished,
-    `trouble` why it did not get on when it was last worked on, at `troubled`.
+    The backfill has worked through [at, end), except the KST days `left`; `passes` counts how often. `asked` and `by`
+    are when (UTC) and by which run it was made. `nothing_before` gives, by market, the minute (UTC) before which the
+    exchange has no candle. `done` is when it was finished; `trouble` is why the last run failed, at `troubled`.
     """
 
     id: str
@@ -66,7 +66,7 @@ class Request:
     troubled: AwareDatetime | None = None
 
     def days(self) -> list[str]:
-        """KST days that this pass has still to go through, newest first."""
+        """The KST days that this pass has still to work through, newest first."""
         return list(days_between(self.start, self.at))[::-1] if self.at > self.start else list(self.left)[::-1]
 
     def __str__(self) -> str:
@@ -76,12 +76,12 @@ class Request:
         if not self.done and self.at < self.end:
             state += f", at {self.at.astimezone(KST):%Y-%m-%d}"
         if not self.done and self.trouble:
-            state += f"; it did not get on: {self.trouble}"
+            state += f"; its last run failed: {self.trouble}"
         return f"{self.id}: {self.start.astimezone(KST):%Y-%m-%d} to {last:%Y-%m-%d} KST, {whose} ({state})"
 
 
 class Cancelled(NamedTuple):
-    """A request that is off the book: `id`, and what it was; None when it had been cancelled before."""
+    """A request that was removed from the queue, with its `id`; `request` is None when it had been cancelled before."""
 
     id: str
     request: Request | None
@@ -93,7 +93,7 @@ class Cancelled(NamedTuple):
 
 
 def make_request(start: datetime, end: datetime, markets: Iterable[str], now: datetime, by: str) -> Request:
-    """A request for [start, end) (aware; whole minutes), asked for at `now` by the run `by`.
+    """A request for [start, end) (aware, cut to whole minutes), made at `now` (UTC) by the run `by`.
 
     Raises:
         ConfigError: the span is empty or lies in the future.
@@ -112,7 +112,7 @@ def make_request(start: datetime, end: datetime, markets: Iterable[str], now: da
 
 
 def check_markets(client: UpbitClient, markets: Iterable[str]) -> list[Market]:
-    """What the exchange lists now. Raises UnknownMarket when it does not list one of `markets`."""
+    """The markets that the exchange lists now. Raises UnknownMarket when one of `markets` is not among them."""
     listed = client.markets()
     unknown = sorted(set(markets) - {row.market for row in listed})
     if unknown:
@@ -124,7 +124,7 @@ def check_markets(client: UpbitClient, markets: Iterable[str]) -> list[Market]:
 
 
 class BackfillQueue:
-    """The requests of one lake."""
+    """The backfill requests of one lake."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -132,9 +132,9 @@ class BackfillQueue:
         self._done = f"{self._folder}/done"
 
     def add(self, request: Request) -> Request:
-        """Put a request on the book and return what holds; one that is there and not done goes on as it is.
+        """Add a request to the queue and return the queued one: an equal request that is not done stays as it is.
 
-        A run that asks again (its task was retried) changes nothing, also when its request is done or was cancelled.
+        A run that adds its request again (its task was retried) changes nothing, even if it is done or was cancelled.
         """
         cancelled_for = self._cancelled(request.id)
         if cancelled_for == request.by:
@@ -143,21 +143,21 @@ class BackfillQueue:
         if cancelled_for is not None:
             self._remove(request.id)
             self._lake.delete(self._path(request.id, CANCELLED))
-        there = self.find(request.id)
-        if there and (not there.done or there.by == request.by):
-            return there
+        queued = self.find(request.id)
+        if queued and (not queued.done or queued.by == request.by):
+            return queued
         self._write(request)
         return request
 
     def save(self, request: Request) -> bool:
-        """Keep how far a request is; False when it is not on the book any more, and is not put back on it."""
+        """Store how far a request is; False when it is no longer in the queue, to which it is not added again."""
         try:
-            there = _from_json(self._lake.read(self._path(request.id)))
+            queued = _from_json(self._lake.read(self._path(request.id)))
         except LakeCorrupt:  # there is no such file
             return False
-        except ValueError:  # what holds is known here
-            there = request
-        if there.asked != request.asked:
+        except ValueError:  # the stored file is damaged; `request` replaces it
+            queued = request
+        if queued.asked != request.asked:
             return False
         self._write(request)
         if self._lake.exists(self._path(request.id, CANCELLED)):  # cancelled since it was read
@@ -166,32 +166,32 @@ class BackfillQueue:
         return True
 
     def find(self, request_id: str) -> Request | None:
-        """The request of this id, None when there is none (that can be read)."""
+        """The request with this id, None when there is none, or it cannot be read."""
         return self._read(self._path(request_id)) or self._read(f"{self._done}/{request_id}{OPEN}")
 
     def all(self) -> list[Request]:
         """All requests, oldest first."""
-        open_ones = self._listed()  # moves on what is done
+        open_ones = self._listed()  # moves finished ones to done/
         names = [entry.name for entry in self._lake.list(self._done) if _is_request(entry.name)]
         done = [request for name in names if (request := self._read(f"{self._done}/{name}"))]
         return sorted([*(r for r in open_ones if not r.done), *done], key=lambda r: (r.asked, r.id))
 
     def open(self) -> list[Request]:
-        """Requests that are not done, oldest first; behind them those that last got into trouble, longest ago first."""
+        """The requests not done: first those without a trouble, oldest first; then the others by when they failed."""
         return sorted(
             (request for request in self._listed() if not request.done),
             key=lambda r: (r.troubled or datetime.min.replace(tzinfo=UTC), r.asked, r.id),
         )
 
     def unreadable(self) -> list[str]:
-        """Paths of files that could not be read as requests and were set aside."""
+        """Paths of the files that could not be read as requests and were renamed."""
         folders = self._folder, self._done
         return [
             f"{folder}/{entry.name}" for folder in folders for entry in self._lake.list(folder) if _is_unreadable(entry)
         ]
 
     def cancel(self, request_id: str) -> Cancelled:
-        """Take a request off the book; what it brought in stays. Raises ConfigError when there never was one."""
+        """Remove a request from the queue; its candles stay. Raises ConfigError when there never was such a request."""
         known = bool(_ID.match(request_id))
         before = known and self._cancelled(request_id) is not None
         request = self.find(request_id) if known and not before else None
@@ -202,13 +202,16 @@ class BackfillQueue:
             try:
                 self._lake.publish(self._path(request_id, CANCELLED), request.by.encode())
             except LakeConflict:
-                log.info("%s was cancelled by somebody else as well", request_id)
+                log.info("%s was cancelled by another process too", request_id)
         self._remove(request_id)
         return Cancelled(request_id, request)
 
     def _listed(self) -> list[Request]:
-        """What the folder holds. Moves on requests that are done (as they lay in older lakes), and removes what was
-        saved by somebody who did not see that it was cancelled."""
+        """The requests in the folder.
+
+        It moves finished ones to `done/` (earlier releases left them here), and deletes a request that was saved after
+        it had been cancelled.
+        """
         names = {entry.name for entry in self._lake.list(self._folder) if not entry.is_dir}
         found = []
         for name in sorted(filter(_is_request, names)):
@@ -221,20 +224,20 @@ class BackfillQueue:
         return found
 
     def _read(self, path: str) -> Request | None:
-        """The request in a file; None when it is not there, cannot be read now, or never (then it is set aside)."""
+        """The request in a file; None when it is not there or cannot be read. A damaged file is renamed."""
         try:
             return _from_json(self._lake.read(path))
-        except LakeCorrupt:  # there is no such file: it is done, or was cancelled, since the folder was listed
+        except LakeCorrupt:  # no such file: the request was finished or cancelled since the listing
             return None
         except LakeUnavailable as error:
-            self._lake.list(self._folder)  # raises when it is not this file alone
-            log.warning("a request cannot be read now, the others go on: %s", error)
+            self._lake.list(self._folder)  # raises when HDFS does not answer at all
+            log.warning("a request cannot be read now; the other requests go on: %s", error)
         except NewerRequest as error:
             log.warning("%s: %s; the other requests go on", path, error)
         except ValueError as error:
-            kept_path = f"{path}.{uuid4().hex[:8]}{UNREADABLE}"
-            self._lake.rename(path, kept_path)
-            log.warning("%s cannot be read as a request and was set aside; ask again for it: %s", kept_path, error)
+            renamed = f"{path}.{uuid4().hex[:8]}{UNREADABLE}"
+            self._lake.rename(path, renamed)
+            log.warning("%s cannot be read as a request and was renamed; request its span again: %s", renamed, error)
         return None
 
     def _write(self, request: Request) -> None:
@@ -245,7 +248,7 @@ class BackfillQueue:
         self._lake.delete(self._path(request.id))
 
     def _cancelled(self, request_id: str) -> str | None:
-        """Which run had asked for a request that was cancelled; None when it was not."""
+        """The run that had made a cancelled request; None when the request was not cancelled."""
         try:
             return self._lake.read(self._path(request_id, CANCELLED)).decode(errors="replace")
         except LakeCorrupt:
@@ -259,20 +262,25 @@ class BackfillQueue:
         return f"{self._folder}/{request_id}{ending}"
 
 
-def request_lost_files(lake: Lake, made: Iterable[Published], now: datetime, run: str) -> None:
-    """Ask the backfill for the days of snapshots that took the place of unreadable files: for what those alone held."""
-    for published in (item for item in made if item.lost):
+def request_lost_files(lake: Lake, snapshots: Iterable[Published], now: datetime, run: str) -> None:
+    """Add a backfill request for the day of each snapshot that replaced unreadable files; `run` adds it at `now` (UTC).
+
+    The backfill fetches only the minutes that no other file held.
+    """
+    for published in (item for item in snapshots if item.lost):
         wanted = make_request(day_start(published.day), min(day_end(published.day), now), (), now, run)
-        asked, names = BackfillQueue(lake).add(wanted), ", ".join(published.lost)
-        log.error("unreadable: %s of %s; what they alone held is asked for: %s", names, published.day, asked)
+        queued, names = BackfillQueue(lake).add(wanted), ", ".join(published.lost)
+        log.error(
+            "unreadable: %s of %s; the backfill fetches what no other file held: %s", names, published.day, queued
+        )
 
 
 class NewerRequest(ValueError):
-    """A request that a newer release has written."""
+    """A newer release wrote the request."""
 
 
 def next_pass(request: Request, left: Iterable[str], now: datetime) -> Request:
-    """The request after all its days were gone through; done when none is left, or PASSES did not help."""
+    """The request after a pass over all its days: done when no day is left, or after PASSES passes; `now` in UTC."""
     days, passes = tuple(sorted(left)), request.passes + 1
     done = now if not days or passes >= PASSES else None
     return replace(request, at=request.start, left=days, passes=passes, done=done)
@@ -291,7 +299,7 @@ def _to_json(request: Request) -> bytes:
 
 
 def _from_json(data: bytes) -> Request:
-    """The request that `_to_json` wrote. Raises NewerRequest, or ValueError on anything else."""
+    """Parse the request that `_to_json` wrote. Raises NewerRequest, or ValueError on anything else."""
     row = from_json(data)
     version = row.pop("version", None) if isinstance(row, dict) else None
     if isinstance(version, int) and version > VERSION:

@@ -1,4 +1,4 @@
-"""Is a day whole? What is still missing of a KST day that is over, by its files' footers alone."""
+"""Which minutes of a KST day that is over are still missing, judged by its files' footers alone."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from upbit_elt.lake.webhdfs import Lake
 
 
 def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
-    """Spans (UTC) of a KST day that no file of its current snapshot accounts for, each with its reason.
+    """The spans (UTC) of a KST day that no file of its current snapshot accounts for, as holes with their reason.
 
-    Of markets that the day's files name and that are still listed when the lake's newest coverage `live` ends. Those
-    that left in the meantime are not waited for, nor those that came later.
+    It looks at markets that the day's files name and that were still listed at the end of `live`, the newest live
+    coverage: no day waits for a market that was delisted, or listed only later.
     """
     snapshot = ledger.current(lake, "candle", day)
     files = ledger.files(lake, snapshot, day) if snapshot else []
@@ -32,16 +32,16 @@ def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
 
 
 def collected(lake: Lake, day: str) -> bool:
-    """Whether live runs had a part in a KST day; of others only the history knows when they are whole."""
+    """Whether live runs had a part in a KST day; only the backfill decides when other days are complete."""
     snapshot = ledger.current(lake, "candle", day)
     files = ledger.files(lake, snapshot, day) if snapshot else []
     return any(read_coverage(lake, file.path, file.size).watermark for file in reversed(files))
 
 
 def listed(live: Coverage) -> set[str]:
-    """Markets that the exchange listed when live runs ended: each is accounted for up to there, or has a hole there."""
-    there = {market for market, minute in live.watermark.items() if minute >= live.end}
-    return there | {hole.market for hole in live.holes() if hole.market in live.watermark and hole.end == live.end}
+    """The markets that the exchange listed at the end of `live`: the coverage or a hole of each reaches up to there."""
+    reached = {market for market, minute in live.watermark.items() if minute >= live.end}
+    return reached | {hole.market for hole in live.holes() if hole.market in live.watermark and hole.end == live.end}
 
 
 def _reason(holes: Iterable[Span], gap: Interval) -> tuple[HoleReason, str]:

@@ -1,4 +1,4 @@
-"""The way to WebHDFS: as a named user, with a delegation token, or with Kerberos."""
+"""Clients of WebHDFS: as a named user, with a delegation token, or with Kerberos."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def connect(
     timeout: float = TIMEOUT,
     session: requests.Session | None = None,
 ) -> hdfs.Client:
-    """A client of `url` (http or https; several NameNodes with `;` between them). Nothing is sent yet.
+    """Make a client of `url` (http or https; several NameNodes with `;` between them); nothing is sent yet.
 
-    `insecure` says the name `user` and is believed; `token` sends a delegation token (`hdfs fetchdt`), which carries
-    its user; `kerberos` takes the user of the ticket in the process's credential cache (`kinit`).
-    https is checked against the CAs of `REQUESTS_CA_BUNDLE`. `timeout` in seconds for each answer.
+    `insecure` sends the name `user`, which HDFS trusts. `token` sends a delegation token (`hdfs fetchdt`), which
+    carries its user. `kerberos` takes the user of the ticket in the process's credential cache (`kinit`).
+    https is checked against the CAs of `REQUESTS_CA_BUNDLE`. `timeout` is in seconds and holds for each response.
 
     Raises:
-        ConfigError: `auth` is none of these, there is no token, or the package that Kerberos needs is not installed.
+        ConfigError: `auth` is none of these, the token is missing, or the package for Kerberos is not installed.
     """
     session = session or direct_session()
     session.headers.update(CSRF_HEADER)
@@ -51,7 +51,7 @@ def connect(
 
 
 def _refuse_page(response: requests.Response, *_: object, **__: object) -> None:
-    """WebHDFS answers with JSON, bytes or nothing: a page with status 200 is a proxy's, and says nothing of HDFS."""
+    """Raise on an HTML page with status 200: WebHDFS sends JSON, bytes or nothing, so the page is a proxy's."""
     if response.ok and response.headers.get("Content-Type", "").startswith("text/html"):
         raise requests.exceptions.ContentDecodingError(f"{response.url} gave a page: does a proxy stand between?")
 

@@ -1,6 +1,7 @@
-"""What a file accounts for: the spans asked, quiet or failed of every market, kept in the Parquet footer.
+"""Coverage: which minutes of which markets a file accounts for, and how; stored in its Parquet footer.
 
-A minute of an asked span without a row had no trade; a minute of no span was never asked for.
+In a span that was requested (state `asked`), a minute without a row had no trade. A minute that lies in no span was
+never requested.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from upbit_elt.lake.layout import parse_stamp, stamp
 FOOTER_KEY = b"upbit_elt.coverage"
 # 2: reasons are HoleReasons with a detail; 1: sentences (see old_footers).
 VERSION = 2
-# Ends a footer since version 2, so that damage is never taken for a newer release.
+# Since version 2 a footer ends with it, so that damaged bytes are never taken for a newer release.
 _CHECKSUM = b',"crc32":'
 State = Literal["asked", "quiet", "hole"]
 
@@ -30,9 +31,10 @@ State = Literal["asked", "quiet", "hole"]
 class Span(NamedTuple):
     """A half-open span [start, end) (UTC minutes) of one market and how it is accounted for.
 
-    `asked`: the exchange answered, absent minutes had no trade; with the reason NOT_LISTED it answered that the market
-    has nothing older. `quiet`: the ticker's last trade was older. `hole`: not known, `reason` says why; the watermark
-    stays before it, so that the next run asks again. `detail` is for people: the exchange's words, or a file's name.
+    The states are stored spellings. `asked`: the exchange answered, so a minute without a candle had no trade; with the
+    reason NOT_LISTED, it answered that the market has no older candle. `quiet`: the market was inactive, its last trade
+    by the ticker lay before. `hole`: not known, for `reason`; after a failed request the watermark stays before it, so
+    that the next run requests it again. `detail` is for people: the exchange's words, or a file's name.
     """
 
     market: str
@@ -44,17 +46,17 @@ class Span(NamedTuple):
 
     @property
     def why(self) -> str:
-        """Reason and detail in words."""
+        """Reason and detail in one text."""
         return ": ".join(filter(None, (self.reason.value, self.detail)))
 
 
 class Recheck(NamedTuple):
-    """A half-open span [start, end) (UTC minutes) before a market's watermark that is to be looked at again.
+    """A half-open span [start, end) (UTC minutes) before a market's watermark that a later run requests again.
 
-    `quiet`: skipped on the ticker's word since the market was last asked. `empty`: the exchange has said once that the
-    market has nothing older, which a second run has to hear as well. `hole`: rows were refused or are late.
-    `left`: not asked for yet, a backfill request will.
-    `found` is the UTC minute up to which the run covered that found it.
+    The states are stored spellings. `quiet`: the market was skipped as inactive since its last request. `empty`: the
+    exchange said once that the market has no older candle, and a second run has to confirm it. `hole`: rows were
+    quarantined or are late. `left`: it is left to the backfill, which has a request for it.
+    `found` is the end (UTC) of the run that added the recheck.
     """
 
     market: str
@@ -66,12 +68,12 @@ class Recheck(NamedTuple):
 
 @dataclass(frozen=True)
 class Coverage:
-    """Coverage of one file: its span, its spans by market, who wrote it, and the watermark after it.
+    """The coverage of one file: the span [start, end) (UTC), the spans by market, the run that wrote it, and more.
 
-    `watermark[market]` is the UTC minute before which every minute of the market is accounted for (back to the
-    first minute ever asked). Markets that left the exchange keep theirs. `doubts` are those of all markets after this
-    file's run, None in a file whose run says nothing about them. `live_end` is up to where live runs had a part in it,
-    None when that is its end (or nowhere, without a watermark): history may reach further.
+    `watermark[market]` is the UTC minute before which every minute of the market is accounted for, back to the first
+    minute ever requested. Delisted markets keep theirs. `rechecks` are those of all markets after the file's run, None
+    when the run says nothing about them. `live_end` is the UTC minute up to which live runs had a part in the file,
+    None when that is `end` (or, without a watermark, no minute): the backfill may have added later minutes.
     """
 
     start: datetime
@@ -84,28 +86,28 @@ class Coverage:
 
     @property
     def live_until(self) -> datetime | None:
-        """Up to where (UTC) live runs account for their markets; None when they had no part in it."""
+        """The UTC minute up to which live runs account for their markets; None when they had no part in the file."""
         return self.live_end or (self.end if self.watermark else None)
 
     def live(self) -> Coverage:
-        """What live runs know: of their own markets, up to the last minute that they accounted for.
+        """The live runs' part: the markets that they collect, up to the last minute that they account for.
 
-        What history brought of other markets, or of later minutes, is not among it.
+        Other markets and later minutes, which the backfill added, are left out.
         """
         end = self.live_until or self.end
         spans = tuple(clip((span for span in self.spans if span.market in self.watermark), self.start, end))
         return replace(self, end=end, spans=spans, live_end=None)
 
     def known(self) -> list[Span]:
-        """The spans that are accounted for."""
+        """The spans that are accounted for: by candles, or as empty."""
         return [span for span in self.spans if span.state != "hole"]
 
     def holes(self) -> list[Span]:
-        """The spans that are not known."""
+        """The spans that are holes."""
         return [span for span in self.spans if span.state == "hole"]
 
     def clipped(self, start: datetime, end: datetime) -> Coverage:
-        """The part of it within [start, end); the watermark of every market ends at `end` at the latest."""
+        """The part within [start, end) (UTC); no market's watermark is later than `end`."""
         spans = tuple(clip(self.spans, start, end))
         inside = {market: min(moment, end) for market, moment in self.watermark.items()}
         rechecks = self.rechecks and tuple(d._replace(end=min(d.end, end)) for d in self.rechecks if d.start < end)
@@ -113,7 +115,7 @@ class Coverage:
         return _coverage(max(self.start, start), min(self.end, end), self.run, spans, inside, rechecks, until)
 
     def to_json(self) -> bytes:
-        """Compact JSON: markets are listed once, equal spans and watermarks share one entry."""
+        """Compact JSON: it lists each market once, and markets with equal spans or watermarks share one entry."""
         names = sorted({s.market for s in self.spans} | {d.market for d in self.rechecks or ()} | set(self.watermark))
         index = {name: position for position, name in enumerate(names)}
         spans: dict[tuple[str, str, str, str, str], list[int]] = defaultdict(list)
@@ -141,7 +143,7 @@ class Coverage:
 
     @classmethod
     def from_json(cls, data: bytes) -> Coverage:
-        """The coverage that `to_json` of this release or of one before wrote.
+        """Parse what `to_json` of this release or an earlier one wrote.
 
         Raises:
             LakeTooNew: a newer release wrote it.
@@ -167,7 +169,7 @@ class Coverage:
         spans = tuple(
             Span(names[position], *place)
             for start, end, state, reason, detail, positions in rows
-            # once for all of its markets
+            # parsed once for all of the row's markets
             for place in [(parse_stamp(start), parse_stamp(end), state, HoleReason(reason), detail)]
             for position in positions
         )
@@ -212,9 +214,10 @@ def _rechecks_from(rows: Iterable[Any], names: list[str]) -> tuple[Recheck, ...]
 
 
 def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
-    """One coverage that accounts for what several do, oldest first; knowledge beats holes, watermarks only grow.
+    """Merge coverages, oldest first, into one that accounts for every minute that one of them does.
 
-    Of the doubts those count that the newest part says something about.
+    A known span replaces a hole, and the latest watermark of each market counts. The rechecks are those of the newest
+    part that has any say about them.
     """
     parts = list(coverages)
     known = [span for part in parts for span in part.known()]
@@ -233,14 +236,14 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
 
 
 def clip(spans: Iterable[Span], start: datetime, end: datetime) -> Iterator[Span]:
-    """The parts of the spans within [start, end) (UTC)."""
+    """Yield the parts of the spans within [start, end) (UTC)."""
     for span in spans:
         if span.start < end and span.end > start:
             yield span._replace(start=max(span.start, start), end=min(span.end, end))
 
 
 def by_market(spans: Iterable[Span]) -> dict[str, list[Span]]:
-    """The spans of each market, in their order; asking for a market without one gives []."""
+    """The spans of each market, in the given order; a lookup of a market without spans gives []."""
     found: dict[str, list[Span]] = defaultdict(list)
     for span in spans:
         found[span.market].append(span)
@@ -248,7 +251,7 @@ def by_market(spans: Iterable[Span]) -> dict[str, list[Span]]:
 
 
 def _joined(spans: Iterable[Span]) -> list[Span]:
-    """Touching or overlapping spans of one market, state, reason and detail made one."""
+    """Join spans that touch or overlap and have the same market, state, reason and detail."""
     alike: dict[tuple[str, State, HoleReason, str], list[Span]] = defaultdict(list)
     for span in spans:
         alike[span.market, span.state, span.reason, span.detail].append(span)
@@ -256,5 +259,5 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def _without(hole: Span, known: Iterable[Span]) -> list[Span]:
-    """What of a hole no known span of its market accounts for."""
+    """The parts of a hole that no known span (of its market) accounts for."""
     return [hole._replace(start=start, end=end) for start, end in difference([hole], known)]

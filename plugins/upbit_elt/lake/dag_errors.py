@@ -1,8 +1,8 @@
 """The last error of each DAG that fails, where the page can read it: `<root>/candle/_errors/<dag>.json`.
 
-Written by the task that has failed, once its retries are used up; nothing is written or read while all goes well. An
-error is shown until `until`, which is a little after the DAG's next run but one: a DAG that goes on failing says so
-anew, and one that runs again needs to clear nothing away.
+A task that fails writes it once its retries are used up; while no task fails, nothing is written or read. An error is
+shown until `until`, a little after the DAG's next run but one. So a DAG that fails again replaces its error in time,
+and one that succeeds again need not delete it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LONGEST = 500
 
 @dataclass(frozen=True)
 class DagError:
-    """A task of a DAG failed `at` (UTC) with `error` (one line); shown `until` (UTC)."""
+    """The failure of a DAG's task `at` (UTC) with `error` (one line); the page shows it `until` (UTC)."""
 
     dag: str
     task: str
@@ -33,17 +33,17 @@ class DagError:
     error: str
 
     def to_json(self) -> bytes:
-        """As the file holds it; times are ISO 8601."""
+        """The JSON of its file; times are ISO 8601."""
         return json.dumps({**self.__dict__, "at": self.at.isoformat(), "until": self.until.isoformat()}).encode()
 
     @property
     def trouble(self) -> Trouble:
-        """As it is told to people who do not look."""
+        """The trouble that alerts report for it."""
         return Trouble(trouble_key(self.dag, self.task), f"{self.dag}.{self.task} fails: {self.error}", self.until)
 
     @classmethod
     def from_json(cls, data: bytes, path: str) -> DagError:
-        """What `to_json` wrote. Raises LakeCorrupt on anything else."""
+        """Parse what `to_json` wrote; `path` is for the error. Raises LakeCorrupt on anything else."""
         try:
             row: dict[str, Any] = json.loads(data)
             moments = {name: datetime.fromisoformat(row[name]).astimezone(UTC) for name in ("at", "until")}
@@ -53,37 +53,37 @@ class DagError:
 
 
 def trouble_key(dag: str, task: str) -> str:
-    """Key of the trouble that a task fails."""
+    """The key of the trouble that a task fails."""
     return f"task {dag}.{task}"
 
 
 def in_one_line(error: BaseException | None) -> str:
-    """`LakeUnavailable: HDFS at ... does not answer`, of LONGEST characters at most."""
+    """The error's type and text in one line of at most LONGEST characters; None is a task that left no error."""
     if error is None:
-        return "the task ended without a word: it was killed, or its machine went away"
+        return "the task ended without an error: it was killed, or its machine went away"
     text = " ".join(f"{type(error).__name__}: {error}".split())
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
 def report(lake: Lake, error: DagError) -> None:
-    """Make it the DAG's last error. Raises LakeError."""
+    """Store an error as the last one of its DAG. Raises LakeError."""
     folder = errors_folder(lake.root)
     lake.make_folder(folder)
     lake.replace(f"{folder}/{error.dag}.json", error.to_json())
 
 
 class DagErrors:
-    """Reads the errors that are shown now; one that was read is read again only when it was written anew."""
+    """Reads the last errors of DAGs; a file is read again only after it has changed."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
         self._read: Mapping[tuple[str, datetime, int], DagError | None] = {}
 
     def unexpired(self, now: datetime) -> list[DagError]:
-        """Errors that are shown at `now` (UTC), the newest first; one list of a folder while nothing is new.
+        """The errors that are shown at `now` (UTC), newest first; it costs one listing while no file has changed.
 
         Raises:
-            LakeUnavailable
+            LakeUnavailable: HDFS does not answer.
         """
         folder, found = errors_folder(self._lake.root), dict[tuple[str, datetime, int], DagError | None]()
         for name, is_dir, size, modified in self._lake.list(folder):
@@ -99,4 +99,4 @@ class DagErrors:
         try:
             return DagError.from_json(self._lake.read(path), path)
         except LakeCorrupt:
-            return None  # replaced meanwhile, or not ours: the next one is read when it is written
+            return None  # replaced meanwhile, or not ours: it is read again once it has changed

@@ -1,7 +1,7 @@
-"""Up to where the lake knows the markets, and what holds it back: one answer for everything that shows or uses prices.
+"""Freshness: up to which minute each market is accounted for, and why not further; for all that shows or uses prices.
 
-A live run that brought nothing still writes a file, whose end is how far it *looked*. How far the lake *knows* is said
-by the watermarks alone.
+A live run whose requests all fail still writes a file, whose end says how far it *tried*. Only the watermarks say up to
+which minute the markets are *known*.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import NamedTuple
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Coverage, Span
 
-# The share of the listed markets that has to be accounted for up to a minute, for the lake as a whole to be.
+# The lake counts as covered up to a minute when this share of the listed markets is accounted for up to it.
 QUORUM = 0.9
 # Characters of the exchange's own words in a sentence.
 LONGEST = 150
 
 
 class MarketFreshness(NamedTuple):
-    """A listed market: every minute before `until` (UTC) is accounted for.
+    """A listed market, of which every minute before `until` (UTC) is accounted for.
 
-    `reason` and `detail` say why that is not as far as the last run looked; NONE where it is.
+    `reason` and `detail` say why the last run did not get further; `reason` is NONE when it did.
     """
 
     market: str
@@ -33,26 +33,26 @@ class MarketFreshness(NamedTuple):
     detail: str = ""
 
     def is_stale(self, now: datetime, limit: timedelta) -> bool:
-        """Whether what is known of it is older than `limit` at `now` (UTC)."""
+        """Whether `until` lies more than `limit` before `now` (UTC)."""
         return now - self.until > limit
 
     @property
     def why(self) -> str:
-        """The reason's value; of one that the last run knew all of, that no run has come since."""
+        """The value of the reason; NOT_ASKED when the last run accounted for everything, and none has run since."""
         return self.reason.value or HoleReason.NOT_ASKED.value
 
     @property
     def words(self) -> str:
-        """Since when it is unknown, and why: `2026-11-24T03:00Z (unreachable: no answer in time)`."""
+        """Since when it is unknown, and why, as `2026-11-24T03:00Z (unreachable: no answer in time)`."""
         return f"{self.until:%Y-%m-%dT%H:%MZ} ({': '.join(filter(None, (self.why, self.detail)))})"
 
 
 @dataclass(frozen=True)
 class Freshness:
-    """How far each listed market is known, from the newest footer of the lake (`Freshness.of`).
+    """Up to which minute each listed market is known, by the newest footer of the lake (`Freshness.of`).
 
-    `looked_until` (UTC) is up to where the last live run looked; `markets` are those that it found listed, sorted by
-    name; `gone` those that were collected once and are listed no more.
+    `looked_until` is the end (UTC) of the last live run; `markets` are those that it found listed, sorted by name;
+    `gone` are markets that were collected once and are delisted.
     """
 
     looked_until: datetime
@@ -61,9 +61,9 @@ class Freshness:
 
     @classmethod
     def of(cls, newest: Coverage) -> Freshness:
-        """What the newest footer of a live run says (`ledger.newest`). Nothing else is read for it.
+        """The freshness by the newest live coverage (`ledger.newest`); it reads nothing else.
 
-        A market is listed if the run accounted for it, or named a hole of it, up to its own end.
+        A market counts as listed when its spans or holes reach up to the coverage's end.
         """
         last: dict[str, Span] = {}
         for span in newest.spans:
@@ -77,7 +77,7 @@ class Freshness:
     def covered_until(self) -> datetime:
         """The newest UTC minute up to which at least QUORUM of the listed markets are accounted for.
 
-        Without a listed market, up to where the last run looked.
+        Without a listed market it is the end of the last run.
         """
         return self._reached_by(QUORUM)
 
@@ -96,25 +96,25 @@ class Freshness:
         return reached[max(1, ceil(share * len(reached))) - 1] if reached else self.looked_until
 
     def market(self, name: str) -> MarketFreshness | None:
-        """A listed market's state, None of one that is not listed."""
+        """The freshness of a listed market, None for one that is not listed."""
         return next((one for one in self.markets if one.market == name), None)
 
     def known_at(self, origin: datetime) -> frozenset[str]:
-        """Listed markets of which every minute before `origin` (UTC) is accounted for: their last price is theirs."""
+        """The listed markets of which every minute before `origin` (UTC) is accounted for: their last price is sure."""
         return frozenset(one.market for one in self.markets if one.until >= origin)
 
     def behind(self, origin: datetime) -> list[MarketFreshness]:
-        """The other listed markets, those known least first."""
+        """The other listed markets, those furthest behind first."""
         return sorted((one for one in self.markets if one.until < origin), key=lambda one: (one.until, one.market))
 
     def stale(self, now: datetime, limit: timedelta) -> list[MarketFreshness]:
-        """Listed markets of which what is known is older than `limit` at `now` (UTC), the oldest first."""
+        """The listed markets that are stale by more than `limit` at `now` (UTC), the stalest first."""
         return sorted(
             (one for one in self.markets if one.is_stale(now, limit)), key=lambda one: (one.until, one.market)
         )
 
     def words(self, now: datetime, limit: timedelta) -> str | None:
-        """One sentence on what is stale, since when and why; None when nothing is."""
+        """A sentence that says how many markets are stale, since when and why; None when none is."""
         stale = self.stale(now, limit)
         if not stale:
             return None

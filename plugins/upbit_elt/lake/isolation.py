@@ -1,4 +1,4 @@
-"""One bad thing never stops the others: what goes wrong at one day, file or request is kept to it."""
+"""Isolation: an error that concerns one day, file or request does not stop the work on the others."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from upbit_elt.errors import (
 from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
-# What is wrong for everything that is done, not for one thing; of a lease, that it was lost.
+# Errors that concern all the work, not one day or file. LeaseHeld means here that the work's own lease was lost.
 OF_ALL = (WarehouseUnavailable, LoginRefused, ConfigError, LeaseHeld, LakeTooNew)
 
 
 @contextmanager
 def isolated(lake: Lake, name: str, troubles: MutableMapping[str, str]) -> Iterator[None]:
-    """Keep what goes wrong in the block to the thing `name`: it is logged, and put into `troubles` with its words.
+    """Catch the errors of the block, which works on `name`; log them, and store their words as `troubles[name]`.
 
-    Raises what concerns all things: HDFS or Hive do not answer, a password or setting is wrong, a lease is not held, a
-    newer release has written the lake.
+    Errors that concern all the work are raised: HDFS or Hive do not answer, a password or setting is wrong, the lease
+    was lost, a newer release has written the lake.
     """
     try:
         yield
     except OF_ALL:
         raise
-    except LakeUnavailable as error:  # of HDFS as a whole, or of one file (its block is lost)
-        lake.list(lake.root or "/")
+    except LakeUnavailable as error:
+        lake.list(lake.root or "/")  # raises when HDFS does not answer at all; else only this file is unavailable
         troubles[name] = _log_trouble(name, error)
     except UpbitEltError as error:
         troubles[name] = _log_trouble(name, error)

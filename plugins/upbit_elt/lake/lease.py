@@ -1,10 +1,11 @@
-"""One writer at a time: a lease file in HDFS, whose CREATE lets one writer win, with an expiry.
+"""Leases: one writer at a time for a folder, by a file in HDFS that only one of several writers can create.
 
-The expiry goes by the clocks of two machines, which may differ, or may be set. So a lease is over too once it has been
-seen unchanged for as long as it lasts; its holder renews it in half of that time, by a clock that nobody sets.
+A lease has an expiry. Holder and waiter read it by the clocks of two machines, which may differ or be set. So a lease
+also ends once a waiter has seen it unchanged for its whole duration: a living holder renews it after half of that time,
+by a monotonic clock.
 
-The file is seen before its bytes are in it, and a writer that dies just then leaves it so for ever: a lease that cannot
-be read lasts that long from when the NameNode made it, unless the two clocks cannot be compared.
+HDFS shows the file before its bytes are in it, and a writer that dies between leaves it empty. A lease that cannot be
+read therefore ends its duration after the NameNode created it, unless the two clocks are too far apart to compare.
 """
 
 from __future__ import annotations
@@ -26,24 +27,24 @@ from upbit_elt.lake.webhdfs import Lake
 
 DURATION = timedelta(seconds=90)
 _POLL = 0.5
-SAME_START = 1.0  # seconds between two readings of a process's start
-# An end farther ahead than a lease lasts was written by a clock that was set since. Its holder, if it lives, writes
-# another one in half of that time, and finds out before it makes anything visible if it was too late.
+SAME_START = 1.0  # two readings of a process's start may differ by so many seconds
+# An expiry further ahead than a lease lasts was written by a clock that was set since. A living holder renews its lease
+# after half of the duration, and checks that it still holds it before it publishes.
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 class Lease:
-    """A lease that is held; call `renew` at least every DURATION."""
+    """A lease of one folder. Its holder calls `renew` at least every DURATION."""
 
     def __init__(self, lake: Lake, path: str, clock: Clock) -> None:
         self._lake, self._path, self._clock = lake, path, clock
         self._token = uuid4().hex
         self._renewed = clock.since_boot()
         self._lost = False
-        self._seen: tuple[bytes, float] = (b"", self._renewed)  # another's lease, and since when it is so
+        self._seen: tuple[bytes, float] = (b"", self._renewed)  # another's lease, and since when it is unchanged
 
     def acquire(self, wait: timedelta) -> None:
-        """Take the lease, waiting for its holder. Raises LeaseHeld when `wait` is over."""
+        """Take the lease, once its holder releases it. Raises LeaseHeld after `wait`."""
         deadline = self._clock.since_boot() + wait.total_seconds()
         while not self._try():
             if self._clock.since_boot() >= deadline:
@@ -58,14 +59,14 @@ class Lease:
             self._lake.replace(self._path, self._document())
 
     def check(self) -> None:
-        """Raise LeaseHeld unless it is still ours: to be called right before something is made visible."""
+        """Raise LeaseHeld unless the lease is still ours; call it right before publishing."""
         if not self._is_ours():
             self._lost = True
             raise LeaseHeld(f"{self._path} was taken over by another writer; run it again.")
 
     def release(self) -> None:
-        """Give it back (only when it is still ours)."""
-        # Nobody takes over a lease that has as long to go as this.
+        """Delete the lease, if it is still ours."""
+        # No other writer takes over a lease that was renewed so lately.
         fresh = self._clock.since_boot() - self._renewed < DURATION.total_seconds() / 2
         if (fresh and not self._lost) or self._is_ours():
             self._lake.delete(self._path)
@@ -76,7 +77,7 @@ class Lease:
     def _created(self) -> bool:
         self._renewed = self._clock.since_boot()
         try:
-            self._lake.create(self._path, self._document())  # of several, one succeeds
+            self._lake.create(self._path, self._document())  # one of several writers succeeds
         except LakeConflict:
             return False
         return True
@@ -89,20 +90,20 @@ class Lease:
             return False
         moved_path = f"{self._path}.{uuid4().hex}"
         try:
-            self._lake.rename(self._path, moved_path)  # of several, one succeeds
+            self._lake.rename(self._path, moved_path)  # one of several writers succeeds
         except LakeCorrupt:
             return True
-        if _read(self._lake, moved_path) != data:  # another took the dead one and has it by now
+        if _read(self._lake, moved_path) != data:  # another writer has taken the lease meanwhile
             try:
                 self._lake.rename(moved_path, self._path)
                 return False
-            except LakeConflict:  # a third has it; the other sees so at its next check
+            except LakeConflict:  # a third writer has it; the other one notices at its next check
                 pass
         self._lake.delete(moved_path)
         return True
 
     def _is_unchanged(self, data: bytes) -> bool:
-        """Whether another's lease has been so for as long as one lasts."""
+        """Whether another's lease has been seen unchanged for DURATION."""
         now = self._clock.since_boot()
         if data != self._seen[0]:
             self._seen = (data, now)
@@ -131,7 +132,7 @@ def _read(lake: Lake, path: str) -> bytes | None:
 
 
 def _parsed(data: bytes | None) -> dict[str, str] | None:
-    """Who holds a lease; None when its bytes are not all there (yet)."""
+    """The holder's entry in a lease; None when its bytes are not complete (yet)."""
     try:
         return dict(json.loads(data or b""))
     except ValueError:
@@ -139,12 +140,15 @@ def _parsed(data: bytes | None) -> dict[str, str] | None:
 
 
 def _is_over(lake: Lake, path: str, data: bytes, now: datetime) -> bool:
-    """Expired, or its process on this very host is gone, or of another host whose clock, or ours, was set meanwhile."""
+    """Whether a lease is over at `now` (UTC).
+
+    It is when it has expired, when its process on this host is gone, or when its expiry shows that a clock was set.
+    """
     holder = _parsed(data)
     if holder is None:
         folder, name = posixpath.split(path)
-        made = [entry.modified for entry in lake.list(folder) if entry.name == name]
-        return any(moment + DURATION <= now or moment > now + CLOCKS_DIFFER for moment in made)
+        created = [entry.modified for entry in lake.list(folder) if entry.name == name]
+        return any(moment + DURATION <= now or moment > now + CLOCKS_DIFFER for moment in created)
     until = datetime.fromisoformat(holder["until"])
     if until <= now:
         return True
@@ -158,12 +162,12 @@ def _is_over(lake: Lake, path: str, data: bytes, now: datetime) -> bool:
 
 
 def _started(pid: int) -> float:
-    """Seconds from this machine's start to a process's. Both of psutil's times move when the clock is set."""
+    """Seconds from this machine's start to a process's: psutil's two times both move when the clock is set."""
     return psutil.Process(pid).create_time() - psutil.boot_time()
 
 
 def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
-    """Whether a living writer has the lease of a folder now."""
+    """Whether a living writer holds the lease of a folder now."""
     path = f"{folder}/_lease"
     data = _read(lake, path)
     if data is None:
@@ -173,7 +177,7 @@ def is_held(lake: Lake, folder: str, clock: Clock) -> bool:
 
 @contextmanager
 def lease(lake: Lake, folder: str, clock: Clock, wait: timedelta = timedelta(seconds=100)) -> Iterator[Lease]:
-    """Hold the lease of a folder for the block. Raises LeaseHeld when another writer keeps it beyond `wait`."""
+    """Hold the lease of a folder for the block. Raises LeaseHeld when another writer holds it beyond `wait`."""
     held = Lease(lake, f"{folder}/_lease", clock)
     held.acquire(wait)
     try:

@@ -1,4 +1,4 @@
-"""What the lake already accounts for, known from the lake alone: folders, file names and footers."""
+"""Which days, snapshots and files the lake has, and how far live runs are: from folders, names and footers alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Snapshot(NamedTuple):
-    """A leaf folder that is (or was) what readers see of a day. A complete one beats any live one."""
+    """A leaf folder whose files readers see, or saw, of a day. A complete snapshot is newer than any live one."""
 
     complete: bool
     number: int
@@ -26,7 +26,7 @@ class Snapshot(NamedTuple):
 
 
 class DataFile(NamedTuple):
-    """A Parquet file of a snapshot; [start, end) is its span as its name says (UTC)."""
+    """A Parquet file of a snapshot: size in bytes, and its span [start, end) (UTC) by its name."""
 
     path: str
     size: int
@@ -35,7 +35,7 @@ class DataFile(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A file of a KST day that cannot be read as what its name says, and why."""
+    """A file of a KST day that cannot be read, or holds another file's content, and why."""
 
     day: str
     file: DataFile
@@ -43,9 +43,9 @@ class Unreadable(NamedTuple):
 
 
 class LiveFile(NamedTuple):
-    """A file that a live run had a part in: what live runs know by it, its KST day, its snapshot and its path.
+    """A file that a live run had a part in: the live runs' coverage by its footer, its KST day, snapshot and path.
 
-    `unreadable` are newer ones that cannot be read.
+    `unreadable` are newer files that cannot be read.
     """
 
     coverage: Coverage
@@ -56,19 +56,19 @@ class LiveFile(NamedTuple):
 
 
 def days(lake: Lake, kind: Kind) -> list[str]:
-    """KST days `yyMMdd` that have a folder, oldest first."""
+    """The KST days `yyMMdd` that have a folder, oldest first."""
     entries = lake.list(layout.kind_folder(lake.root, kind))
     return [entry.name for entry in entries if entry.is_dir and layout.DAY.match(entry.name)]
 
 
 def snapshots(lake: Lake, kind: Kind, day: str) -> list[Snapshot]:
-    """Snapshots of a day, oldest first; the last one is what readers should see."""
-    return look(lake, kind, day)[0]
+    """The snapshots of a day, oldest first; the last one is what readers should see."""
+    return list_day(lake, kind, day)[0]
 
 
-def look(lake: Lake, kind: Kind, day: str) -> tuple[list[Snapshot], list[str]]:
-    """Snapshots of a day (oldest first), and paths of the marks by which earlier releases said that Hive may not
-    show one of them yet.
+def list_day(lake: Lake, kind: Kind, day: str) -> tuple[list[Snapshot], list[str]]:
+    """The snapshots of a day (oldest first), and the paths of pending markers that earlier releases put beside them:
+    such a marker says that Hive may not point at its snapshot yet.
     """
     folder = layout.day_folder(lake.root, kind, day)
     found, old_markers = [], []
@@ -88,19 +88,17 @@ def current(lake: Lake, kind: Kind, day: str) -> Snapshot | None:
 
 
 def first_notes(lake: Lake, snapshot: Snapshot, day: str) -> dict[str, Any]:
-    """Notes of a snapshot's first file: the one that it began with. {} of a plain window's file, or of none (that can
-    be read).
-    """
+    """The notes of the file that a snapshot began with; {} when that is a plain window's file, or cannot be read."""
     found = files(lake, snapshot, day)
     try:
         return read_notes(lake, found[0].path, found[0].size) if found else {}
     except LakeCorrupt as error:
-        log.warning("what %s was made of is not known: %s", snapshot.path, error)
+        log.warning("cannot read what %s was compacted from: %s", snapshot.path, error)
         return {}
 
 
 def files(lake: Lake, snapshot: Snapshot, day: str) -> list[DataFile]:
-    """Data files of a snapshot of a KST day, oldest first. Names that Hive does not read are not listed."""
+    """The data files of a snapshot of a KST day, oldest first, without names that Hive does not read."""
     found = [_data_file(snapshot.path, entry, day) for entry in lake.list(snapshot.path)]
     return sorted((file for file in found if file), key=lambda f: (f.end, f.start))
 
@@ -113,22 +111,21 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
 
 
 def newest(lake: Lake) -> Coverage | None:
-    """Coverage of the newest candle file that a live run took part in, None before the first: see find_live_file."""
+    """The coverage of the newest file that a live run had a part in, None before the first: see find_live_file."""
     found = find_live_file(lake)
     return found.coverage if found else None
 
 
 def find_live_file(lake: Lake, known: LiveFile | None = None) -> LiveFile | None:
-    """The newest candle file that a live run had a part in and that can be read, None before the first.
+    """Find the newest readable candle file that a live run had a part in, None before the first.
 
-    Its watermark says where the next run has to begin; nothing else needs to be read for that. Days that were only
-    adopted or backfilled have none, and say nothing about live runs. `known` is what was found before: its footer is
-    not read again. One unreadable file costs its own minutes: the one before it counts, of the same snapshot, of an
-    earlier one, of the day before.
+    Its watermark says where the next run begins; that run needs to read nothing else. Files of the backfill and of old
+    imports have no watermark, and say nothing about live runs. `known` is an earlier result, whose footer is not read
+    again. When a file is unreadable, the one before it counts: of the same snapshot, an earlier one, or the day before.
 
     Raises:
-        LakeTooNew: a newer release wrote it.
-        LakeUnavailable: HDFS does not give that file, nor the one before it.
+        LakeTooNew: a newer release wrote the file.
+        LakeUnavailable: HDFS gives neither that file nor the one before it.
     """
     search = _Search(lake, known)
     for day in reversed(days(lake, "candle")):
@@ -140,14 +137,16 @@ def find_live_file(lake: Lake, known: LiveFile | None = None) -> LiveFile | None
 
 
 def following(lake: Lake, known: LiveFile) -> LiveFile | None:
-    """The newest file in the folder of one that is known, None when that has no newer one; for a reader that looks
-    often: a new file is found by two questions, while another snapshot or day is not."""
+    """The newest live file in the folder of `known`, None when there is no newer one there.
+
+    It is for a reader that looks often: it costs two requests to HDFS, but does not find a new snapshot or day.
+    """
     found = _Search(lake, known).snapshot(known.snapshot, known.day)
     return found if found and found.path != known.path else None
 
 
 class _Search:
-    """The way back from the newest file to one that can be read."""
+    """The search from the newest file back to one that can be read."""
 
     def __init__(self, lake: Lake, known: LiveFile | None) -> None:
         self._lake, self._known = lake, known
@@ -155,7 +154,7 @@ class _Search:
         self._away: LakeUnavailable | None = None
 
     def day(self, day: str) -> LiveFile | None:
-        """That of a day: of its current snapshot, of an earlier one only when files of that cannot be read."""
+        """The newest live file of a day: of its current snapshot; of an earlier one only when files are unreadable."""
         for snapshot in reversed(snapshots(self._lake, "candle", day)):
             found = self.snapshot(snapshot, day)
             if found or not any(lost.day == day for lost in self._unreadable):
@@ -163,7 +162,7 @@ class _Search:
         return None
 
     def snapshot(self, snapshot: Snapshot, day: str) -> LiveFile | None:
-        """That of a snapshot."""
+        """The newest live file of a snapshot."""
         for file in reversed(files(self._lake, snapshot, day)):
             if self._known and self._known.path == file.path:
                 return self._known._replace(unreadable=tuple(self._unreadable))
@@ -174,7 +173,7 @@ class _Search:
         return None
 
     def end(self) -> None:
-        """There is no older file; raise what HDFS said, if it was that."""
+        """End the search without a file; raises what HDFS said when it did not give the last file tried."""
         if self._away:
             raise self._away
 
@@ -185,7 +184,7 @@ class _Search:
             self._lose(day, file, error)
             return None
         except LakeUnavailable as error:
-            # If the file before can be read, it is this file, not HDFS.
+            # If the file before it can be read, only this file is unavailable, not HDFS.
             self.end()
             self._away = error
             self._lose(day, file, error)
@@ -194,5 +193,5 @@ class _Search:
         return coverage
 
     def _lose(self, day: str, file: DataFile, error: LakeCorrupt | LakeUnavailable) -> None:
-        log.warning("unreadable, the file before it counts: %s", error)
+        log.warning("unreadable, using the file before it: %s", error)
         self._unreadable.append(Unreadable(day, file, str(error)))

@@ -1,4 +1,4 @@
-"""Footers of version 1, in which reasons were sentences, as today's."""
+"""Translates footers of version 1, in which reasons were sentences, into today's form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from upbit_elt.holes import HoleReason
 
 _NOT_LISTED = "not listed yet"
-# How a sentence began, and the reason that it stood for.
+# The beginning of a sentence, and the reason that it stands for.
 _BEGINNINGS = {
     "banned until": HoleReason.BANNED,
     "RateLimited": HoleReason.RATE_LIMITED,
@@ -23,7 +23,7 @@ _BEGINNINGS = {
 
 
 def span_row(row: list[Any]) -> tuple[Any, ...]:
-    """A row of version 1 (start, end, state, sentence, markets) with reason and detail in the sentence's place."""
+    """A row of version 1 (start, end, state, sentence, markets) with reason and detail instead of the sentence."""
     start, end, state, sentence, positions = row
     return start, end, state, *_reason(state, sentence), positions
 

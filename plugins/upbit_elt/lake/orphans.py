@@ -1,4 +1,4 @@
-"""What nobody needs any more in the lake: found here, removed by the caller. No reader sees any of it."""
+"""Finds what can be removed from the lake: expired snapshots, orphans, old quarantine. The caller removes it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 
 
 def expired(lake: Lake, kind: Kind, day: str, registered: Iterable[str]) -> list[Snapshot]:
-    """Snapshots of a KST day that are older than each folder of `shown` (what tables point at now).
+    """The snapshots of a KST day that are older than every folder of `registered` (at which its tables point now).
 
-    None when `shown` is empty or names a folder that is no snapshot of the day: then it is not known what is read.
+    There is none when `registered` is empty or names a folder that is no snapshot of the day: then it is unknown what
+    queries read.
     """
     found = ledger.snapshots(lake, kind, day)
     places = {snapshot.path: place for place, snapshot in enumerate(found)}
@@ -26,9 +27,10 @@ def expired(lake: Lake, kind: Kind, day: str, registered: Iterable[str]) -> list
 
 
 def abandoned(lake: Lake, before: datetime) -> list[str]:
-    """Paths that writers who died before `before` (UTC) left behind: staged files, half-made snapshots, leases
-    moved aside, marks of earlier releases. A lease in force (`_lease`) and waiting history
-    (`_backfill/yyMMdd/*.parquet`) are never among them.
+    """Orphans: paths that writers who died before `before` (UTC) did not remove.
+
+    These are staged files, unfinished snapshots, renamed leases, and pending markers of earlier releases. A lease in
+    force (`_lease`) and staged history (`_backfill/yyMMdd/*.parquet`) are never among them.
     """
     return [
         f"{folder}/{entry.name}"
@@ -39,14 +41,14 @@ def abandoned(lake: Lake, before: datetime) -> list[str]:
 
 
 def old_quarantine(lake: Lake, before: datetime) -> list[str]:
-    """Folders of rejected rows to which nothing was added since `before` (UTC)."""
+    """The quarantine folders to which nothing was added since `before` (UTC)."""
     root = layout.quarantine_root(lake.root)
     days = (entry for entry in _folders(lake, root) if layout.DAY.match(entry.name))
     return [f"{root}/{entry.name}" for entry in days if entry.modified < before]
 
 
 def cancelled(lake: Lake, before: datetime) -> list[str]:
-    """Marks of backfill requests that were cancelled before `before` (UTC): nobody works on them any more."""
+    """The `.cancelled` files of backfill requests cancelled before `before` (UTC): no run saves these any more."""
     folder = layout.requests_folder(lake.root)
     entries = {entry.name: entry for entry in lake.list(folder)}
     markers = (entry for name, entry in entries.items() if name.endswith(".cancelled") and entry.modified < before)
@@ -56,7 +58,7 @@ def cancelled(lake: Lake, before: datetime) -> list[str]:
 
 
 def _working_folders(lake: Lake) -> Iterator[str]:
-    """Every folder in which files are written."""
+    """Yield every folder in which files are written."""
     for kind in get_args(Kind):
         yield layout.kind_folder(lake.root, kind)
         for day in ledger.days(lake, kind):

@@ -1,4 +1,4 @@
-"""Parquet bytes of tables, with the coverage and where the rows came from in the footer."""
+"""Parquet files: tables to bytes and back, with coverage and notes in the footer."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from upbit_elt.lake.coverage import FOOTER_KEY, Coverage
 from upbit_elt.lake.webhdfs import Lake
 
 NOTES_KEY = b"upbit_elt.notes"
-# CRC-32 of the two texts; pages have theirs, a Parquet footer has none. Files of releases before lack it.
+# CRC-32 of coverage and notes: Parquet has checksums for pages, but none for the footer. Older files lack it.
 CHECK_KEY = b"upbit_elt.check"
 # Footers of live files are a few KB, those of merged days some hundred.
 _TAIL = 256 * 1024
 # The coverage of a merged day is half a megabyte of JSON, a fifth of it when compressed.
 _PACK_BEYOND = 16 * 1024
 ROW_GROUP = 100_000
-# What Arrow raises on bytes that are not what they should be.
+# What Arrow raises on damaged bytes.
 _DAMAGE = (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError)
 
 
 def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
-    """Parquet (zstd) of a table; the same table and coverage give the same bytes.
+    """The Parquet bytes (zstd) of a table; the same table and coverage give the same bytes.
 
     Without rows there is no row group: Spark up to 3.3 and ClickHouse up to 26.3 refuse one of 0 rows.
     """
@@ -43,8 +43,8 @@ def encode(table: pa.Table, coverage: Coverage | None = None) -> bytes:
 
 
 def parquet_writer(sink: io.BytesIO, schema: pa.Schema, footer: Mapping[bytes, bytes]) -> pq.ParquetWriter:
-    """Writes Parquet (zstd) with `footer` (see `metadata`) at its end."""
-    # `store_schema` would write a second copy of the schema, larger than the rows of a quiet window.
+    """A writer of Parquet (zstd) into `sink`, with `footer` (see `metadata`) as the file's key-value metadata."""
+    # `store_schema` would write a second copy of the schema, larger than the rows of a window with few trades.
     writer = pq.ParquetWriter(
         sink, schema.remove_metadata(), compression="zstd", store_schema=False, write_page_checksum=True
     )
@@ -53,14 +53,14 @@ def parquet_writer(sink: io.BytesIO, schema: pa.Schema, footer: Mapping[bytes, b
 
 
 def metadata(coverage: Coverage | None, notes: Mapping[str, Any] | None = None) -> dict[bytes, bytes]:
-    """What the footer says: the coverage, and notes of the one who wrote the file (plain JSON values)."""
+    """The key-value metadata of a footer: the coverage, notes (plain JSON values), and a checksum of both."""
     found = {} if coverage is None else {FOOTER_KEY: _packed(coverage.to_json())}
     found |= {NOTES_KEY: _packed(json.dumps(notes, sort_keys=True).encode())} if notes else {}
     return found | {CHECK_KEY: _check(found)}
 
 
 def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """Table of Parquet bytes, columns as in `schema`. Raises LakeCorrupt when they are not, or are damaged."""
+    """The table of Parquet bytes, with the columns of `schema`. Raises LakeCorrupt when they differ or are damaged."""
     try:
         table = pq.read_table(io.BytesIO(data), columns=schema.names, page_checksum_verification=True)
         return table.select(schema.names).cast(schema)
@@ -69,11 +69,11 @@ def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
 
 
 def coverage_of(data: bytes, path: str) -> Coverage:
-    """Coverage in the footer of Parquet bytes (the file's end is enough).
+    """The coverage in the footer of Parquet bytes (the file's end is enough).
 
     Raises:
         LakeTooNew: a newer release wrote it.
-        LakeCorrupt: there is none, or it cannot be read.
+        LakeCorrupt: there is none, it cannot be read, or it does not fit the file's name.
     """
     found = _footer(data, path).get(FOOTER_KEY)
     if found is None:
@@ -90,10 +90,10 @@ def coverage_of(data: bytes, path: str) -> Coverage:
 
 
 def notes_of(data: bytes, path: str) -> dict[str, Any]:
-    """Notes in the footer of Parquet bytes (the file's end is enough), {} of a plain window's file.
+    """The notes in the footer of Parquet bytes (the file's end is enough); {} when there are none.
 
     Raises:
-        LakeCorrupt: it is no Parquet file, or the notes are no JSON.
+        LakeCorrupt: the bytes are no Parquet file, or the notes are no JSON.
     """
     found = _footer(data, path).get(NOTES_KEY)
     try:
@@ -103,7 +103,7 @@ def notes_of(data: bytes, path: str) -> dict[str, Any]:
 
 
 def _footer(data: bytes, path: str) -> dict[bytes, bytes]:
-    """Keys and values of a Parquet footer. Raises LakeCorrupt when it cannot be read, or is not as it was written."""
+    """The key-value metadata of a Parquet footer. Raises LakeCorrupt when it is unreadable or its checksum wrong."""
     try:
         found: dict[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
     except _DAMAGE as error:
@@ -118,7 +118,7 @@ def _check(found: Mapping[bytes, bytes]) -> bytes:
 
 
 def _packed(text: bytes) -> bytes:
-    """Base64 of zlib where it pays: a Parquet footer holds text, uncompressed."""
+    """The text, compressed (zlib, Base64) when it is long: a Parquet footer holds its metadata uncompressed."""
     return base64.b64encode(zlib.compress(text)) if len(text) > _PACK_BEYOND else text
 
 
@@ -127,17 +127,17 @@ def _unpacked(data: bytes) -> bytes:
 
 
 def read_notes(lake: Lake, path: str, size: int) -> dict[str, Any]:
-    """Notes of a file in the lake, reading only the file's end; `size` in bytes."""
+    """Read the notes of a file in the lake, from the file's end alone; `size` in bytes."""
     return notes_of(_tail(lake, path, size), path)
 
 
 def read_coverage(lake: Lake, path: str, size: int) -> Coverage:
-    """Coverage of a file in the lake, reading only the file's end; `size` in bytes."""
+    """Read the coverage of a file in the lake, from the file's end alone; `size` in bytes."""
     return coverage_of(_tail(lake, path, size), path)
 
 
 def read_count(lake: Lake, path: str, size: int) -> int:
-    """Rows of a file in the lake, reading only the file's end; `size` in bytes. Raises LakeCorrupt."""
+    """Read the number of rows of a file in the lake, from the file's end alone; `size` in bytes. Raises LakeCorrupt."""
     try:
         return int(pq.read_metadata(io.BytesIO(_tail(lake, path, size))).num_rows)
     except _DAMAGE as error:

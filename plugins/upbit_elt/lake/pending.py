@@ -1,12 +1,12 @@
-"""What is still to be done about the days of a lake: empty files in one folder, so that one listing finds it all.
+"""Pending markers: empty files in one folder that say what is still to do for the days of a lake.
 
-    register.<kind>.<yyMMdd>.<snapshot>             that snapshot is there, or about to be; Hive may not show it yet
+    register.<kind>.<yyMMdd>.<snapshot>             the snapshot exists, or soon will; Hive may not point at it yet
     close.<kind>.<yyMMdd>                           the day is open
-    reconcile.candle.<yyMMdd>.<snapshot>            that closed snapshot is not proven yet
-    expire.forecast.<yyMMdd>                        the day is old: Hive shows it no more, its folder will go
+    reconcile.candle.<yyMMdd>.<snapshot>            this snapshot of a closed day is not proven yet
+    expire.forecast.<yyMMdd>                        the day is old: it is out of Hive, and its folder will be removed
 
-An index, not the ledger: all of it follows from the lake's folders and files. What is lost here costs time, until
-housekeeping has looked at every day again, and nothing else.
+One listing finds all of it. The markers are an index, and follow from the lake's folders and files: when one is lost,
+its task waits until housekeeping looks at every day again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NAME = re.compile(
 
 
 class Pending(NamedTuple):
-    """A task that waits for a KST day `yyMMdd` of a kind, and for which snapshot (a leaf folder's name; "": any)."""
+    """A task that waits, its kind and KST day `yyMMdd`, and the snapshot it is for (a leaf folder's name; "": any)."""
 
     task: Task
     kind: Kind
@@ -37,29 +37,29 @@ class Pending(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Name of its file."""
+        """The name of the marker's file."""
         return ".".join(part for part in self if part)
 
 
 def registering(kind: Kind, snapshot: str) -> Pending:
-    """That Hive has to show a snapshot, given by its path."""
+    """The marker that a snapshot, given by its path, has to be registered in Hive."""
     _, day, leaf = snapshot.rsplit("/", 2)
     return Pending("register", kind, day, leaf)
 
 
 def listing(lake: Lake) -> list[Pending]:
-    """All that waits, sorted. Names that this program does not know are left out."""
+    """All pending markers, sorted; names that this release does not know are left out."""
     return sorted(noted(lake))
 
 
 def noted(lake: Lake) -> dict[Pending, datetime]:
-    """As `listing`, with the moment (UTC, the NameNode's clock) at which each was noted."""
+    """As `listing`, with the moment (UTC, the NameNode's clock) at which each marker was added."""
     entries = ((_NAME.match(entry.name), entry) for entry in lake.list(layout.pending_folder(lake.root)))
     return {_parsed(match): entry.modified for match, entry in entries if match}
 
 
 def add(lake: Lake, entry: Pending) -> None:
-    """Note a task; nothing happens when it is noted already."""
+    """Add a marker; nothing happens when it is there already."""
     try:
         lake.create(_path(lake, entry), b"")
     except LakeConflict:
@@ -67,17 +67,17 @@ def add(lake: Lake, entry: Pending) -> None:
 
 
 def remove(lake: Lake, entry: Pending) -> None:
-    """Strike a task out; nothing happens when it is not there."""
+    """Remove a marker; nothing happens when it is not there."""
     lake.delete(_path(lake, entry))
 
 
 def follow_up(lake: Lake, entry: Pending, following: Pending) -> None:
-    """Put a task in the place of one that is done, in one step."""
+    """Replace the marker of a task that is done by that of the following task, in one step."""
     try:
         lake.rename(_path(lake, entry), _path(lake, following))
-    except LakeConflict:  # it is noted already
+    except LakeConflict:  # the following marker is there already
         remove(lake, entry)
-    except LakeCorrupt:  # another has done so
+    except LakeCorrupt:  # another process has replaced it
         return
 
 

@@ -1,4 +1,4 @@
-"""The folders of a fresh HDFS and their owners: one user a service, and no other may write."""
+"""The folders of a new HDFS and their owners: each service has a user, and only that user may write."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ HIVE_FOLDERS = (
 
 
 def folders(root: str, writer: str) -> tuple[Folder, ...]:
-    """All folders of a deployment whose dataset lies under `root`, written by `writer`."""
+    """All folders of a deployment: Hive's, and those of the dataset under `root`, which the user `writer` owns."""
     own = tuple(Folder(f"{root}/{name}", writer) for name in TOP_FOLDERS)
     return (*HIVE_FOLDERS, *([Folder(root, writer)] if root else []), *own)
 
 
 def provision(lake: Lake, writer: str) -> tuple[Folder, ...]:
-    """Make what is missing and set owners and permissions; `lake` must act as HDFS's superuser. Runs again harmlessly.
+    """Create the missing folders and set owners and permissions; `lake` must act as HDFS's superuser.
+
+    Returns all folders. A second run changes nothing.
 
     Raises:
-        LakeUnavailable: HDFS does not answer or refuses (another user than the superuser).
+        LakeUnavailable: HDFS does not answer, or refuses a user that is not the superuser.
     """
     wanted = folders(lake.root, writer)
     for folder in wanted:

@@ -1,4 +1,4 @@
-"""Make candles visible: a window's file while the day is open, or a whole new snapshot of a day.
+"""Publish candles: a file for each window while the day is open, or a new snapshot of the whole day.
 
 The caller holds the day's lease.
 """
@@ -23,8 +23,8 @@ from upbit_elt.lake.webhdfs import Lake
 
 __all__ = ["Published", "publish_snapshot", "publish_window", "rebuild_snapshot"]
 
-# Each file beside the big one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
-# roll-up of a full day costs 3 s. So half an hour's files keep the query under half a second.
+# Each file besides the compacted one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
+# compaction of a full day takes 3 s. So half an hour's files keep the query under half a second.
 MOST_FILES = 15
 
 
@@ -40,12 +40,12 @@ def publish_window(
 ) -> Published:
     """Publish the file of one window of a KST day.
 
-    A day that has a complete snapshot, or files that account for a part of the window (history that was there first,
-    a hole of it that was healed), or an unreadable file (`unreadable`: paths that are known to be so), gets a new
-    snapshot that includes the window: no minute is there twice.
+    The day gets a new snapshot that includes the window, so that no minute is there twice, when it has a complete
+    snapshot, files that account for a part of the window (of the backfill, or of a repair), or an unreadable file
+    (`unreadable` are paths known to be so).
 
-    Once an open day has `most` files, they are made one in a new snapshot: a market's query takes longer with every
-    file. Readers in the middle of one keep the folder that they began with.
+    Once an open day has `most` files, they are compacted into a new snapshot: a market's query takes longer with every
+    file. Queries in progress go on reading the folder that they began with.
     """
     snapshot = ledger.current(lake, "candle", day)
     if snapshot and snapshot.complete:
@@ -65,8 +65,8 @@ def publish_window(
         if coverage.known() and not _holds(lake, path, table):
             return publish_snapshot(lake, day, table, coverage, lease, complete=False)
     if len({path, *(file.path for file in found)}) >= most:
-        made = rebuild_snapshot(lake, day, coverage.run, lease, complete=False)
-        return Published(day, folder, name, table.num_rows, made.lost)
+        compacted = rebuild_snapshot(lake, day, coverage.run, lease, complete=False)
+        return Published(day, folder, name, table.num_rows, compacted.lost)
     return Published(day, folder, name, table.num_rows)
 
 
@@ -78,19 +78,19 @@ def _holds(lake: Lake, path: str, table: pa.Table) -> bool:
 
 
 def _overlaps(lake: Lake, found: Sequence[ledger.DataFile], name: str, coverage: Coverage) -> bool:
-    """Whether one of the files, but for that of the window itself, accounts for a minute that the window does too.
+    """Whether a file other than the window's own accounts for a minute that the window does too.
 
-    Or may do so: it cannot be read.
+    A file that cannot be read counts as one that does.
     """
-    mine = by_market(coverage.known())
+    new = by_market(coverage.known())
     for file in found:
         if file.path.endswith(f"/{name}") or file.end <= coverage.start or file.start >= coverage.end:
             continue
         try:
-            theirs = read_coverage(lake, file.path, file.size).known()
+            stored = read_coverage(lake, file.path, file.size).known()
         except LakeCorrupt:
             return True
-        if any(overlaps(span, own) for span in theirs for own in mine[span.market]):
+        if any(overlaps(span, own) for span in stored for own in new[span.market]):
             return True
     return False
 
@@ -106,14 +106,14 @@ def publish_snapshot(
     replaces: Sequence[Span] = (),
     unreadable: Collection[str] = (),
 ) -> Published:
-    """Publish a new snapshot of a day: all that the current one holds, with `table` added to it.
+    """Publish a new snapshot of a day: the rows of the current one, with those of `table` added.
 
-    Where both hold a key, `table` wins: it was asked for later. In the spans of `replaces` only `table` counts:
-    candles of the current snapshot that it does not hold are left out. A closed day stays closed. Before it becomes
-    visible, it is read back and its key set and coverage are compared with the sources.
+    Where both hold a key, the row of `table` counts, as it was requested later. In the spans of `replaces` only `table`
+    counts: candles of the current snapshot that it does not hold are left out. A closed day stays closed. Before the
+    snapshot becomes visible, it is read back and its keys and coverage are compared with the sources.
 
     Raises:
-        LakeCorrupt: what was written does not hold what it should; nothing became visible.
+        LakeCorrupt: the file read back does not hold what was written; nothing became visible.
     """
     current = ledger.current(lake, "candle", day)
     complete = complete or (current is not None and current.complete)
@@ -129,19 +129,19 @@ def publish_snapshot(
         notes = {SOURCES: [*lineage(sources), (layout.window_name(coverage.start, coverage.end), coverage.run)]}
     else:
         notes = compaction_notes(lake, CANDLE, day, sources, coverage.run)
-    made = write_snapshot(
+    published = write_snapshot(
         lake, CANDLE, day, name, [*tables, table], lease, complete=complete, coverage=merged, notes=notes
     )
     for file in found.lost:
         salvage.quarantine_file(lake, day, file.path)
-    return made._replace(lost=tuple(file.path.rsplit("/", 1)[1] for file in found.lost))
+    return published._replace(lost=tuple(file.path.rsplit("/", 1)[1] for file in found.lost))
 
 
 def rebuild_snapshot(lake: Lake, day: str, run: str, lease: Lease, *, complete: bool) -> Published:
-    """One file of all that the day's files hold, nothing added; with `complete` the day is closed by it.
+    """Compact the day's files into one file of a new snapshot; with `complete` this closes the day.
 
     Raises:
-        LakeCorrupt: the day has no files, or what was written does not hold what they do.
+        LakeCorrupt: the day has no files, or the file read back does not hold what was written.
     """
     snapshot = ledger.current(lake, "candle", day)
     found = ledger.files(lake, snapshot, day) if snapshot else []
@@ -152,10 +152,12 @@ def rebuild_snapshot(lake: Lake, day: str, run: str, lease: Lease, *, complete: 
 
 
 def _check_merged(parts: list[Coverage], merged: Coverage) -> None:
-    """The coverage of the whole accounts for every minute that a part does."""
+    """Raise LakeCorrupt unless the merged coverage accounts for every minute that one of its parts does."""
     start, end = merged.start, merged.end
     known = by_market(merged.known())
     sought = by_market(span for part in parts for span in part.clipped(start, end).known())
     lost = [market for market, spans in sought.items() if union(spans) != union(known[market])]
     if lost:
-        raise LakeCorrupt(f"the coverage of {', '.join(sorted(lost)[:5])} was lost in merging; nothing was switched")
+        raise LakeCorrupt(
+            f"the coverage of {', '.join(sorted(lost)[:5])} was lost in merging; no snapshot was published"
+        )

@@ -1,7 +1,7 @@
-"""Rows that were refused on arrival, kept as received with their reason: <root>/rejected/yyMMdd/*.jsonl.
+"""The quarantine: rows that failed validation, stored as received, with the reason: <root>/rejected/yyMMdd/*.jsonl.
 
-The day is the KST day of the first minute that a row leaves in doubt. Each line is one row, its market, that span
-(UTC), the reason and the run. Files appear whole and are never replaced, as all files of the lake.
+The day is the KST day of the first minute for which a row may stand. Each line is one row, its market, its span (UTC),
+the reason and the run. Files appear whole and are never replaced, like all files of the lake.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from upbit_elt.metrics import QUARANTINED
 
 
 def quarantine(lake: Lake, rows: Iterable[QuarantinedRow], run: str) -> list[str]:
-    """Keep refused rows; returns the paths. The same rows of the same run are one file however often they are kept."""
+    """Store quarantined rows and return the paths; storing the same rows of a run twice makes no second file."""
     by_day: dict[str, list[QuarantinedRow]] = defaultdict(list)
     for row in rows:
         by_day[kst_day(row.start)].append(row)
@@ -30,7 +30,7 @@ def quarantine(lake: Lake, rows: Iterable[QuarantinedRow], run: str) -> list[str
 
 def _publish(lake: Lake, day: str, rows: list[QuarantinedRow], run: str) -> str:
     lines = sorted({_line(row, run) for row in rows})
-    # A lone surrogate becomes its own JSON escape.
+    # A lone surrogate, which UTF-8 cannot encode, becomes its JSON escape.
     data = "\n".join([*lines, ""]).encode(errors="backslashreplace")
     digest = hashlib.sha256(data).hexdigest()[:16]
     path = f"{quarantine_folder(lake.root, day)}/{stamp(min(row.start for row in rows))}_{digest}.jsonl"

@@ -1,4 +1,4 @@
-"""Read candles back from the lake."""
+"""Read candles from the lake."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from upbit_elt.lake.webhdfs import Entry, Lake
 def read_sources(
     lake: Lake, day: str, start: datetime | None = None, end: datetime | None = None
 ) -> tuple[list[pa.Table], list[Coverage]]:
-    """Tables and coverages of the files of a KST day's current snapshot, oldest first.
+    """The tables and coverages of the files of a KST day's current snapshot, oldest first.
 
-    With `start` and `end` (UTC) only the files whose span touches [start, end), and of their rows those in it: a
-    day that was rolled up is one large file.
+    With `start` and `end` (UTC) only files whose span touches [start, end) are read, and only their rows within it are
+    returned: a compacted day is one large file.
     """
     snapshot = ledger.current(lake, "candle", day)
     start, end = start or day_start(day), end or day_end(day)
@@ -42,12 +42,12 @@ def read_sources(
 
 
 def read_day(lake: Lake, day: str) -> pa.Table:
-    """Candles of the current snapshot of a KST day (SCHEMA, sorted); empty when there is none."""
+    """The candles of a KST day's current snapshot (SCHEMA, sorted by key); empty when there is none."""
     return latest(read_sources(lake, day)[0])
 
 
 def paths_of_span(lake: Lake, folder: str, start: datetime, end: datetime) -> list[str]:
-    """Files of a leaf folder that Hive reads and whose names do not say that they lie outside [start, end) (UTC)."""
+    """The files in a leaf folder that Hive reads and that may, by their names, touch [start, end) (UTC)."""
     return [f"{folder}/{entry.name}" for entry in lake.list(folder) if _touches(entry, start, end)]
 
 
@@ -59,7 +59,7 @@ def _touches(entry: Entry, start: datetime, end: datetime) -> bool:
 
 
 def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
-    """The candles that lie in none of the spans (of their own market)."""
+    """The candles that lie in no span of their market."""
     if not spans:
         return table
     market = table.column("market").combine_chunks().dictionary_encode()
@@ -75,7 +75,7 @@ def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
 
 
 def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:
-    """One table of several (oldest first) with each key once, sorted by key; `shape` says which row of a key stays."""
+    """Merge tables, oldest first, into one with each key once, sorted by key; `shape` says which row of a key wins."""
     if not tables:
         return shape.schema.empty_table()
     names, step = shape.schema.names, -1 if shape.later_wins else 1

@@ -1,4 +1,4 @@
-"""A number for each row, so that two sets of rows can be compared value by value, in any order, in little memory."""
+"""Hashes of rows, by which two sets of rows are compared value by value, in any order and in little memory."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
 
 def row_hashes(table: pa.Table, names: Sequence[str]) -> RowHashes:
-    """One 64-bit mark a row over the columns `names`; rows with the same values, bit by bit, have the same mark.
+    """A 64-bit hash of each row over the columns `names`; rows with the same values, bit by bit, have the same hash.
 
-    Of a million rows two different ones share a mark with a chance of 3 in 100 million.
+    The chance that two of a million different rows have the same hash is 3 in 100 million.
     """
     hashes = np.zeros(table.num_rows, np.uint64)
     for name in names:
@@ -28,7 +28,10 @@ def row_hashes(table: pa.Table, names: Sequence[str]) -> RowHashes:
 
 
 def winners(keys: Iterable[RowHashes], rows: Iterable[RowHashes], *, later_wins: bool) -> tuple[RowHashes, RowHashes]:
-    """Keys and rows, sorted by key, that are left of several tables (oldest first) when each key is there once."""
+    """The key and row hashes, sorted by key, that remain of several tables (oldest first) with each key once.
+
+    With `later_wins` the newest row of a key counts, else the oldest.
+    """
     none = np.empty(0, np.uint64)
     key, row = np.concatenate([none, *keys]), np.concatenate([none, *rows])
     if later_wins:

@@ -1,7 +1,7 @@
-"""What can be saved of a KST day of which a file cannot be read: a lost block, damaged bytes, another file's content.
+"""Read a KST day of which a file is unreadable: its block is lost, its bytes are damaged, or they are another file's.
 
-The other files are as they were. Of the damaged one, earlier snapshots of the day (they stay a while after they were
-made one) may hold what it was made of; what they do not hold becomes a hole with the reason FILE_LOST.
+The other files of the day are read as usual. The rows of the unreadable file may still lie in earlier snapshots of the
+day, which stay for a while after a compaction; minutes that no file holds become holes with the reason FILE_LOST.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """What a day's files hold, oldest first, those that were salvaged before the others; and the unreadable ones."""
+    """The readable files of a day, oldest first, those of earlier snapshots before the others; and the unreadable."""
 
     sources: list[Source]
     lost: list[ledger.DataFile]
 
 
 def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
-    """All that can be read of a KST day's current snapshot; `unreadable` are paths that need not be tried.
+    """Read a KST day's current snapshot as far as possible; `unreadable` are paths known to be so, which are not tried.
 
     Raises:
         LakeTooNew: a newer release wrote a file.
@@ -54,22 +54,22 @@ def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
 
 
 def lost_coverage(lake: Lake, found: Found, run: str, others: Collection[str]) -> list[Coverage]:
-    """What the unreadable files accounted for, as holes.
+    """The spans of the unreadable files, as holes; `run` is the run that names them.
 
-    Where not even a footer says which markets those were: those of the day's other files, and `others`.
+    When the footer cannot be read either, the holes are of all markets of the day's other files, and of `others`.
     """
     markets = {span.market for source in found.sources if source.coverage for span in source.coverage.spans}
     return [_as_holes(lake, file, run, sorted(markets | set(others))) for file in found.lost]
 
 
 def quarantine_file(lake: Lake, day: str, path: str) -> None:
-    """Keep an unreadable file beside the rejected rows of its KST day, for people; its folder goes before long."""
+    """Move an unreadable file to the quarantine folder of its KST day, where people may look at it for some days."""
     folder, name = layout.quarantine_folder(lake.root, day), "-".join(path.split("/")[-2:])
     try:
         lake.make_folder(folder)
         lake.rename(path, f"{folder}/unreadable-{name}")
     except LakeError as error:
-        log.warning("%s stays where it is: %s", path, error)
+        log.warning("%s cannot be moved to the quarantine: %s", path, error)
 
 
 def _salvaged(lake: Lake, day: str, snapshot: ledger.Snapshot, lost: Collection[ledger.DataFile]) -> Iterator[Source]:
@@ -78,7 +78,7 @@ def _salvaged(lake: Lake, day: str, snapshot: ledger.Snapshot, lost: Collection[
             try:
                 yield read_source(lake, CANDLE, file)
             except LakeCorrupt as error:
-                log.warning("nor can this be read: %s", error)
+                log.warning("an older snapshot's file cannot be read either: %s", error)
 
 
 def _as_holes(lake: Lake, file: ledger.DataFile, run: str, markets: Collection[str]) -> Coverage:

@@ -1,6 +1,6 @@
-"""A new snapshot of a day: one sorted file of all that its files hold, held against them before anybody sees it.
+"""Write a new snapshot of a day: one sorted file of all rows, compared with its sources before it becomes visible.
 
-The caller holds the day's lease. Roll-up, close, repair and history all end here, for every kind.
+The caller holds the day's lease. Compaction, close, repair and backfill of every kind use this module.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SOURCES = "sources"
 
 
 class Source(NamedTuple):
-    """A file of a snapshot: its name, its rows, and what its footer says; only candles have a coverage."""
+    """A file of a snapshot: its name, its rows, and the coverage (of candles only) and notes of its footer."""
 
     name: str
     table: pa.Table
@@ -39,9 +39,9 @@ class Source(NamedTuple):
 
 
 class Published(NamedTuple):
-    """What became visible: the KST day, the snapshot's folder, the file's name and its rows.
+    """A published file: its KST day, the snapshot's folder, the file's name and its number of rows.
 
-    `lost` are the names of unreadable files whose place it takes: what no other file holds of them has to be asked for.
+    `lost` are the names of unreadable files that it replaces: minutes that no other file holds must be fetched again.
     """
 
     day: str
@@ -52,14 +52,14 @@ class Published(NamedTuple):
 
 
 def read_files(lake: Lake, shape: Shape, day: str) -> list[Source]:
-    """All files of a day's current snapshot, oldest first. Raises LakeCorrupt when one cannot be read."""
+    """Read all files of a day's current snapshot, oldest first. Raises LakeCorrupt when one cannot be read."""
     snapshot = ledger.current(lake, shape.kind, day)
     found = ledger.files(lake, snapshot, day) if snapshot else []
     return [read_source(lake, shape, file) for file in found]
 
 
 def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
-    """One file of a snapshot. Raises LakeCorrupt when it cannot be read."""
+    """Read one file of a snapshot. Raises LakeCorrupt when it cannot be read."""
     data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
     coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
     return Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path))
@@ -79,11 +79,11 @@ def write_snapshot(
 ) -> Published:
     """Write `tables` (oldest first) as one file `name`, compare it with them, and make it the day's newest snapshot.
 
-    Until Hive shows it, a pending marker says that it has to: whoever comes next mends what a writer that died left
-    undone.
+    A pending marker says that the snapshot has to be registered in Hive: when this process dies first, the next run
+    registers it.
 
     Raises:
-        LakeCorrupt: what was written does not hold what it should; nothing became visible.
+        LakeCorrupt: the file read back does not hold what was written; nothing became visible.
         LeaseHeld: the lease was lost; nothing became visible.
     """
     folder = _next_folder(lake, shape.kind, day, complete=complete)
@@ -98,14 +98,14 @@ def write_snapshot(
 
 
 def compaction_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[Source], run: str) -> dict[str, Any]:
-    """Notes of a file that holds the rows of `sources` and no others: so a follower has nothing to load again."""
+    """The notes of a file that holds exactly the rows of `sources`: a follower need not load these again."""
     snapshot = ledger.current(lake, shape.kind, day)
     same = {SAME_ROWS: snapshot.path.rsplit("/", 1)[1]} if snapshot else {}
     return same | {"run": run, SOURCES: list(lineage(sources))}
 
 
 def lineage(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
-    """File and run of everything that was published and is in the sources by now."""
+    """Yield the name and run of every published file whose rows the sources hold."""
     for source in sources:
         if SOURCES in source.notes:
             yield from ((name, run) for name, run in source.notes[SOURCES])
@@ -114,9 +114,9 @@ def lineage(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
 
 
 def same_rows(lake: Lake, kind: Kind, day: str, old: str, new: str) -> bool:
-    """Whether folder `new` of a day holds the rows of folder `old` in other files, and otherwise only newer windows.
+    """Whether folder `new` of a day holds the rows of folder `old` in other files, and besides only newer windows.
 
-    False when it cannot be told, as when the folders between them are gone.
+    False when that is unknown, as when the folders between the two were removed.
     """
     leaf, wanted = new.rsplit("/", 1)[1], old.rsplit("/", 1)[1]
     by_leaf = {g.path.rsplit("/", 1)[1]: g for g in ledger.snapshots(lake, kind, day)}
@@ -142,7 +142,7 @@ def _merged(
 
 
 def _parts(shape: Shape, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
-    """The sorted rows, some markets at a time: a day of forecasts is too much to be sorted in one piece."""
+    """Yield the sorted rows, some markets at a time: a whole day of forecasts needs too much memory to sort."""
     runs = [_runs(table) for table in _folded(shape, tables)]
     group: list[str] = []
     size = 0
@@ -157,7 +157,7 @@ def _parts(shape: Shape, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _folded(shape: Shape, tables: Sequence[pa.Table]) -> list[pa.Table]:
-    """The same rows in few tables: neighbours of a few rows are made one."""
+    """The same rows in fewer tables: small neighbouring tables are merged."""
     groups: list[list[pa.Table]] = []
     for table in tables:
         if not groups or table.num_rows + sum(part.num_rows for part in groups[-1]) > ROW_GROUP:
@@ -172,7 +172,7 @@ def _sorted(shape: Shape, runs: Sequence[Mapping[str, pa.Table]], markets: Seque
 
 
 def _runs(table: pa.Table) -> dict[str, pa.Table]:
-    """The rows of each market, as slices."""
+    """The rows of each market, as slices of the table."""
     if not table.num_rows:
         return {}
     encoded = table.column("market").combine_chunks().dictionary_encode()
@@ -185,7 +185,7 @@ def _runs(table: pa.Table) -> dict[str, pa.Table]:
 
 
 def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], coverage: Coverage | None) -> int:
-    """Read back what was written and compare keys, values and coverage with the sources; returns the rows."""
+    """Read the file back and compare keys, values and coverage with the sources; returns the number of rows."""
     data = lake.read(path)
     file = pq.ParquetFile(io.BytesIO(data))
     rows = int(file.metadata.num_rows)
@@ -196,10 +196,10 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     if not good:
         raise LakeCorrupt(
             f"{path}: {rows} rows were read back where {len(wanted[0])} keys went in, or their values differ; "
-            "nothing was switched, the files of before are untouched"
+            "no snapshot was published, and the day's files are unchanged"
         )
     if coverage is not None and coverage_of(data, path).to_json() != coverage.to_json():
-        raise LakeCorrupt(f"{path}: its footer does not say what was to be covered; nothing was switched")
+        raise LakeCorrupt(f"{path}: its footer does not hold the coverage that was written; no snapshot was published")
     return rows
 
 

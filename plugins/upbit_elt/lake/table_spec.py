@@ -11,9 +11,9 @@ from upbit_elt.lake.layout import Kind
 
 
 class Shape(NamedTuple):
-    """Columns, and the key that a day holds once; the key's first column is the market.
+    """The columns of a kind, and the key that is unique within a day; the key's first column is the market.
 
-    Of two rows with one key the later one counts where `later_wins`, else the one that was there first.
+    Of two rows with the same key the one written later counts with `later_wins`, else the one written first.
     """
 
     kind: Kind

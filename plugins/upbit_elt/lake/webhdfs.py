@@ -24,17 +24,17 @@ _MISSING = "FileNotFoundException"
 _EXISTS = ("FileAlreadyExistsException", "AlreadyBeingCreatedException")
 # What HDFS says of a file of which it has no copy of a block (left).
 _LOST = ("No active nodes contain this block", "Could not obtain block", "BlockMissingException")
-# What the client stumbles over when an answer is JSON of another form than WebHDFS's, or no JSON.
+# What the client raises on a response that is no JSON, or not in WebHDFS's form.
 _OTHER_FORM = (requests.JSONDecodeError, LookupError, TypeError, AttributeError)
 _LONGEST_WORDS = 300
 _QUERY = re.compile(r"\?[\w.-]+=[^\s'\")]*")
 
 
 class Entry(NamedTuple):
-    """One name in a folder; `size` in bytes (0 for folders).
+    """A file or folder in a folder; `size` in bytes (0 for folders).
 
-    `modified` (UTC, the NameNode's clock): of a file when it was written, of a folder when a name in it last changed;
-    a rename of the entry itself leaves it as it was.
+    `modified` (UTC, the NameNode's clock) is when a file was written, or when a name in a folder last changed; renaming
+    the entry itself does not change it.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Entry(NamedTuple):
 
 
 class Lake:
-    """Files of one deployment, over a client of its WebHDFS (see `connect`).
+    """The files of one deployment, over a client of its WebHDFS (see `connect`).
 
-    Paths are absolute in HDFS; `root` is where this dataset's folders begin.
+    Paths are absolute in HDFS; `root` is the folder of this dataset.
 
     Every method raises LakeUnavailable when WebHDFS does not answer or refuses.
     """
@@ -58,16 +58,16 @@ class Lake:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
-        """The lake that the settings name. Raises ConfigError when `webhdfs_auth` lacks what it needs."""
+        """The lake that the settings name. Raises ConfigError when `webhdfs_auth` needs something that is missing."""
         token = settings.webhdfs_token.get_secret_value()
         client = connect(settings.webhdfs_url, settings.webhdfs_user, settings.webhdfs_auth, token)
         return cls(client, settings.lake_root)
 
     def list(self, folder: str) -> list[Entry]:
-        """Names in a folder, sorted; [] when there is no such folder."""
+        """The entries of a folder, sorted by name; [] when there is no such folder."""
         with self._errors("list", folder):
             try:
-                # The public list() asks a second time about a folder that holds one name.
+                # The public list() sends a second request for a folder that holds one name.
                 rows = self._client._list_status(folder).json()["FileStatuses"]["FileStatus"]
             except HdfsError as error:
                 if error.exception == _MISSING:
@@ -78,11 +78,11 @@ class Lake:
         return sorted(_entry(row["pathSuffix"], row) for row in rows)
 
     def exists(self, path: str) -> bool:
-        """Whether a file or folder of this name is there."""
+        """Whether there is a file or folder at the path."""
         return self.size(path) is not None
 
     def size(self, path: str) -> int | None:
-        """Length of a file in bytes, None when it is not there."""
+        """The length of a file in bytes, None when it is not there."""
         with self._errors("status", path):
             try:
                 return int(self._client.status(path)["length"])
@@ -92,28 +92,31 @@ class Lake:
                 raise
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        """Bytes of a file, or of at most `length` bytes of it from `offset` on, cut off at the file's end.
+        """Read the bytes of a file; with `length` at most so many from `offset` on.
 
-        A body that is cut short on the way is LakeUnavailable. Raises LakeCorrupt when there is no such file, or when
-        HDFS has lost a part of it.
+        Raises:
+            LakeCorrupt: there is no such file, or HDFS has lost a part of it.
+            LakeUnavailable: also when the body is cut short on the way.
         """
         with self._errors("read", path), self._client.read(path, offset=offset, length=length) as body:
             data = bytes(body.read())
-            checked = body.chunked or "Content-Length" in body.headers  # then a cut one has raised already
+            checked = (
+                body.chunked or "Content-Length" in body.headers
+            )  # then a body that is cut short has raised already
         if not checked or (length is not None and len(data) < length):
             self._check_length(path, len(data), offset, length)
         return data
 
-    def publish(self, path: str, data: bytes, last_look: Callable[[], None] = lambda: None) -> bool:
+    def publish(self, path: str, data: bytes, last_check: Callable[[], None] = lambda: None) -> bool:
         """Make a file appear whole under its name; False when the same bytes were there already.
 
-        `last_look` is called when it is written and not yet visible; what it raises keeps it from becoming so.
+        `last_check` is called after the file is written, before it becomes visible; when it raises, it stays invisible.
 
         Raises:
             LakeConflict: a file of this name holds other bytes.
         """
         hidden = self.stage(path, data)
-        last_look()
+        last_check()
         try:
             self.rename(hidden, path)
         except LakeConflict:
@@ -124,7 +127,7 @@ class Lake:
         return True
 
     def stage(self, path: str, data: bytes) -> str:
-        """Write under a name beside `path` that Hive does not read, and check the length. Returns that name."""
+        """Write a file beside `path` under a name that Hive ignores, and check its length. Returns its path."""
         folder, name = posixpath.split(path)
         hidden = f"{folder}/_{name}.{uuid4().hex}"
         self.create(hidden, data)
@@ -134,7 +137,7 @@ class Lake:
         return hidden
 
     def create(self, path: str, data: bytes) -> None:
-        """Write a new file; HDFS lets one of several creators win. Raises LakeConflict when the name is taken."""
+        """Write a new file; of several creators, one succeeds. Raises LakeConflict when the file is there."""
         with self._errors("create", path):
             self._client.write(path, data=data, overwrite=False)
 
@@ -143,7 +146,7 @@ class Lake:
         self._rename(source, target, "NONE")
 
     def replace(self, path: str, data: bytes) -> None:
-        """Swap a small pointer file in one step (the only files that are ever replaced)."""
+        """Replace a small file in one step; files of data are never replaced."""
         self._rename(self.stage(path, data), path, "OVERWRITE")
 
     def delete(self, path: str) -> None:
@@ -152,12 +155,12 @@ class Lake:
             self._client.delete(path, recursive=True)
 
     def make_folder(self, path: str) -> None:
-        """Make a folder and those above it."""
+        """Create a folder and its parents."""
         with self._errors("mkdirs", path):
             self._client.makedirs(path)
 
     def own(self, path: str, owner: str, permission: str) -> None:
-        """Give a file or folder an owner (also as group) and a permission in octal digits; the superuser alone may."""
+        """Set a path's owner (also as group) and its permission in octal digits; only the superuser may."""
         with self._errors("own", path):
             self._client.set_owner(path, owner=owner, group=owner)
             self._client.set_permission(path, permission)
@@ -167,11 +170,11 @@ class Lake:
         with self._errors("rename", target):
             self._client._rename(source, destination=target, renameoptions=options)
 
-    def _check_length(self, path: str, came: int, offset: int, length: int | None) -> None:
-        left = max(0, (self.size(path) or 0) - offset)
-        wanted = left if length is None else min(left, length)
-        if came != wanted:
-            raise LakeUnavailable(f"{path}: {came} of {wanted} bytes came from HDFS at {self.url}; try again")
+    def _check_length(self, path: str, received: int, offset: int, length: int | None) -> None:
+        available = max(0, (self.size(path) or 0) - offset)
+        wanted = available if length is None else min(available, length)
+        if received != wanted:
+            raise LakeUnavailable(f"{path}: {received} of {wanted} bytes came from HDFS at {self.url}; try again")
 
     @contextmanager
     def _errors(self, operation: str, path: str) -> Iterator[None]:
@@ -196,13 +199,13 @@ class Lake:
             words = f"the answer of {self.url} is not WebHDFS's ({_public(repr(error))})"
             raise LakeUnavailable(f"{path}: {words}: does a proxy stand between?") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # A body is read past `requests`, so that what goes wrong in it comes as urllib3's own.
+            # Bodies are not read by `requests`, so errors in them are urllib3's own.
             words = f"({type(error).__name__}): {_public(str(error))}"
             raise LakeUnavailable(f"HDFS at {self.url} does not answer {words}") from error
 
 
 def _public(words: str) -> str:
-    """The words without the queries of addresses in them: a delegation token stands there, and errors go to people."""
+    """The words without the queries of URLs: these may hold a delegation token, and errors are shown to people."""
     return _QUERY.sub("", words)
 
 

@@ -1,1 +1,1 @@
-"""Proof: what the warehouse shows, held against what the exchange says."""
+"""Quality: coverage report, reconciliation with the exchange, and the evidence of single minutes."""

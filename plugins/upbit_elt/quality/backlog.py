@@ -1,7 +1,7 @@
-"""Which days are open, and which closed ones are not proven: known from the pending markers, derived from the lake.
+"""Which days are open, and which closed days are not proven yet: from pending markers, or derived from the whole lake.
 
-The markers are looked at by every run; the derivation, which looks at every day ever collected, is done once a day by
-housekeeping, and where there are no markers at all (a lake of an earlier release).
+Every run reads the markers. Deriving them looks at every day ever collected: housekeeping does so once a day, and a run
+that finds no marker at all (in a lake of an earlier release).
 """
 
 from __future__ import annotations
@@ -26,17 +26,20 @@ OPENED: tuple[Kind, ...] = ("candle", "forecast")
 
 
 def newest_day(live_end: datetime) -> str:
-    """The KST day that the live runs are in, whose coverage ends at `live_end` (UTC)."""
+    """The KST day of the last minute that live runs cover, when their coverage ends at `live_end` (UTC)."""
     return kst_day(live_end - MINUTE)
 
 
 def with_open_days(lake: Lake, waiting: Sequence[Pending], live_end: datetime, now: datetime) -> list[Pending]:
-    """`waiting` (all that is pending), with each day noted as open that the live runs have begun since the last run."""
+    """Return `waiting` (all pending markers) with markers added for the days that live runs have begun since then.
+
+    The new markers say that a day is open, and are stored. `live_end` (UTC) is the end of the live coverage.
+    """
     known = [entry.day for entry in waiting if entry.task == "close"]
     if known:
         first = day_end(max(known))
     else:
-        log.info("no day is noted as open: looking at every day of the lake, once")
+        log.info("no marker says which days are open: checking every day of the lake, once")
         waiting = [*waiting, *derive(lake, now)]
         first = day_start(newest_day(live_end))
     added = [Pending("close", kind, day) for day in days_between(first, live_end) for kind in OPENED]
@@ -45,23 +48,23 @@ def with_open_days(lake: Lake, waiting: Sequence[Pending], live_end: datetime, n
 
 
 def derive(lake: Lake, now: datetime) -> list[Pending]:
-    """Note what is not noted of the days that are open or not proven at `now` (UTC); returns what was not.
+    """Add the missing markers of all days that are open or not proven at `now` (UTC); returns those added.
 
     Each day of the lake costs some listings.
     """
-    there = set(pending.listing(lake))
-    expiring = {(entry.kind, entry.day) for entry in there if entry.task == "expire"}
-    derived = [entry for kind in OPENED for entry in _derived(lake, kind, now) if entry not in there]
+    waiting = set(pending.listing(lake))
+    expiring = {(entry.kind, entry.day) for entry in waiting if entry.task == "expire"}
+    derived = [entry for kind in OPENED for entry in _derived(lake, kind, now) if entry not in waiting]
     found = [entry for entry in derived if (entry.kind, entry.day) not in expiring]
     _note(lake, found)
     return found
 
 
 def unproven(lake: Lake, now: datetime) -> dict[str, list[Pending]]:
-    """KST days with a closed snapshot of candles that is not proven as far as is noted, with their markers."""
+    """The KST days whose closed snapshot of candles is not proven by the markers, with these markers."""
     waiting = pending.listing(lake)
     if not any(entry.task == "close" for entry in waiting):
-        log.info("no day is noted as open: looking at every day of the lake, once")
+        log.info("no marker says which days are open: checking every day of the lake, once")
         waiting = [*waiting, *derive(lake, now)]
     noted: dict[str, list[Pending]] = defaultdict(list)
     for entry in waiting:
@@ -70,20 +73,20 @@ def unproven(lake: Lake, now: datetime) -> dict[str, list[Pending]]:
     return noted
 
 
-def newest(noted: Sequence[Pending]) -> str:
-    """The newest of the closed snapshots that markers of a day name."""
+def latest_snapshot(noted: Sequence[Pending]) -> str:
+    """The name of the newest closed snapshot that a day's markers name."""
     return max((entry.snapshot for entry in noted), key=lambda name: int(name.removeprefix("day-")))
 
 
 def settle(lake: Lake, noted: Sequence[Pending]) -> None:
-    """Strike out the markers of a day that is proven, or that is not looked at any more."""
+    """Remove the markers of a day that is proven, or that is no longer reconciled."""
     for entry in noted:
         if entry.task == "reconcile":
             pending.remove(lake, entry)
 
 
 def _note(lake: Lake, entries: Sequence[Pending]) -> None:
-    """Note what a run has found by itself: what cannot be noted now is found again."""
+    """Add markers; a marker that cannot be added now is derived again by a later run."""
     for entry in entries:
         with isolated(lake, entry.name, {}):
             pending.add(lake, entry)

@@ -1,4 +1,4 @@
-"""Hold every candle in Hive against the exchange's, value by value."""
+"""Compare every candle in Hive with the exchange's, value by value."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from upbit_elt.warehouse.tables import partition
 
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 MAX_EXAMPLES = 20
-SWITCH = 10.0  # seconds from a new snapshot in the lake to Hive showing it, at most
-FEW = 50  # markets that are named in the query; of more, the whole day is read
+SWITCH = 10.0  # a new snapshot of the lake is registered in Hive within so many seconds
+FEW = 50  # so many markets are named in the query; for more, the whole day is read
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Candles of the exchange that were compared, and how Hive differs: keys missing, twice, or with other values.
+    """How many candles of the exchange were compared, and how Hive differs from them.
 
-    `invented` are keys that the exchange does not have. `examples` name the first differences.
+    `lost` keys are missing in Hive, `doubled` are there more than once, `altered` have other values, and `invented` are
+    unknown to the exchange. `examples` name the first differences.
     """
 
     compared: int
@@ -44,12 +45,12 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether Hive and the exchange hold the same."""
+        """Whether Hive and the exchange have the same candles."""
         return not (self.lost or self.doubled or self.altered or self.invented)
 
 
 def accounted(lake: Lake, start: datetime, end: datetime) -> list[FetchRequest]:
-    """The spans within [start, end) (UTC) that the lake claims to know: candles are there, or there was no trade."""
+    """The spans within [start, end) (UTC) that the lake accounts for, by candles or as empty, as requests."""
     coverages = (found for day in days_between(start, end) for found in read_sources(lake, day, start, end)[1])
     spans = by_market(span for coverage in coverages for span in coverage.clipped(start, end).known())
     return [FetchRequest(market, *piece) for market in sorted(spans) for piece in union(spans[market])]
@@ -65,11 +66,11 @@ def compare(
 ) -> Comparison:
     """Compare the minutes of `spans` (UTC). `tick` is called after each market.
 
-    What the lake accounts for may be a snapshot ahead of Hive for some seconds: Hive is read again while it differs,
-    for `patience` seconds. A real difference lasts.
+    The lake may be a snapshot ahead of Hive for some seconds. So while they differ, Hive is read again for `patience`
+    seconds; a real difference stays.
 
     Raises:
-        ServerTrouble: a market could not be asked, so nothing can be said.
+        ServerTrouble: a market's request failed, so that it cannot be compared.
     """
     by_day: dict[str, list[FetchRequest]] = defaultdict(list)
     for request in spans:

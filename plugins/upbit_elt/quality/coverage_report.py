@@ -1,20 +1,20 @@
 """The coverage ledger: how every minute of every market is accounted for, from the lake alone.
 
-A minute is a *candle*; *empty* (proven by reconciliation, asked and answered without it, or quiet: the ticker's last
-trade was older); or a *hole* with its reason. A hole is **explained** when the exchange has nothing to give there:
+A minute is a *candle*; *empty* (proven so by reconciliation, requested without a candle in the result, or inactive: the
+ticker's last trade was older); or a *hole* with its reason. It is **explained** when the exchange has nothing there:
 
 - `before collection began`: before the first minute that the lake accounts for in any market
-- `not listed yet`: before the market's own first span, while others were collected. Every run asks each market that
-  the exchange lists, from the end of the run before on: a market without a span was not listed (or not wanted)
-- `delisted`: the exchange refuses the market for good, or no longer lists it (no span after its watermark)
-- `not collected`: no live run takes the market, and its history was not asked for there
-- `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more and the exchange said of
-  at least half of them that there was none
+- `not listed yet`: before the market's own first span, while others were collected. Every run accounts for each market
+  that the exchange lists, from the end of the run before on: a market without a span was not listed (or not wanted)
+- `delisted`: the exchange rejects the market for good, or no longer lists it (no span after its watermark)
+- `not collected`: live runs do not collect the market, and no backfill was requested there
+- `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more, and the exchange said for
+  at least half of the markets that there was none
 
-What may be missing is **unexplained**: `failed request` (the next run asks again), `refused row` and `late row` (the
-row that came made no sense, or did not come yet), `file lost` (a complete day whose folder is empty, or a file that
-cannot be read), and `never asked` (between first span and watermark without a span: a file was lost, or history was not
-brought in).
+Minutes that may be missing are **unexplained**: `failed request` (the next run requests them again), `refused row` and
+`late row` (the row failed validation, or did not come yet), `file lost` (a complete day whose folder is empty, or a
+file that cannot be read), and `never asked` (no span between the market's first one and its watermark: a file was lost,
+or the backfill was not done).
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
 from upbit_elt.quality.hours import HOUR
 
-# States of a minute, the stronger the higher.
+# States of a minute; a higher one replaces a lower one.
 UNASKED, HOLE, INACTIVE, EMPTY, PROVEN, CANDLE = range(6)
 OUTAGE = 5
-OUTAGE_MARKETS = 20  # of fewer, a pause of all may be chance
+OUTAGE_MARKETS = 20  # with fewer, all markets may pause by chance
 _READERS = 8
 _KEYS = pa.schema([(name, pa.string()) for name in KEY])
 
 
 class Hole(NamedTuple):
-    """A half-open span (UTC) of a market that is not known, with its reason and the exchange's words, if any."""
+    """A half-open span [start, end) (UTC) of a market that is not known, its reason, and the exchange's words."""
 
     start: datetime
     end: datetime
@@ -60,24 +60,24 @@ class Hole(NamedTuple):
 
     @property
     def minutes(self) -> int:
-        """Its length."""
+        """Its length in minutes."""
         return int((self.end - self.start) / MINUTE)
 
     @property
     def words(self) -> str:
-        """The reason for people, with what the exchange or the lake said."""
+        """The reason in words, with what the exchange or the lake said."""
         said = f"{self.reason.value}: {self.detail}" if self.reason.failed_request else self.detail
         return f"{self.reason.label} ({said})" if said else self.reason.label
 
     @property
     def explained(self) -> bool:
-        """Whether the exchange has nothing to give there."""
+        """Whether nothing is missing, as the exchange has no data there."""
         return self.reason.explained
 
 
 @dataclass
 class Account:
-    """Minutes of one market by what they are; holes oldest first."""
+    """The minutes of one market counted by state, and its holes, oldest first."""
 
     market: str
     candles: int = 0
@@ -92,12 +92,12 @@ class Account:
         return bool(self.candles or self.inactive or self.empty or self.proven)
 
     def missing(self, *, explained: bool) -> int:
-        """Minutes of its holes of this kind."""
+        """The minutes of its explained, or unexplained, holes."""
         return sum(hole.minutes for hole in self.holes if hole.explained is explained)
 
 
 class Grid(NamedTuple):
-    """States of the minutes of [start, end) within one KST day: a row a market, a column a minute.
+    """The states of the minutes from `start` (UTC) within one KST day: a row for each market, a column for each minute.
 
     `reason` holds an index into `reasons` where a minute is a hole, 0 elsewhere.
     """
@@ -110,22 +110,21 @@ class Grid(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """Accounts of markets over a span, and the spans (UTC) in which no market at all traded though all were asked."""
+    """The accounts of markets over a span, and the outages: spans (UTC) in which no market traded, though requested."""
 
     accounts: Sequence[Account]
     outages: Sequence[tuple[datetime, datetime]]
 
     def unexplained(self) -> int:
-        """Market-minutes that may be missing."""
+        """The number of market-minutes that may be missing."""
         return sum(found.missing(explained=False) for found in self.accounts)
 
 
 def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Ledger:
-    """How the minutes of [start, end) (UTC) are accounted for, market by market; without `markets` all that live runs
-    collect or collected.
+    """Account for the minutes of [start, end) (UTC) by market; without `markets`, of all that live runs ever collected.
 
-    `known` is the lake's newest coverage (ledger.newest); minutes from its end on are not collected yet and not asked
-    for here. A day at a time is in memory.
+    `known` is the newest live coverage (ledger.newest); minutes after its end are not collected yet and left out. One
+    day at a time is held in memory.
     """
     chosen = set(markets) or set(known.watermark)
     found = {market: Account(market) for market in sorted(chosen)}
@@ -153,8 +152,10 @@ def grid_of(
     end: datetime,
     more: Iterable[str] = (),
 ) -> Grid:
-    """The states of the minutes of [start, end) (UTC), a span within the KST day, of the markets that live runs collect
-    and of `more`."""
+    """The states of the minutes of [start, end) (UTC), a span within the KST day.
+
+    The rows are the markets that live runs collect, and `more`.
+    """
     markets = sorted({*known.watermark, *more})
     width = int((end - start) / MINUTE)
     state = np.zeros((len(markets), width), np.uint8)
@@ -169,26 +170,26 @@ def grid_of(
         counts.update({row["values"]: row["counts"] for row in pc.value_counts(keys.column(KEY[0])).to_pylist()})
         for span in coverage.spans:
             _apply(grid, reasons, rows, span)
-        _mark_candles(grid, rows, keys)
+        _set_candles(grid, rows, keys)
     for left in (recheck for recheck in known.rechecks or () if recheck.state == "left"):
         span = Span(left.market, left.start, left.end, "hole", HoleReason.LEFT_TO_BACKFILL)
         _apply(grid, reasons, rows, span)
-    _mark_proven(grid, rows, counts, results.read(lake, results.valid(lake, day)), day)
+    _set_proven(grid, rows, counts, results.read(lake, results.valid(lake, day)), day)
     _name_holes(grid, reasons, known, firsts, never)
     return grid
 
 
 def lost_folder(lake: Lake, day: str) -> str | None:
-    """Folder of a KST day's current snapshot if it is complete and yet holds no file."""
+    """The folder of a KST day's current snapshot, if that is complete but has no file."""
     snapshot = ledger.current(lake, "candle", day)
     lost = snapshot is not None and snapshot.complete and not ledger.files(lake, snapshot, day)
     return snapshot.path if snapshot and lost else None
 
 
 class Firsts:
-    """First minute (UTC) that the lake accounts for, by market; reads footers, oldest day first, as far as needed.
+    """The first minute (UTC) that the lake accounts for, by market; reads footers, oldest day first, as far as needed.
 
-    What a lost file accounted for is not known: it is taken to be the whole day of every market.
+    What a lost file accounted for is unknown; it counts as the whole day of every market.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -198,14 +199,14 @@ class Firsts:
         self._lost: datetime | None = None
 
     def of(self, market: str) -> datetime | None:
-        """Start of the market's first span that is not a hole, None when there is none."""
+        """The start (UTC) of the market's first span that is not a hole, None when there is none."""
         while market not in self._found and not self._lost and self._read_next():
             pass
         known = [moment for moment in (self._found.get(market), self._lost) if moment]
         return min(known, default=None)
 
     def began(self) -> datetime | None:
-        """The first minute of any market."""
+        """The first minute (UTC) of any market, None in an empty lake."""
         while not self._found and not self._lost and self._read_next():
             pass
         return min([*self._found.values(), *([self._lost] if self._lost else [])], default=None)
@@ -234,9 +235,9 @@ class Firsts:
 def read_keys(
     lake: Lake, day: str, start: datetime, end: datetime, markets: Sequence[str]
 ) -> Iterator[tuple[pa.Table, Coverage]]:
-    """Keys and coverage of the files of a KST day's current snapshot that touch [start, end), oldest first.
+    """Yield keys and coverage of the files of a KST day's current snapshot that touch [start, end) (UTC), oldest first.
 
-    One that cannot be read has no keys, and holes of all `markets`.
+    A file that cannot be read has no keys, and holes of all `markets`.
     """
     snapshot = ledger.current(lake, "candle", day)
     files = ledger.files(lake, snapshot, day) if snapshot else []
@@ -255,7 +256,7 @@ def read_keys(
 
 
 class _Reasons(list[tuple[HoleReason, str]]):
-    """Reasons by number; 0 is none."""
+    """The reasons of a grid by number; number 0 is no reason."""
 
     def __init__(self) -> None:
         super().__init__([(HoleReason.NONE, "")])
@@ -273,7 +274,7 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
     first, last = _columns(grid, span.start, span.end)
     if span.market not in rows or first >= last:
         return
-    # a backfill found that the market has nothing older: asked, but no minute of a market
+    # NOT_LISTED: the backfill requested it and found no older candle, so the market did not exist yet
     state = "hole" if span.reason is HoleReason.NOT_LISTED else span.state
     row, level = rows[span.market], {"asked": EMPTY, "quiet": INACTIVE, "hole": HOLE}[state]
     part = grid.state[row, first:last]
@@ -282,7 +283,7 @@ def _apply(grid: Grid, reasons: _Reasons, rows: Mapping[str, int], span: Span) -
         grid.reason[row, first:last] = reasons.number(span.reason, span.detail)
 
 
-def _mark_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
+def _set_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
     if not keys.num_rows:
         return
     moments = pc.strptime(keys.column(KEY[1]), format=WIRE_FORMAT, unit="s").cast(pa.int64()).to_numpy()
@@ -294,10 +295,10 @@ def _mark_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
     grid.state[line[inside], column[inside]] = CANDLE
 
 
-def _mark_proven(
+def _set_proven(
     grid: Grid, rows: Mapping[str, int], counts: Mapping[str, int], found: Mapping[str, results.Proof], day: str
 ) -> None:
-    """Empty minutes of proven hours; a proof counts only for as many candles as it saw (a complete day is one file)."""
+    """Set the empty minutes of proven hours to PROVEN; a proof counts only while the number of candles is the same."""
     for market, proof in found.items():
         holds = market in rows and proof.candles == counts.get(market, 0)
         for hour in proof.proven_hours(day) if holds else ():
@@ -307,7 +308,7 @@ def _mark_proven(
 
 
 def _name_holes(grid: Grid, reasons: _Reasons, known: Coverage, firsts: Firsts, never: int) -> None:
-    """Give unasked minutes their reason, and failed ones that of an outage."""
+    """Set the reason of minutes never requested, and that of an outage for failed requests within one."""
     outage = _outage(grid)
     failed = {number for number, (name, _) in enumerate(reasons) if name.failed_request}
     for row, market in enumerate(grid.markets):
@@ -336,7 +337,7 @@ def _name_unasked(
 
 
 def outages(grid: Grid) -> list[tuple[datetime, datetime]]:
-    """Spans (UTC) in which no market traded though the exchange answered."""
+    """The spans (UTC) in which no market traded, though the exchange answered."""
     found = _outage(grid)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], found.astype(np.int8), [0]])))
     return [(grid.start + int(a) * MINUTE, grid.start + int(b) * MINUTE) for a, b in edges.reshape(-1, 2)]

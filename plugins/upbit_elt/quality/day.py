@@ -1,7 +1,7 @@
-"""One closed KST day under judgement: what the lake holds of it, what the exchange said, and what follows.
+"""The reconciliation of one closed KST day: the lake's hours, the exchange's hours, and the proof of each market.
 
-Each hour of a market is judged by itself: one that cannot be (its row was refused, its minutes were not answered)
-stays open with its reason, the others count.
+Each hour of a market is reconciled by itself. An hour that cannot be (its row is quarantined, or the request for its
+minutes failed) stays open with its reason; the others count.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from upbit_elt.quality.results import Proof, Verdict, hours_of
 
 log = logging.getLogger(__name__)
 _NOTHING = Summed({}, 0, "")
-NOT_COLLECTED, NOT_YET = "not collected", "not asked yet: the run's time was over"
-Checked = Callable[[], str]  # the exchange's time (UTC, wire form); known only once it has answered
+NOT_COLLECTED, NOT_YET = "not collected", "not requested yet: the run's time was over"
+Checked = Callable[[], str]  # gives the exchange's time (UTC, wire form), known once it has answered
 
 
 @dataclass
 class Day:
-    """A closed day: its current snapshot, what each market sums up to, and the judgements so far.
+    """A closed day: its current snapshot, the sums of each market's hours, and the proofs so far.
 
-    `expected` are the hours (start, UTC) to judge by market: all of those that are or were collected, of others those
-    that the day's files account for. `differing` waits for repair; of these, `said` keeps what the exchange said of the
-    hours in `heard`, and `first` which differed. `why` has the hours that this run could not judge.
+    `expected` are, by market, the hours (start, UTC) to reconcile: all 24 of markets that are or were collected, of
+    others those that the day's files account for. `differing` are the discrepancies that wait for a repair. `theirs`
+    are the exchange's own values of the hours in `answered`, `first` the hours that differed at first, and `why` the
+    hours that this run could not reconcile, with the reason.
     """
 
     day: str
@@ -47,16 +48,17 @@ class Day:
     expected: dict[str, frozenset[datetime]]
     proofs: dict[str, Proof]
     differing: dict[str, list[Difference]] = field(default_factory=dict)
-    said: dict[str, Hours] = field(default_factory=dict)
+    theirs: dict[str, Hours] = field(default_factory=dict)
     answered: dict[str, frozenset[datetime]] = field(default_factory=dict)
     first: dict[str, frozenset[datetime]] = field(default_factory=dict)
     why: dict[str, dict[datetime, str]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> Day | None:
-        """A day with the judgements that still hold; None while it has no complete snapshot.
+        """Load a day with its proofs that still hold; None while it has no complete snapshot.
 
-        With `retry` earlier findings, and markets that were gone, are judged anew.
+        `collected` are the markets that live runs collect. With `retry` proofs that have discrepancies, or say that a
+        market is gone, are dropped, so that these are reconciled again.
         """
         snapshot = ledger.current(lake, "candle", day)
         if snapshot is None or not snapshot.complete:
@@ -65,33 +67,33 @@ class Day:
         sums = sum_up(pa.concat_tables([SCHEMA.empty_table(), *tables]))
         name = snapshot.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
-        old = results.carried(results.read(lake, results.newest(lake, day)), digests, name)
+        old = results.carried(results.read(lake, results.latest(lake, day)), digests, name)
         proofs = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
         return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), proofs)
 
     def todo(self) -> set[str]:
-        """Markets with an hour that is not judged."""
+        """The markets with an hour that is not reconciled."""
         return {market for market in self.expected if self.open_hours(market)}
 
     def open_hours(self, market: str) -> frozenset[datetime]:
-        """Hours of a market that are not judged."""
+        """The hours (start, UTC) of a market that are not reconciled."""
         proof = self.proofs.get(market)
         return self.expected[market] - (proof.reconciled_hours(self.day) if proof else frozenset())
 
     def left(self) -> dict[str, str]:
-        """Markets with an hour that is not judged, and why."""
-        return {market: self._left(market) for market in sorted(self.todo())}
+        """The markets with an hour that is not reconciled, and why."""
+        return {market: self._why_left(market) for market in sorted(self.todo())}
 
     def take_result(self, result: FetchResult, checked: Checked) -> None:
-        """Judge a market's open hours by its 60-minute candles; what differs is kept for repair."""
+        """Reconcile a market's open hours with its 60-minute candles; hours that differ wait for a repair."""
         market = result.request.market
         wanted = self.open_hours(market)
         if result.final:
             self.proofs[market] = self._gone(market, checked())
         elif result.failure:
-            self._leave(market, dict.fromkeys(wanted, str(result.failure)))
+            self._leave_open(market, dict.fromkeys(wanted, str(result.failure)))
         else:
-            self._take(market, result, wanted)
+            self._store(market, result, wanted)
             if found := self._compare(market):
                 self.differing[market] = found
                 self.first[market] = _hours(found)
@@ -99,49 +101,49 @@ class Day:
                 self._settle(market, checked())
 
     def confirms(self, result: FetchResult) -> bool:
-        """Whether the exchange's minutes of a span sum up to its hours: only then what they lack may go.
+        """Whether the exchange's minutes of a span sum up to its hours: only then may a repair remove other candles.
 
-        Nor is it believed that a market has nothing older than these: an exchange in trouble says so, too.
+        A result that says that the market has no older candle confirms nothing: an exchange in trouble says so, too.
         """
         market, start, end = result.request[:3]
-        theirs = sum_up(to_table(result.candles)).get(market, _NOTHING).hours
-        said = {hour: summed for hour, summed in self.said[market].items() if start <= hour < end}
-        return not result.empty and not differences(market, theirs, said)
+        summed_up = sum_up(to_table(result.candles)).get(market, _NOTHING).hours
+        own = {hour: summed for hour, summed in self.theirs[market].items() if start <= hour < end}
+        return not result.empty and not differences(market, summed_up, own)
 
     def unanswered(self, market: str, hours: Mapping[datetime, str], checked: Checked) -> bool:
-        """Leave differing hours open whose minutes did not come; True when others of the market were repaired."""
-        self._leave(market, hours)
+        """Leave `hours`, whose minutes did not come, open; True when other differing hours of the market remain."""
+        self._leave_open(market, hours)
         if _hours(self.differing[market]) - hours.keys():
             return True
         self._settle(market, checked())
         return False
 
     def agrees_now(self, market: str, checked: Checked) -> bool:
-        """Whether a repaired market agrees with what the exchange said before; it is judged then."""
+        """Whether a repaired market agrees with the exchange's hours of before; if so, it is settled."""
         if agrees := not self._compare(market):
             self._settle(market, checked())
         return agrees
 
     def take_second_result(self, result: FetchResult, checked: Checked) -> None:
-        """Judge a market that differs after its repair too: what differs from the new answer is a finding."""
+        """Reconcile a market that differs after its repair with new hours; what still differs is a discrepancy."""
         market = result.request.market
         if result.failure:
-            self._leave(
+            self._leave_open(
                 market,
                 dict.fromkeys(_hours(self._compare(market)), f"repaired, and then not compared: {result.failure}"),
             )
         else:
-            self._take(market, result, self.answered[market])
+            self._store(market, result, self.answered[market])
         self._settle(market, checked(), self._compare(market))
 
     def requests(self) -> list[FetchRequest]:
-        """The minutes of all hours that differ; neighbouring hours are one span."""
+        """Requests for the minutes of all hours that differ; neighbouring hours share a request."""
         return [
             FetchRequest(market, *span) for market in sorted(self.differing) for span in _spans(self.differing[market])
         ]
 
     def after_repair(self, lake: Lake) -> None:
-        """Look at the lake anew. Judgements stay: the repair changed hours alone that have none."""
+        """Load the snapshot that the repair made. The proofs stay: the repair changed only hours without one."""
         now = Day.load(lake, self.day, self.expected, retry=False)
         if now is None:
             return
@@ -153,33 +155,35 @@ class Day:
 
     @property
     def verdict(self) -> Verdict:
-        """What can be said of the whole day."""
+        """The verdict on the whole day."""
         if self.todo():
             return "partial"
         return "findings" if any(proof.state == "finding" for proof in self.proofs.values()) else "proven"
 
-    def _take(self, market: str, result: FetchResult, wanted: frozenset[datetime]) -> None:
-        """Keep what an answer says of the wanted hours; those that a refused row leaves in doubt stay open."""
-        self._leave(market, {hour: hole.why for hole in result.holes for hour in wanted if overlaps(_hour(hour), hole)})
+    def _store(self, market: str, result: FetchResult, wanted: frozenset[datetime]) -> None:
+        """Store the exchange's values of the wanted hours; hours for which a row is quarantined stay open."""
+        self._leave_open(
+            market, {hour: hole.why for hole in result.holes for hour in wanted if overlaps(_hour(hour), hole)}
+        )
         self.answered[market] = wanted - self.why.get(market, {}).keys()
-        self.said[market] = exchange_hours(c for c in result.candles if c.start in self.answered[market])
+        self.theirs[market] = exchange_hours(c for c in result.candles if c.start in self.answered[market])
 
-    def _leave(self, market: str, hours: Mapping[datetime, str]) -> None:
+    def _leave_open(self, market: str, hours: Mapping[datetime, str]) -> None:
         self.why.setdefault(market, {}).update(hours)
         self.answered[market] = self.answered.get(market, frozenset()) - hours.keys()
         if hours:
-            log.warning("%s, %s: %d hours not judged: %s", self.day, market, len(hours), next(iter(hours.values())))
+            log.warning("%s, %s: %d hours not reconciled: %s", self.day, market, len(hours), next(iter(hours.values())))
 
-    def _left(self, market: str) -> str:
+    def _why_left(self, market: str) -> str:
         hours = sorted(self.open_hours(market))
         words = self.why.get(market, {}).get(hours[0], NOT_YET)
         return words if len(hours) == len(self.expected[market]) else f"{len(hours)} of {results.HOURS} hours: {words}"
 
     def _compare(self, market: str) -> list[Difference]:
-        """What differs in the hours that the exchange has spoken of."""
-        answered, said = self.answered[market], self.said.get(market, {})
+        """The differences in the hours that the exchange has answered."""
+        answered, theirs = self.answered[market], self.theirs.get(market, {})
         ours = {hour: summed for hour, summed in self._summed(market).hours.items() if hour in answered}
-        return differences(market, ours, {hour: summed for hour, summed in said.items() if hour in answered})
+        return differences(market, ours, {hour: summed for hour, summed in theirs.items() if hour in answered})
 
     def _summed(self, market: str) -> Summed:
         return self.sums.get(market, _NOTHING)
@@ -189,7 +193,7 @@ class Day:
         return Proof(market, self.snapshot, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
 
     def _settle(self, market: str, checked: str, found: Sequence[Difference] = ()) -> None:
-        """Write down what the heard hours of a market come to, beside what was judged before."""
+        """Make the proof of a market, of the hours answered in this run and those reconciled before."""
         old, summed, answered = self.proofs.get(market), self._summed(market), self.answered[market]
         before = old.reconciled_hours(self.day) - answered if old else frozenset()
         details = [entry for entry in (old.found() if old else []) if results.hour_of(entry) in before]
@@ -209,7 +213,9 @@ class Day:
             state="finding" if left else "partial" if self.expected[market] - proofs else "proven",
             checked=checked,
             digest=summed.digest,
-            detail=json.dumps([*details, *(results.unjudged(hour, self._why(market, hour)) for hour in open_hours)]),
+            detail=json.dumps(
+                [*details, *(results.unreconciled(hour, self._why(market, hour)) for hour in open_hours)]
+            ),
         )
 
     def _why(self, market: str, hour: datetime) -> str:
@@ -244,7 +250,7 @@ def _spans(found: Iterable[Difference]) -> list[Interval]:
 
 
 def batches(days: Iterable[str], most: timedelta) -> list[list[str]]:
-    """KST days, newest first, in batches that lie within `most`: one request a market brings a whole batch."""
+    """Group KST days, newest first, into batches no longer than `most`: a market needs one request for a batch."""
     found: list[list[str]] = []
     for day in sorted(set(days), reverse=True):
         if found and day_end(found[-1][0]) - day_start(day) <= most:

@@ -1,4 +1,4 @@
-"""The evidence chain of one market-minute: what every file that still exists says of it, newest snapshot first."""
+"""Explain one minute of a market: what every file that still exists says about it, newest snapshot first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _WORDS = {PROVEN: "empty (proven)", EMPTY: "empty (asked)", INACTIVE: "empty (qu
 
 
 class Evidence(NamedTuple):
-    """What one file says of the minute: the run that wrote it, the market's span there, its candles of the minute."""
+    """What one file says about the minute.
+
+    `run` wrote the file, `span` is the market's span around the minute, `candles` are those of the minute, and
+    `current` says whether the file belongs to the day's current snapshot.
+    """
 
     path: str
     run: str
@@ -36,8 +40,12 @@ class Evidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Chain:
-    """All that the lake knows of a market-minute. `state` is in words; `first` and `watermark` are the market's: None
-    of one that live runs do not collect."""
+    """All that the lake knows about a minute (UTC) of a market.
+
+    `state` is in words. `waiting` is the evidence of staged history. `first` and `watermark` (UTC) are the market's,
+    None for one that live runs do not collect. `day_proof` is the reconciliation of the day, `proof` that of the
+    market in it.
+    """
 
     market: str
     minute: datetime
@@ -48,12 +56,12 @@ class Chain:
     watermark: datetime | None
     covered_until: datetime
     day_state: str
-    judgement: DayProof | None
+    day_proof: DayProof | None
     proof: Proof | None
 
 
 def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
-    """The evidence of a minute (UTC).
+    """Collect the evidence of a market's minute (UTC); `now` (UTC) tells a minute to come from one not collected yet.
 
     Raises:
         NotCollected: the lake is empty, does not know the market (on that day), or does not reach to the minute.
@@ -68,7 +76,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
     row = grid.markets.index(market)
     hole = Hole(minute, minute + MINUTE, *grid.reasons[grid.reason[row, 0]])
     state = _WORDS.get(int(grid.state[row, 0]), f"hole: {hole.words}")
-    day_state, judgement = results.state_of(lake, day)
+    day_state, day_proof = results.state_of(lake, day)
     return Chain(
         market=market,
         minute=minute,
@@ -79,8 +87,8 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
         watermark=known.watermark.get(market),
         covered_until=known.end,
         day_state=day_state,
-        judgement=judgement,
-        proof=results.read(lake, judgement).get(market),
+        day_proof=day_proof,
+        proof=results.read(lake, day_proof).get(market),
     )
 
 
@@ -101,7 +109,7 @@ def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage
 
 
 def near(market: str, known: Iterable[str]) -> str:
-    """`; did you mean ...?` with the names most like it, or nothing."""
+    """The text `; did you mean ...?` with the most similar known names; "" when there are none."""
     names = difflib.get_close_matches(market, known, n=3)
     return f"; did you mean {', '.join(names)}?" if names else ""
 
@@ -123,7 +131,7 @@ def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[E
 
 
 def _waiting(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Evidence]:
-    """What history has brought of a day that is not complete yet."""
+    """Yield the evidence of staged history, of a day that the backfill has not completed."""
     folder = layout.backfill_folder(lake.root, day)
     for entry in lake.list(folder):
         if not entry.name.startswith("_"):
@@ -133,7 +141,7 @@ def _waiting(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[Ev
 
 
 def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence | None:
-    """What a file says, None when it cannot be read."""
+    """The evidence of a file, None when it cannot be read."""
     troubles: dict[str, str] = {}
     with isolated(lake, path, troubles):
         return _read(lake, path, market, minute, current=current)

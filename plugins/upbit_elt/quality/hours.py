@@ -1,13 +1,13 @@
-"""A KST day's candles hour by hour, ours summed from the minutes, and how they differ from the exchange's own hours.
+"""Sum the lake's minutes to hours, and compare them with the exchange's own 60-minute candles.
 
-Prices must be equal. Sums are equal within TOLERANCE, which is what doubles and the printed digits leave open:
+Prices must be equal. Sums may differ by as much as doubles and the printed digits leave open:
 
 - The exchange prints volumes with 8 decimals and values with 5 (KRW) or 8; each of up to 60 minutes and the hour
   itself is off by half of the last digit at most: (n + 1) / 2 units of it.
-- Ours is `math.fsum`, right to a part in 2^53. How the exchange adds is not known: one by one, k doubles are off by
-  k / 2^53 at most (Higham, Accuracy and Stability of Numerical Algorithms, 4.2). RELATIVE leaves room for 9,000.
+- We sum with `math.fsum`, exact to a part in 2^53. How the exchange adds is not known: one by one, k doubles are off
+  by k / 2^53 at most (Higham, Accuracy and Stability of Numerical Algorithms, 4.2). RELATIVE leaves room for 9,000.
 
-The least order that Upbit takes (5,000 KRW) is 50,000 times what RELATIVE hides in an hour of 10^11 KRW.
+The smallest order that Upbit accepts (5,000 KRW) is 50,000 times what RELATIVE hides in an hour of 10^11 KRW.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _NUMBERS = (*PRICES, VALUE, VOLUME)
 
 
 class Hour(NamedTuple):
-    """An hour with trades: prices and value in the quote currency, volume in the base, and our candles of it."""
+    """An hour with trades: prices and value in the quote currency, volume in the base currency.
+
+    `candles` is the number of minute candles it was summed from, 0 for an hour of the exchange.
+    """
 
     opening_price: float
     high_price: float
@@ -51,9 +54,10 @@ Hours = Mapping[datetime, Hour]
 
 
 class Difference(NamedTuple):
-    """A value of an hour (start, UTC) that differs; `field` is a wire name, or `candle` when one side has no trade.
+    """A value of an hour (start, UTC) that differs.
 
-    Then the volume stands for the side that has one.
+    `field` is its wire name. When only one side has trades in the hour, `field` is `candle` and that side's volume is
+    given.
     """
 
     hour: datetime
@@ -62,12 +66,12 @@ class Difference(NamedTuple):
     exchange: float | None
 
     def to_json(self) -> dict[str, str | float | None]:
-        """The members, the hour as a wire string in UTC."""
+        """The fields as JSON values, the hour as a wire string in UTC."""
         return {"hour": wire(self.hour), "field": self.field, "ours": self.ours, "exchange": self.exchange}
 
 
 class Summed(NamedTuple):
-    """A market's day as the lake holds it: hours with trades, rows, and a digest of all their values."""
+    """A market's day in the lake: its hours with trades, its number of candles, and a digest of all their values."""
 
     hours: Hours
     candles: int
@@ -75,7 +79,7 @@ class Summed(NamedTuple):
 
 
 def sum_up(table: pa.Table) -> dict[str, Summed]:
-    """By market what a table of minute candles (SCHEMA) sums up to. A minute that is there twice counts twice."""
+    """Sum a table of minute candles (SCHEMA) up by market. A minute that is there twice counts twice."""
     table = table.sort_by([("market", "ascending"), ("candle_date_time_utc", "ascending")]).combine_chunks()
     start = _starts(table)
     numbers = np.column_stack([table.column(name).to_numpy() for name in _NUMBERS])
@@ -98,14 +102,14 @@ def exchange_hours(candles: Iterable[Candle]) -> dict[datetime, Hour]:
 
 
 def differences(market: str, ours: Hours, exchange: Hours) -> list[Difference]:
-    """Every value that differs, oldest hour first."""
+    """All values of a market that differ between our hours and the exchange's, oldest hour first."""
     found: list[Difference] = []
     for hour in sorted(ours.keys() | exchange.keys()):
-        mine, theirs = ours.get(hour), exchange.get(hour)
-        if mine and theirs:
-            found += _differing(market, hour, mine, theirs)
+        own, theirs = ours.get(hour), exchange.get(hour)
+        if own and theirs:
+            found += _differing(market, hour, own, theirs)
         else:
-            volumes = (side.candle_acc_trade_volume if side else None for side in (mine, theirs))
+            volumes = (side.candle_acc_trade_volume if side else None for side in (own, theirs))
             found.append(Difference(hour, "candle", *volumes))
     return found
 
@@ -115,10 +119,10 @@ def _differing(market: str, hour: datetime, ours: Hour, exchange: Hour) -> list[
     digits = dict.fromkeys(PRICES, 0.0) | {VALUE: value_digit, VOLUME: DIGIT}
     found = []
     for name, digit in digits.items():
-        mine, theirs = getattr(ours, name), getattr(exchange, name)
+        own, theirs = getattr(ours, name), getattr(exchange, name)
         allowed = digit * (ours.candles + 1) / 2 + RELATIVE * abs(theirs) if digit else 0.0
-        if not abs(mine - theirs) <= allowed:
-            found.append(Difference(hour, name, mine, theirs))
+        if not abs(own - theirs) <= allowed:
+            found.append(Difference(hour, name, own, theirs))
     return found
 
 
@@ -145,7 +149,7 @@ def _hours(start: NDArray[np.int64], numbers: NDArray[np.float64]) -> dict[datet
 
 
 def _runs(keys: NDArray[np.int64]) -> Iterable[tuple[int, int]]:
-    """Half-open index spans of equal neighbours."""
+    """The half-open index spans of equal neighbours."""
     edges = np.flatnonzero(np.diff(keys)) + 1
     bounds = [0, *edges.tolist(), len(keys)]
     return pairwise(bounds) if len(keys) else ()

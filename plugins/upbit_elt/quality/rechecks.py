@@ -1,6 +1,7 @@
-"""When a day that could not be judged whole, or that stays different, is looked at again: one small file in the lake.
+"""When a day that is only partly reconciled, or has discrepancies, is reconciled again.
 
-`/reconciliation/_rechecks.json`, written by the one run that proves. Without it everything is due.
+The plan is one small file in the lake, `/reconciliation/_rechecks.json`, written by the reconciliation alone. Without
+the file every day is due.
 """
 
 from __future__ import annotations
@@ -21,17 +22,17 @@ from upbit_elt.quality.results import DayProof
 
 log = logging.getLogger(__name__)
 
-# A run every 10 minutes finds it due at its next start, then at every second, fourth, ... one.
+# With a run every 10 minutes, a day is due at the next run, then at every second, fourth, ... one.
 FIRST, LONGEST = timedelta(minutes=9), timedelta(hours=6)
-# Findings are looked at again for so long after their day.
+# Discrepancies are rechecked for so long after their day.
 RECHECK_DAYS = timedelta(days=30)
 ANY = "*"
 
 
 class DayRecheck(NamedTuple):
-    """A day's next look: how often it was tried, when it is due (UTC), and why.
+    """The next recheck of a day: how often the day was tried, when the recheck is due (UTC), and why.
 
-    `snapshot` of candles that was judged: "" when nothing was, ANY when the day could not be read.
+    `snapshot` names the reconciled snapshot of candles: "" when none was, ANY when the day could not be read.
     """
 
     snapshot: str
@@ -44,32 +45,32 @@ _FILE = TypeAdapter(dict[str, DayRecheck])
 
 
 def is_due(planned: DayRecheck | None, reconciled: DayProof | None, now: datetime) -> bool:
-    """Whether a day is looked at again at `now` (UTC), given the judgement of its present candles, if there is one."""
+    """Whether a day's recheck is due at `now` (UTC); `reconciled` is the reconciliation of its current candles."""
     if planned is None or planned.due <= now:
         return True
     return planned.snapshot not in (ANY, reconciled.snapshot if reconciled else "")
 
 
 def waits(planned: DayRecheck | None, snapshot: str, now: datetime) -> bool:
-    """Whether a day is surely not due at `now` (UTC), its newest snapshot of candles being this one."""
+    """Whether a day is certainly not due at `now` (UTC), when `snapshot` is its newest snapshot of candles."""
     return planned is not None and planned.due > now and planned.snapshot in (ANY, "", snapshot)
 
 
 def read(lake: Lake) -> dict[str, DayRecheck]:
-    """The planned looks by KST day; {} when there is no such file, or none that can be read."""
+    """The planned rechecks by KST day; {} when the file is missing or cannot be read."""
     try:
         return _FILE.validate_json(lake.read(_path(lake)))
     except LakeCorrupt:
         return {}
     except ValidationError as error:
-        log.warning("%s cannot be read, all is due: %s", _path(lake), error)
+        log.warning("%s cannot be read, so every day is due: %s", _path(lake), error)
         return {}
 
 
 def plan(lake: Lake, outcomes: Iterable[ReconciledDay], now: datetime) -> None:
-    """Plan the next look at what a run at `now` (UTC) left open: after 10, 20, 40, ... minutes, six hours at most.
+    """Plan the rechecks of what a run at `now` (UTC) left open: after 10, 20, 40, ... minutes, six hours at most.
 
-    What a run had no time for is due at once.
+    A day that the run had no time for is due at once.
     """
     before = read(lake)
     after = dict(before)

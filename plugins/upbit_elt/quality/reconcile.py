@@ -1,12 +1,12 @@
-"""Reconciliation: every closed KST day against the exchange's own 60-minute candles, repaired where it differs.
+"""Reconciliation: compare every closed KST day with the exchange's own 60-minute candles, and repair what differs.
 
-A request brings up to 200 hours: the days of a batch share it. What differs is asked again minute by minute, a new
-snapshot of the day is published, and the hours are asked and compared once more. What differs still is a finding.
-Candles that the exchange does not give go only where its minutes agree with its own hours. Live runs go first: no chunk
-begins while one is under way.
+A request brings up to 200 hours, so the days of a batch share it. For hours that differ, the minutes are requested
+again, a new snapshot of the day is published, and the hours are requested and compared once more; what still differs is
+a discrepancy. Candles that the exchange does not have are removed only where its minutes agree with its own hours. Live
+runs go first: no chunk begins while one is in progress.
 
-Each hour is judged by itself, each day by itself: what cannot be judged now stays open with its reason and is tried
-again after a while (rechecks.py).
+Each hour and each day is reconciled by itself: one that cannot be now stays open with its reason, and is tried again
+later (rechecks.py).
 """
 
 from __future__ import annotations
@@ -45,27 +45,28 @@ from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Hours that one request brings.
+# The hours that one request brings.
 BATCH = MAX_COUNT * HOUR
-# Requests a chunk: 5 s at the exchange's limit.
+# Requests in a chunk: 5 s at the exchange's limit.
 CHUNK = 50
 CHUNK_TIME = timedelta(seconds=10)
-# So many answers a worker, one after the other, that say that the exchange is out are believed.
+# After so many failures in a row for each worker, the exchange counts as out.
 OUT = 2
-_LOOK = 1.0  # seconds between two looks at a live run's lease
+_LOOK = 1.0  # seconds between two checks of a live run's lease
 
 
 def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
-    """Closed KST days without a whole judgement of their candles at `now` (UTC), newest first.
+    """The closed KST days that are to be reconciled at `now` (UTC), newest first.
 
-    A day of which something is left open, or stays different, is wanted again when its recheck is due; findings for
-    RECHECK_DAYS. Only days are looked at that are noted as not proven and are due. With `retry` all are, at once.
+    A day that is only partly reconciled, or has discrepancies, is due when its recheck is; one with discrepancies only
+    for RECHECK_DAYS. Only days with a pending marker are checked. With `retry` every closed day that is not proven is
+    due at once.
     """
     planned = rechecks.read(lake)
     noted = backlog.unproven(lake, now)
     found = []
     for day in sorted(ledger.days(lake, "candle") if retry else noted, reverse=True):
-        if not retry and rechecks.waits(planned.get(day), backlog.newest(noted[day]), now):
+        if not retry and rechecks.waits(planned.get(day), backlog.latest_snapshot(noted[day]), now):
             continue
         state, reconciled = results.state_of(lake, day)
         if state == "open":
@@ -79,8 +80,12 @@ def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
 
 
 class _Refetched(NamedTuple):
-    """Minutes asked again: the hours that did not come (by market, with the reason), the spans known now, those in
-    which what the exchange does not give goes, and the candles that the lake lacks or holds otherwise."""
+    """The minutes of differing hours, requested again.
+
+    `missing` are the hours (start, UTC) without a result, by market, with the reason. `known` are the spans accounted
+    for now, `replaced` those in which candles that the exchange does not have are removed. `tables` are the candles
+    that the lake lacks or has with other values.
+    """
 
     missing: dict[str, dict[datetime, str]]
     known: list[Span]
@@ -89,7 +94,7 @@ class _Refetched(NamedTuple):
 
 
 class Prover:
-    """Proves days of one lake."""
+    """Reconciles days of one lake. `tick` is called after each page that arrives."""
 
     def __init__(
         self,
@@ -107,14 +112,14 @@ class Prover:
     def run(
         self, run_id: str, days: Iterable[str], until: datetime, *, retry: bool = False, wait: timedelta = timedelta(0)
     ) -> list[ReconciledDay]:
-        """Judge those of the KST days that are closed, newest first, as long as a chunk fits before `until` (UTC).
+        """Reconcile the closed ones of the KST days, newest first, as long as a chunk fits in before `until` (UTC).
 
-        What is judged already costs no request; with `retry` findings are asked for again. A market that cannot
-        be reached stays unjudged for a later run.
+        Hours that are reconciled already cost no request; with `retry` those with discrepancies are requested again. A
+        market that cannot be reached stays open for a later run.
 
         Raises:
-            LeaseHeld: another run is proving.
-            LakeError: the lake could not be read or written. Run it again.
+            LeaseHeld: another reconciliation holds the lease for longer than `wait`.
+            LakeError: the lake cannot be read or written. Run it again.
         """
         done: list[ReconciledDay] = []
         folder = layout.kind_folder(self.lake.root, "reconciliation")
@@ -130,18 +135,18 @@ class Prover:
 
 
 class _Run:
-    """One run's work: asks, repairs, publishes."""
+    """The work of one run: it fetches, repairs and publishes."""
 
     def __init__(self, prover: Prover, run_id: str, until: datetime, held: Lease) -> None:
         self._client, self._lake = prover._client, prover.lake
         self._clock, self._workers, self._chunk = prover.clock, prover._settings.workers, prover._chunk
-        self._tell, self._run_id, self._until, self._held = prover._tick, run_id, until, held
+        self._tick, self._run_id, self._until, self._held = prover._tick, run_id, until, held
         self._out: Failure | None = None
 
     def batch(self, names: Sequence[str], *, retry: bool) -> list[ReconciledDay]:
-        """Judge the closed ones of these days, newest first. A day in trouble is left as it is, the others go on."""
-        newest = ledger.newest(self._lake)
-        collected = newest.watermark if newest else {}
+        """Reconcile the closed ones of these days, newest first; a day that fails stays as it is, the others go on."""
+        live = ledger.newest(self._lake)
+        collected = live.watermark if live else {}
         troubles: dict[str, str] = {}
         days: list[Day] = []
         for name in names:
@@ -162,7 +167,7 @@ class _Run:
         return reconciled + [ReconciledDay(name, "partial", trouble=words) for name, words in troubles.items()]
 
     def _repair(self, day: Day) -> bool:
-        """Ask the minutes of all hours that differ, publish what is new in them, and compare again."""
+        """Request the minutes of all hours that differ, publish what is new in them, and compare the hours again."""
         found = self._refetched(day, requests := day.requests())
         if not requests or (found.tables and not self._publish_repair(day, found)):
             return False
@@ -182,11 +187,13 @@ class _Run:
         return day.unanswered(market, found.missing.get(market, {}), self._checked)
 
     def _refetched(self, day: Day, requests: Sequence[FetchRequest]) -> _Refetched:
-        """What the exchange says of the minutes, hour by hour, and what of it the lake holds otherwise."""
+        """Request the minutes again, and sort the results hour by hour into what is missing and what is new."""
         ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if requests else [])])
         found = _Refetched({}, [], [], [])
         for request in requests:
-            found.missing.setdefault(request.market, {}).update(dict.fromkeys(_hours(request), self._unasked()))
+            found.missing.setdefault(request.market, {}).update(
+                dict.fromkeys(_hours(request), self._why_not_requested())
+            )
         for result in self._fetched(requests, unit=1):
             missing = found.missing[result.request.market]
             if result.failure:
@@ -198,51 +205,51 @@ class _Run:
                     missing[hour] = f"not repaired: {touching[0]}"
                 else:
                     del missing[hour]
-                    self._take(found, day, _of_hour(result, hour), ours)
+                    self._sort_in(found, day, _of_hour(result, hour), ours)
         return found
 
-    def _take(self, found: _Refetched, day: Day, result: FetchResult, ours: pa.Table) -> None:
-        mine = _part(ours, result.request)
-        held = set(from_table(mine))
+    def _sort_in(self, found: _Refetched, day: Day, result: FetchResult, ours: pa.Table) -> None:
+        stored = _part(ours, result.request)
+        stored_candles = set(from_table(stored))
         if day.confirms(result):
             found.known.extend(result.spans())
             found.replaced.extend(result.spans())
-            if not mine.equals(theirs := to_table(result.candles)):
+            if not stored.equals(theirs := to_table(result.candles)):
                 found.tables.append(theirs)
-        elif new := [candle for candle in result.candles if candle not in held]:
+        elif new := [candle for candle in result.candles if candle not in stored_candles]:
             found.known.extend(Span(c.market, c.start, c.start + MINUTE, "asked") for c in new)
             found.tables.append(to_table(new))
 
     def _publish_repair(self, day: Day, found: _Refetched) -> bool:
-        """Publish it; False when the day has changed since it was read: a later run judges what it is now."""
+        """Publish the repair; False when the day has changed since it was read, so that a later run reconciles it."""
         start, end = min(span.start for span in found.known), max(span.end for span in found.known)
         coverage = Coverage(start, end, self._run_id, tuple(sorted(found.known)))
         folder = layout.day_folder(self._lake.root, "candle", day.day)
         unchanged = False
         try:
-            with lease(self._lake, folder, self._clock) as mine:
+            with lease(self._lake, folder, self._clock) as day_lease:
                 current = ledger.current(self._lake, "candle", day.day)
                 if unchanged := current is not None and current.path.endswith(f"/{day.snapshot}"):
                     table, gone = pa.concat_tables(found.tables), found.replaced
-                    publish_snapshot(self._lake, day.day, table, coverage, mine, complete=True, replaces=gone)
+                    publish_snapshot(self._lake, day.day, table, coverage, day_lease, complete=True, replaces=gone)
         except LeaseHeld as busy:
             unchanged = False
             log.warning("%s: %s", day.day, busy)
         self._held.renew()  # the wait for the day may have been long
-        done = "repaired" if unchanged else "left for a later run, as somebody else writes the day"
+        done = "repaired" if unchanged else "left for a later run, as another process writes the day"
         log.warning("%s: %d hours differed from the exchange; %s", day.day, len(found.tables), done)
         return unchanged
 
     def _publish(self, day: Day, *, repaired: bool) -> ReconciledDay:
         rows = tuple(day.proofs[market] for market in sorted(day.proofs))
         found = results.publish(self._lake, day.day, rows, day.snapshot, day.verdict, self._held) if rows else None
-        left = {market: why if why != NOT_YET else self._unasked() for market, why in day.left().items()}
+        left = {market: why if why != NOT_YET else self._why_not_requested() for market, why in day.left().items()}
         reconciled = ReconciledDay(day.day, day.verdict, found, rows, repaired, left)
         log.info("%s", reconciled)
         return reconciled
 
     def _fetched(self, requests: Sequence[FetchRequest], *, unit: MinuteUnit) -> Iterator[FetchResult]:
-        """Answers, in chunks; none any more when the time is over, or when the exchange gives nothing at all."""
+        """Fetch the results, in chunks; stops when the time is over, or when the exchange answers nothing at all."""
         for chunk in _chunks(requests, self._chunk, unit):
             if self._out or not self.may_go_on():
                 return
@@ -256,15 +263,15 @@ class _Run:
                         self._out = result.failure
                         break
 
-    def _unasked(self) -> str:
-        return f"not asked, as the exchange gives nothing: {self._out}" if self._out else NOT_YET
+    def _why_not_requested(self) -> str:
+        return f"not requested, as the exchange does not answer: {self._out}" if self._out else NOT_YET
 
     def _on_page(self) -> None:
         self._held.renew()
-        self._tell()
+        self._tick()
 
     def may_go_on(self) -> bool:
-        """Whether a chunk still fits; waits while a live run is under way."""
+        """Whether there is time for another chunk; waits while a live run is in progress."""
         live = layout.kind_folder(self._lake.root, "candle")
         while not self._out and self._clock.now() + CHUNK_TIME <= self._until:
             if not is_held(self._lake, live, self._clock):
@@ -278,25 +285,25 @@ class _Run:
 
 
 def _hours(request: FetchRequest) -> list[datetime]:
-    """Starts (UTC) of the hours of a span that begins and ends with one."""
+    """The starts (UTC) of the hours of a request that covers whole hours."""
     return [request.start + number * HOUR for number in range(int((request.end - request.start) / HOUR))]
 
 
 def _of_hour(result: FetchResult, hour: datetime) -> FetchResult:
-    """The part of an answer that is about an hour."""
+    """The part of a result within the hour that starts at `hour` (UTC)."""
     inside = tuple(candle for candle in result.candles if hour <= candle.start < hour + HOUR)
     return FetchResult(FetchRequest(result.request.market, hour, hour + HOUR), candles=inside, empty=result.empty)
 
 
 def _part(table: pa.Table, request: FetchRequest) -> pa.Table:
-    """Candles of the asked span, by time; one that is there twice stays so."""
+    """The candles of a request's span, sorted by time; a candle that is there twice stays so."""
     moment = pc.field("candle_date_time_utc")
     inside = (pc.field("market") == request.market) & (moment >= wire(request.start)) & (moment < wire(request.end))
     return table.filter(inside).sort_by("candle_date_time_utc")
 
 
 def _chunks(requests: Sequence[FetchRequest], most: int, unit: MinuteUnit) -> Iterator[list[FetchRequest]]:
-    """Asks in groups of about `most` requests."""
+    """Group requests into chunks of about `most` pages, for candles of `unit` minutes."""
     group: list[FetchRequest] = []
     cost = 0
     for request in requests:

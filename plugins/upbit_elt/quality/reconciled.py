@@ -1,4 +1,4 @@
-"""What a run of reconciliation made of a day."""
+"""The outcome of reconciling one day."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from upbit_elt.quality.day import NOT_YET
 from upbit_elt.quality.results import DayProof, Proof, Verdict
 
-REASONS = 3  # that are told of a day
+REASONS = 3  # so many reasons are named in the words about a day
 
 
 @dataclass(frozen=True)
 class ReconciledDay:
-    """What a run made of a closed day: its verdict, all rows of it, and whether candles were repaired.
+    """A closed day after a run: its verdict, the proofs of its markets, and whether candles were repaired.
 
-    `proof` is where the rows lie, None when no market could be judged. `left` are the markets with an hour that is not
-    judged yet, each with the reason; `trouble` says why the day could not be read or written at all.
+    `proof` is where the rows are stored, None when no market could be reconciled. `left` are the markets with an hour
+    that is not reconciled yet, with the reason; `trouble` says why the day could not be read or written at all.
     """
 
     day: str
@@ -29,23 +29,23 @@ class ReconciledDay:
     trouble: str = ""
 
     @property
-    def unjudged(self) -> int:
-        """How many markets have an hour that is not judged yet."""
+    def unreconciled(self) -> int:
+        """How many markets have an hour that is not reconciled yet."""
         return len(self.left)
 
     @property
     def cut_short(self) -> bool:
-        """Whether the run's time was over before all was asked."""
+        """Whether the run's time was over before everything was requested."""
         return NOT_YET in self.left.values()
 
     @property
     def discrepancies(self) -> list[Proof]:
-        """The market-days that stay different."""
+        """The proofs of markets that still differ from the exchange."""
         return [row for row in self.rows if row.state == "finding"]
 
     def __str__(self) -> str:
         if self.trouble:
-            return f"{self.day} cannot be judged: {self.trouble}"
+            return f"{self.day} cannot be reconciled: {self.trouble}"
         hours, differing, repaired, discrepancies = (
             sum(getattr(row, name) for row in self.rows)
             for name in ("hours", "differences", "repaired", "discrepancies")
@@ -53,12 +53,13 @@ class ReconciledDay:
         gone = sum(row.state == "gone" for row in self.rows)
         words = (
             f"{self.day} {self.verdict}: {len(self.rows)} markets, {hours} hours compared, {differing} differed, "
-            f"{repaired} repaired, {discrepancies} findings, {gone} markets gone, {self.unjudged} not judged yet"
+            f"{repaired} repaired, {discrepancies} discrepancies, {gone} markets gone, "
+            f"{self.unreconciled} not reconciled yet"
         )
         return words + self._why()
 
     def _why(self) -> str:
-        """The reasons, the most frequent first, each with a market that it holds for."""
+        """The reasons in words, the most frequent first, each with a market as an example."""
         example = {reason: market for market, reason in reversed(list(self.left.items()))}
         counts = Counter(self.left.values()).most_common()
         words = [f"{count} as {example[reason]}: {reason}" for reason, count in counts[:REASONS]]

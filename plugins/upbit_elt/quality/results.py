@@ -1,7 +1,7 @@
-"""What reconciliation found, kept in the lake: one row a market-day, in a new snapshot for each judgement.
+"""The results of reconciliation in the lake: one row for each market and day, in a new snapshot for each run.
 
 `/reconciliation/yyMMdd/day-<n>/<snapshot>_<verdict>.parquet`. The name says which snapshot of the candles was
-judged, so that the state of a day is known from two listings; a proof of an older snapshot counts no more.
+reconciled, so that two listings tell the state of a day; a proof of an older snapshot does not count.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 
-# proven: all that the exchange still has agrees. findings: something stays different. partial: not all was judged.
+# Stored spellings. proven: all that the exchange still has agrees. findings: there are discrepancies. partial: not all
+# hours are reconciled.
 Verdict = Literal["proven", "findings", "partial"]
-# partial: no judged hour differs, some are not judged. gone: the exchange does not know the market any more, so nothing
-# can be said.
+# Stored spellings. partial: no reconciled hour differs, but some are not reconciled. gone: the exchange no longer knows
+# the market, so that it cannot be reconciled.
 State = Literal["proven", "finding", "partial", "gone"]
 DayState = Literal["open", "closed", "proven"]
 HOURS = 24
-UNJUDGED = "unjudged"  # the `field` of a detail that names an hour that is not judged, with its reason
+UNJUDGED = "unjudged"  # the stored `field` of a detail for an hour that is not reconciled, with its reason
 _NAME = re.compile(r"^(day-\d+)_(proven|findings|partial)\.parquet$")
 
 SCHEMA = pa.schema(
@@ -55,12 +56,12 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A market-day held against the exchange's 60-minute candles.
+    """A market's day compared with the exchange's 60-minute candles.
 
-    Of `hours` compared, `differences` differed at first, `repaired` of these agree now and `findings` do not:
-    `detail` gives their numbers (JSON list of hour, field, ours, exchange), and the hours that are not judged (field
-    `unjudged`, and the reason). `snapshot` is that of the candles (stored as `generation`),
-    `digest` is of all their values, `checked` the exchange's time (UTC, wire form).
+    Of the `hours` compared, `differences` differed at first; `repaired` of these agree now, and `discrepancies` do not.
+    `detail` is a JSON list of the differing values (hour, field, ours, exchange), and of the hours not reconciled
+    (field `unjudged`, and the reason). `snapshot` names that of the candles (stored as `generation`), `digest` is of
+    all their values, `checked` the exchange's time (UTC, wire form).
     """
 
     market: str
@@ -76,20 +77,20 @@ class Proof:
     detail: str = "[]"
 
     def entries(self) -> list[dict[str, Any]]:
-        """What `detail` lists."""
+        """The entries of `detail`."""
         return list(json.loads(self.detail))
 
     def found(self) -> list[dict[str, Any]]:
-        """What differs, with its numbers."""
+        """The entries of values that differ."""
         return [entry for entry in self.entries() if entry["field"] != UNJUDGED]
 
     def reconciled_hours(self, day: str) -> frozenset[datetime]:
-        """Starts (UTC) of the hours of the KST day that were compared; of a market that is gone there is no more."""
+        """The starts (UTC) of the KST day's hours that are reconciled; of a market that is gone these are all."""
         open_hours = {hour_of(entry) for entry in self.entries() if entry["field"] == UNJUDGED}
         return frozenset(hours_of(day)) - open_hours
 
     def proven_hours(self, day: str) -> list[datetime]:
-        """Starts (UTC) of the hours of the KST day in which nothing is missing."""
+        """The starts (UTC) of the KST day's hours that agree with the exchange."""
         if self.state == "gone":
             return []
         open_hours = {hour_of(entry) for entry in self.entries()}
@@ -97,22 +98,22 @@ class Proof:
 
 
 def hours_of(day: str) -> list[datetime]:
-    """Starts (UTC) of the hours of a KST day."""
+    """The starts (UTC) of the hours of a KST day."""
     return [day_start(day) + timedelta(hours=hour) for hour in range(HOURS)]
 
 
 def hour_of(entry: Mapping[str, Any]) -> datetime:
-    """The hour (start, UTC) that an entry of `detail` is about."""
+    """The hour (start, UTC) of an entry of `detail`."""
     return parse_wire(entry["hour"])
 
 
-def unjudged(hour: datetime, reason: str) -> dict[str, Any]:
-    """An entry of `detail` that names an hour (start, UTC) that is not judged."""
+def unreconciled(hour: datetime, reason: str) -> dict[str, Any]:
+    """The entry of `detail` for an hour (start, UTC) that is not reconciled."""
     return {"hour": wire(hour), "field": UNJUDGED, "reason": reason}
 
 
 class DayProof(NamedTuple):
-    """The newest judgement of a day: which snapshot of the candles it judged, how, and where it lies."""
+    """A stored reconciliation of a day: the snapshot of candles, the verdict, and the folder and path of the rows."""
 
     day: str
     snapshot: str
@@ -121,8 +122,8 @@ class DayProof(NamedTuple):
     path: str
 
 
-def newest(lake: Lake, day: str) -> DayProof | None:
-    """The newest judgement of a KST day, None before the first."""
+def latest(lake: Lake, day: str) -> DayProof | None:
+    """The newest reconciliation of a KST day, None before the first."""
     folder = ledger.current(lake, "reconciliation", day)
     for entry in lake.list(folder.path) if folder else []:
         match = _NAME.match(entry.name)
@@ -132,15 +133,15 @@ def newest(lake: Lake, day: str) -> DayProof | None:
 
 
 def valid(lake: Lake, day: str) -> DayProof | None:
-    """The newest judgement of a KST day if it is of the candles' current snapshot, and that holds a file still."""
-    snapshot, found = ledger.current(lake, "candle", day), newest(lake, day)
+    """The newest reconciliation of a KST day, if it is of the candles' current snapshot, and that still has a file."""
+    snapshot, found = ledger.current(lake, "candle", day), latest(lake, day)
     if snapshot is None or found is None or not snapshot.path.endswith(f"/{found.snapshot}"):
         return None
     return found if ledger.files(lake, snapshot, day) else None
 
 
 def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
-    """Whether a KST day is open, closed or proven, and the judgement that counts for it."""
+    """Whether a KST day is open, closed or proven, and its valid reconciliation."""
     snapshot = ledger.current(lake, "candle", day)
     if snapshot is None or not snapshot.complete:
         return "open", None
@@ -149,7 +150,7 @@ def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
 
 
 def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
-    """The rows of a judgement by market; {} of none, and of one that cannot be read: then it counts no more."""
+    """The proofs of a reconciliation by market; {} when there is none, or it cannot be read and does not count."""
     if found is None:
         return {}
     try:
@@ -161,13 +162,13 @@ def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
             row.proven_hours(found.day)
             parse_wire(row.checked)
     except (LakeCorrupt, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("%s cannot be read, its day is judged anew: %s", found.path, error)
+        log.warning("%s cannot be read, its day is reconciled again: %s", found.path, error)
         return {}
     return {row.market: row for row in rows}
 
 
 def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str) -> dict[str, Proof]:
-    """Of older rows those that still hold, as the market's values are the same in this snapshot."""
+    """The older proofs that still hold: of markets whose values (`digests`) are the same in this `snapshot`."""
     return {
         market: replace(proof, snapshot=snapshot)
         for market, proof in old.items()
@@ -176,17 +177,17 @@ def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str)
 
 
 def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdict: Verdict, lease: Lease) -> DayProof:
-    """Publish the rows of a day as a new snapshot; the newest stays when it says the same.
+    """Publish the proofs of a day as a new snapshot; the newest one stays when it says the same.
 
-    That the same was found at another time, or for a reason in other words, is nothing new.
+    Another time of the check, or another wording of a reason, is nothing new.
     """
     rows = sorted(proofs, key=lambda proof: proof.market)
-    before = newest(lake, day)
+    before = latest(lake, day)
     name = f"{snapshot}_{verdict}.parquet"
     if (
         before
         and before.path.endswith(f"/{name}")
-        and [*map(_said, read(lake, before).values())] == [*map(_said, rows)]
+        and [*map(_comparable, read(lake, before).values())] == [*map(_comparable, rows)]
     ):
         return before
     numbers = [found.number for found in ledger.snapshots(lake, "reconciliation", day)]
@@ -199,7 +200,7 @@ def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdic
     return DayProof(day, snapshot, verdict, folder, f"{folder}/{name}")
 
 
-def _said(row: Proof) -> tuple[Proof, list[dict[str, Any]]]:
+def _comparable(row: Proof) -> tuple[Proof, list[dict[str, Any]]]:
     entries = [{name: value for name, value in entry.items() if name != "reason"} for entry in row.entries()]
     return replace(row, checked="", detail=""), entries
 
@@ -210,7 +211,7 @@ def stored_row(proof: Proof) -> dict[str, Any]:
 
 
 def to_table(rows: list[Proof]) -> pa.Table:
-    """Arrow table (SCHEMA) of rows."""
+    """The Arrow table (SCHEMA) of proofs."""
     columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(fields(Proof))
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

@@ -1,1 +1,1 @@
-"""The warehouse: HiveServer2, the daily external tables and the table over all days."""
+"""The warehouse: sessions of HiveServer2, external tables for each day and for all days, registration of snapshots."""

@@ -1,4 +1,4 @@
-"""Statements on HiveServer2, each with a timeout: a wrong authentication mode hangs without a word."""
+"""Runs statements on HiveServer2, each with a timeout: with a wrong authentication mode, Hive would never answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
 from upbit_elt.metrics import HIVE_SECONDS, measured
 from upbit_elt.settings import Settings
 
-# What thrift and PyHive stumble over when an answer is cut or spoilt, or another program's: they check nothing.
+# What thrift and PyHive raise on a response that is cut, damaged or another program's: they do not check it.
 _SPOILT = (
     StructError,
     ValueError,
@@ -33,7 +33,7 @@ _AWAY = (TException, OSError, *_SPOILT)
 
 
 class Statements(Protocol):
-    """Whatever runs statements: a Session, or Hive itself with a session for each call."""
+    """Runs statements: a Session, or Hive itself, which opens a session for each call."""
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
         """Rows of a SELECT or SHOW; `%(name)s` in the statement takes its value, quoted, from `parameters`."""
@@ -45,8 +45,8 @@ class Statements(Protocol):
 class Session:
     """An open session of HiveServer2: one connection and one login for any number of statements, one at a time.
 
-    Every method raises WarehouseUnavailable when no answer comes within the timeout: the session is of no use any
-    more then. QueryFailed when Hive refuses a statement: the session goes on.
+    Every method raises WarehouseUnavailable when Hive does not answer within the timeout, after which the session
+    cannot be used, and QueryFailed when Hive rejects a statement; then it can.
     """
 
     def __init__(self, cursor: Any, unavailable: Callable[[Exception], WarehouseUnavailable]) -> None:
@@ -82,10 +82,10 @@ class Session:
 
 
 class Hive:
-    """HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM). Thread-safe: a session a call.
+    """A HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM); `timeout` in seconds.
 
-    Every method raises WarehouseUnavailable when no answer comes within the timeout, LoginRefused when the password
-    is wrong, and QueryFailed when Hive refuses a statement.
+    It is thread-safe, as each call opens a session. Every method raises WarehouseUnavailable when Hive does not answer
+    within the timeout, LoginRefused when the password is wrong, and QueryFailed when Hive rejects a statement.
     """
 
     def __init__(self, host: str, port: int, user: str, password: str, timeout: float) -> None:
@@ -101,7 +101,7 @@ class Hive:
 
     @contextmanager
     def session(self) -> Iterator[Statements]:
-        """A session for the block. Opening one costs more than a statement: whoever has several takes one."""
+        """Open a session for the block; it costs more than a statement, so several statements should share one."""
         with closing(self._transport()) as transport:
             with measured(HIVE_SECONDS, operation="session"):
                 connection = self._connect(transport)
@@ -109,8 +109,8 @@ class Hive:
             try:
                 yield session
             finally:
-                # After a lost answer no goodbye: what is read next on this socket would be the late answer to that
-                # very statement. The server ends the session itself once the socket is closed.
+                # After a timeout the session is not closed properly: the next response read from this socket would be
+                # the late one to that statement. The server ends the session when the socket is closed.
                 if not session.lost:
                     self._end_session(connection)
 
@@ -144,7 +144,7 @@ class Hive:
         try:
             connection.close()
         except _AWAY:
-            # The statement has had its answer, and the server ends the session itself.
+            # All statements have their results, and the server ends the session itself.
             return
 
     def _sasl(self) -> Any:
@@ -158,6 +158,6 @@ class Hive:
 
 
 def _words(error: Exception) -> str:
-    """Hive's own message out of the Thrift answer that PyHive raises with."""
+    """Hive's own message in the Thrift response that PyHive puts into its error."""
     status = getattr(error.args[0], "status", None) if error.args else None
     return str(getattr(status, "errorMessage", None) or error)

@@ -1,6 +1,7 @@
-"""Make Hive show what the lake holds: the current snapshot of a day, whoever made it and whatever died meanwhile.
+"""Register snapshots: make the tables of each day in Hive point at the day's current snapshot in the lake.
 
-Which days wait for it is known from the pending markers alone; a run looks at those, and at the days that it touched.
+Pending markers say which days wait for it, also after a writer that died. A run registers those, and checks the days
+in which it published.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from upbit_elt.warehouse.tables import ensure_day, is_registered
 
 log = logging.getLogger(__name__)
 
-# Days that a session takes in the look at all of them.
+# Days that share a session when all are registered.
 BATCH = 100
 
 
@@ -34,13 +35,13 @@ class Day(NamedTuple):
 
 
 def register(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str | None] | None = None) -> list[Day]:
-    """Make Hive show every snapshot that waits for it, and check the days `touched`; returns those that were changed.
+    """Register every snapshot with a pending marker, and check the days `touched`; returns the days that changed.
 
-    `touched` names the folder of each day in which something was published, None where that is not known. A day that
-    cannot be shown does not keep the others from it.
+    `touched` gives, for each day, the folder in which files were published, or None when it is unknown. When a day
+    fails, the others are registered all the same.
 
     Raises:
-        WarehouseError, LakeError: not all was shown; run it again.
+        WarehouseError, LakeError: not all days were registered; run it again.
     """
     folders = touched or {}
     waiting: dict[Day, list[Pending]] = defaultdict(list)
@@ -51,20 +52,20 @@ def register(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, s
 
 
 def register_now(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
-    """As `show`, of one day alone; True when that changed anything."""
+    """Register the current snapshot of one day; True when that changed anything. Raises as `register`."""
     waiting = [entry for entry in pending.listing(lake) if (entry.task, *day) == ("register", entry.kind, entry.day)]
     with hive.session() as session:
         return register_day(lake, session, settings, *day, waiting)
 
 
 def register_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
-    """As `show`, with every day of the lake: for what no marker names. Each day costs a listing and six statements.
+    """As `register`, and then for every day of the lake, also days without a marker; returns the days that changed.
 
-    Days that expire are left out.
+    Each day costs a listing and six statements. Days that expire are left out.
     """
     expiring = {Day(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
-    there = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
-    everything = [day for day in there if day not in expiring]
+    stored = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
+    everything = [day for day in stored if day not in expiring]
     changed = register(lake, hive, settings)
     for first in range(0, len(everything), BATCH):
         changed += _register_days(lake, hive, settings, everything[first : first + BATCH], {}, {})
@@ -80,10 +81,11 @@ def register_day(
     waiting: Sequence[Pending] = (),
     folder: str | None = None,
 ) -> bool:
-    """Point both tables of a KST day at its current snapshot; True when that changed anything.
+    """Point the daily table and the partition of a KST day at its current snapshot; True when that changed anything.
 
-    `waiting` are the markers of the day, `folder` is what Hive should show as far as the caller knows. Of two that
-    show at once the slower one looks again, so that none leaves Hive at an older snapshot.
+    `waiting` are the day's pending markers, `folder` is its current snapshot as far as the caller knows. After a change
+    the lake is listed again, and a newer snapshot is registered too: so two processes that register the same day at the
+    same time never leave Hive at the older snapshot.
 
     Raises:
         WarehouseError, LakeError: run it again.
@@ -91,14 +93,14 @@ def register_day(
     if folder and not waiting and is_registered(hive, settings, kind, day, folder):
         return False
     registered, changed = "", False
-    found, old_markers = ledger.look(lake, kind, day)
+    found, old_markers = ledger.list_day(lake, kind, day)
     while found and found[-1].path != registered:
         registered = found[-1].path
         if not is_registered(hive, settings, kind, day, registered):
             ensure_day(hive, settings, kind, day, registered)
             changed = True
-            found, old_markers = ledger.look(lake, kind, day)
-    _strike_out(lake, found, waiting, old_markers)
+            found, old_markers = ledger.list_day(lake, kind, day)
+    _remove_markers(lake, found, waiting, old_markers)
     return changed
 
 
@@ -120,17 +122,19 @@ def _register_days(
                 if register_day(lake, session, settings, *day, waiting.get(day, ()), folders.get(day)):
                     changed.append(day)
             except (QueryFailed, LakeCorrupt) as error:
-                log.warning("%s of %s is not shown in Hive: %s", *day, error)
+                log.warning("%s of %s is not registered in Hive: %s", *day, error)
                 failed.append(error)
     if failed:
         raise failed[0]
     return changed
 
 
-def _strike_out(lake: Lake, found: Sequence[Snapshot], waiting: Iterable[Pending], old_markers: Iterable[str]) -> None:
-    """Remove the markers of the snapshots `found`: Hive shows the last of them.
+def _remove_markers(
+    lake: Lake, found: Sequence[Snapshot], waiting: Iterable[Pending], old_markers: Iterable[str]
+) -> None:
+    """Remove the markers of the snapshots `found`, the last of which is registered now.
 
-    Markers of others belong to a writer at work. A closed day of candles has to be reconciled next.
+    Markers of other snapshots belong to a writer at work. A closed day of candles gets the marker to be reconciled.
     """
     leaves = [snapshot.path.rsplit("/", 1)[1] for snapshot in found]
     for entry in waiting:

@@ -1,11 +1,11 @@
 """The tables of a day: `candle_yyMMdd`, and the day's partition of `candle` over the same folder.
 
-Of reconciliations there is the partition alone.
+Reconciliations have the partition alone.
 
-Both always point at the same leaf folder, the day's current snapshot, and have every column of hive/ddl; every call
-checks that and mends it. A new column thus reaches what an earlier release made: the open day with the next run, older
-days with `housekeeping`, which looks at all. A column that this release does not know stays where it is.
-Each call is several statements: whoever makes more than one gives them a session.
+Both always point at the same leaf folder, the day's current snapshot, and have every column of hive/ddl; each call
+checks that and corrects it. So a new column reaches tables of an earlier release: the open day's with the next run,
+older ones with `housekeeping`, which checks all days. A column that this release does not know stays as it is.
+Each call runs several statements: a caller of more than one should pass a session.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COLUMN = re.compile(r"^ {4}`?(\w+)`? ([A-Z]+),?$", re.MULTILINE)
 class Pointer(NamedTuple):
     """A leaf folder in HDFS (no scheme, no host) at which a table or partition points.
 
-    `since` (UTC, the metastore's clock): when it was last changed in any way, so it points there at least as long.
+    `since` (UTC, the metastore's clock) is its last change of any kind, so it has pointed there at least since then.
     """
 
     location: str
@@ -40,20 +40,20 @@ class Pointer(NamedTuple):
 
 
 def daily_table(kind: Kind, day: str) -> str:
-    """Name of the table of a KST day, `candle_yyMMdd`."""
+    """The name of a KST day's table, as `candle_yyMMdd`."""
     return f"{kind}_{day}"
 
 
 def partition(day: str) -> str:
-    """Value of the partition column `dt` of a KST day `yyMMdd`, as `yyyy-MM-dd`."""
+    """The value of the partition column `dt` for a KST day `yyMMdd`, as `yyyy-MM-dd`."""
     return datetime.strptime(day, "%y%m%d").strftime("%Y-%m-%d")
 
 
 def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> None:
-    """Make databases, tables, view and partition where they are missing, and bring those of an earlier release up to
-    hive/ddl; point daily table and partition at `location` (a leaf folder).
+    """Create missing databases, tables, views and the partition, and add new columns of hive/ddl to older ones; then
+    point the daily table and the partition at `location` (a leaf folder).
 
-    Moving is one metastore operation each; a run that died between the two is mended by the next.
+    Each of the two takes one metastore operation; when a run dies between them, the next one does the other.
     """
     uri = f"{settings.hdfs_uri}{location}"
     database, all_days = settings.database, f"{settings.database}.{kind}"
@@ -76,14 +76,12 @@ def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, locat
 
 @cache
 def columns(kind: Kind) -> dict[str, str]:
-    """Names and types of a kind's columns, as hive/ddl says them; without the partition's `dt`."""
+    """The names and types of a kind's columns by hive/ddl, without the partition column `dt`."""
     return dict(COLUMN.findall(_text(kind)))
 
 
 def hide_day(hive: Statements, settings: Settings, kind: Expiring, day: str) -> None:
-    """Take a KST day's table and partition out of Hive; their files stay. One that died between the two, or none there:
-    nothing is wrong with calling it again.
-    """
+    """Drop a KST day's table and partition from Hive, if they exist; the files stay."""
     if not _is_there(hive, settings, kind):
         return
     name, dt = f"{settings.database}.{kind}", partition(day)
@@ -94,7 +92,7 @@ def hide_day(hive: Statements, settings: Settings, kind: Expiring, day: str) -> 
 
 
 def days(hive: Statements, settings: Settings, kind: Kind) -> list[str]:
-    """KST days `yyMMdd` that the table over all days shows, oldest first; [] before the first."""
+    """The KST days `yyMMdd` that have a partition, oldest first; [] before the first."""
     if not _is_there(hive, settings, kind):
         return []
     rows = hive.query(f"SHOW PARTITIONS {settings.database}.{kind}")
@@ -102,7 +100,7 @@ def days(hive: Statements, settings: Settings, kind: Kind) -> list[str]:
 
 
 def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable[str]) -> dict[str, str]:
-    """HDFS folder (no scheme, no host) of those of the wanted KST days `yyMMdd` that Hive shows.
+    """The HDFS folder (no scheme, no host) of each wanted KST day `yyMMdd` that has a partition.
 
     Each day costs two statements, however many days Hive has.
     """
@@ -113,7 +111,7 @@ def locations(hive: Statements, settings: Settings, kind: Kind, wanted: Iterable
 
 
 def is_registered(hive: Statements, settings: Settings, kind: Kind, day: str, location: str) -> bool:
-    """Whether daily table and partition of a KST day are both there, point at `location` and have every column."""
+    """Whether the daily table and the partition of a KST day exist, point at `location` and have every column."""
     if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
         return False
     if not _fits(_describe(hive, _partition_of(settings, kind, day)), kind, location):
@@ -127,7 +125,7 @@ def is_registered(hive: Statements, settings: Settings, kind: Kind, day: str, lo
 
 
 def is_visible(hive: Statements, settings: Settings, kind: Kind, day: str) -> bool:
-    """Whether Hive shows anything of a KST day, be it its table or its partition alone."""
+    """Whether a KST day has a table or a partition in Hive."""
     if not _is_there(hive, settings, kind):
         return False
     daily = f"SHOW TABLES IN {settings.database} LIKE '{daily_table(kind, day)}'"
@@ -135,7 +133,7 @@ def is_visible(hive: Statements, settings: Settings, kind: Kind, day: str) -> bo
 
 
 def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list[Pointer]:
-    """Where daily table and partition of a KST day `yyMMdd` point; [] while one of them is not there."""
+    """Where the daily table and the partition of a KST day `yyMMdd` point; [] while one of them is missing."""
     daily, all_days = daily_table(kind, day), _partition_of(settings, kind, day)
     if not _is_there(hive, settings, kind) or not _has_partition(hive, settings, kind, day):
         return []
@@ -147,7 +145,7 @@ def pointers(hive: Statements, settings: Settings, kind: Kind, day: str) -> list
 
 
 def _is_there(hive: Statements, settings: Settings, kind: Kind) -> bool:
-    """Whether the table over all days of a kind has been made."""
+    """Whether the table over all days of a kind exists."""
     if not hive.query(f"SHOW DATABASES LIKE '{settings.database}'"):
         return False
     return bool(hive.query(f"SHOW TABLES IN {settings.database} LIKE '{kind}'"))
@@ -175,14 +173,14 @@ def _lacking(described: Mapping[str, str], kind: Kind) -> dict[str, str]:
 
 
 def _widen(hive: Statements, kind: Kind, target: str, described: Mapping[str, str]) -> None:
-    """Add the columns that a table or partition lacks; its rows have NULL there."""
+    """Add the columns that a table or partition lacks; its existing rows have NULL there."""
     if lacking := _lacking(described, kind):
         added = ", ".join(f"`{name}` {type_}" for name, type_ in lacking.items())
         hive.execute(f"ALTER TABLE {target} ADD COLUMNS ({added})")
 
 
 def _settle(hive: Statements, kind: Kind, target: str, uri: str) -> None:
-    """Give a table or partition the columns that it lacks, and point it at `uri`."""
+    """Add the columns that a table or partition lacks, and point it at `uri`."""
     described = _describe(hive, target)
     _widen(hive, kind, target, described)
     if described["Location:"] != uri:
@@ -194,7 +192,7 @@ def _location(hive: Statements, target: str) -> str:
 
 
 def _describe(hive: Statements, target: str) -> dict[str, str]:
-    """What DESCRIBE FORMATTED says, by name: of a parameter (third column) as of a field (second)."""
+    """The values of DESCRIBE FORMATTED by name: a field's value is in the second column, a parameter's in the third."""
     rows = hive.query(f"DESCRIBE FORMATTED {target}")
     named = [(name or "", value or "", more or "") for name, value, more in rows]
     return {(name.strip() or value.strip()): (value if name.strip() else more).strip() for name, value, more in named}

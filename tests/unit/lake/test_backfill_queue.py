@@ -246,4 +246,4 @@ def test_what_got_into_trouble_goes_behind_the_others() -> None:
     assert [r.id for r in book.open()] == [two.id, three.id, one.id]
     book.save(replace(two, trouble="LakeCorrupt: x", troubled=NOW + timedelta(minutes=30)))
     assert [r.id for r in book.open()] == [three.id, two.id, one.id]
-    assert "did not get on: LakeCorrupt: x" in str(book.open()[-1])
+    assert "its last run failed: LakeCorrupt: x" in str(book.open()[-1])

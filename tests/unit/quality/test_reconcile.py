@@ -1,4 +1,4 @@
-"""Reconciliation hour by hour, in memory: what cannot be judged stays open with its reason and stops nothing else."""
+"""Reconciliation by hours, in memory: what cannot be reconciled stays open with its reason and stops nothing else."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_one_refused_hour_leaves_only_that_hour_open(world: MemoryWorld) -> None
     hour = traded_hour(world, market, DAY)
     world.wire.spoil = rows_changed(world, market, 60, hour, trade_price="a lot")
     one, two = world.prove([DAY, BEFORE])
-    assert (two.day, two.verdict, two.unjudged) == (BEFORE, "proven", 0), "the other days of the request are judged"
+    assert (two.day, two.verdict, two.unreconciled) == (BEFORE, "proven", 0), "the other days of the request are judged"
     assert (one.verdict, list(one.left)) == ("partial", [market])
     assert "1 of 24 hours: quarantined_row" in one.left[market]
     assert "trade_price" in str(one)
@@ -167,7 +167,7 @@ def test_a_differing_hour_whose_minutes_do_not_come_stays_open_and_the_others_ar
 def test_an_outage_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.unjudged, reconciled.proof) == ("partial", len(world.collected), None)
+    assert (reconciled.verdict, reconciled.unreconciled, reconciled.proof) == ("partial", len(world.collected), None)
     assert "server_trouble" in str(reconciled)
     assert snapshots(world, DAY) == 0
     assert DAY not in wanted(world.lake, world.clock.now()), "it is tried again later"
@@ -179,7 +179,7 @@ def test_a_ban_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) 
     world.client._limits.ban(until)
     before = len(world.wire.requests)
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.unjudged) == ("partial", len(world.collected))
+    assert (reconciled.verdict, reconciled.unreconciled) == ("partial", len(world.collected))
     assert "banned" in str(reconciled)
     assert len(world.wire.requests) == before, "nothing is sent"
 
@@ -192,9 +192,11 @@ def test_an_exchange_that_goes_out_is_not_asked_for_every_market(tmp_path: Path)
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     before = len(world.wire.requests)
     (reconciled,) = world.prove([DAY])
-    assert reconciled.unjudged == len(world.collected)
+    assert reconciled.unreconciled == len(world.collected)
     assert len(world.wire.requests) - before < 40, "30 markets with 4 tries each would be 120"
-    unasked = [why for why in reconciled.left.values() if why.startswith("not asked, as the exchange gives nothing")]
+    unasked = [
+        why for why in reconciled.left.values() if why.startswith("not requested, as the exchange does not answer")
+    ]
     assert len(unasked) > len(world.collected) / 2
     assert all("server_trouble" in why for why in reconciled.left.values())
 
@@ -204,20 +206,20 @@ def test_a_day_that_cannot_be_read_is_left_and_the_others_are_judged(world: Memo
     other, bad = world.prove([DAY, BEFORE])
     assert (other.day, other.verdict) == (BEFORE, "proven")
     assert (bad.day, bad.proof) == (DAY, None)
-    assert str(bad).startswith(f"{DAY} cannot be judged: LakeCorrupt: {world.file(DAY)}")
+    assert str(bad).startswith(f"{DAY} cannot be reconciled: LakeCorrupt: {world.file(DAY)}")
     assert wanted(world.lake, world.clock.now()) == [], "it is not read again by every run"
     assert wanted(world.lake, world.clock.now() + timedelta(minutes=18)) == [DAY]
 
 
 def test_a_judgement_that_cannot_be_read_is_made_anew(world: MemoryWorld) -> None:
     world.prove([DAY, BEFORE])
-    found = results.newest(world.lake, DAY)
+    found = results.latest(world.lake, DAY)
     assert found is not None
     world.hdfs.put(found.path, b"\x00" * 100)
     assert results.read(world.lake, found) == {}
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, len(reconciled.rows)) == ("proven", len(world.collected))
-    newest = results.newest(world.lake, DAY)
+    newest = results.latest(world.lake, DAY)
     assert newest is not None
     assert len(results.read(world.lake, newest)) == len(world.collected)
 
