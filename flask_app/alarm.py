@@ -68,7 +68,8 @@ class Alarm:
         except (sqlite3.Error, OSError) as error:
             log.warning("troubles are not kept: %s", error)
             wrong = [words for words in current.values() if words]
-            unkept = "; ".join([*wrong, f"{self._settings.state_dir} cannot be written: {error}"])
+            # what Hive says of a full disk is long, and no chat takes all of it
+            unkept = "; ".join([f"{self._settings.state_dir} cannot be written: {error}", *reversed(wrong)])
         self._unkept.look(unkept)
 
     def _report(self, current: Mapping[str, str | None]) -> None:

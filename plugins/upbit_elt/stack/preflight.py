@@ -57,12 +57,19 @@ def free_gb(folder: Path) -> float:
 
 def check_disk(stack: Machine) -> None:
     """Raises StackError when the data folder's disk is nearly full."""
+    if words := low_disk(stack):
+        raise StackError(words)
+
+
+def low_disk(stack: Machine) -> str | None:
+    """What to do about a data folder whose disk is nearly full; None while there is room."""
     free = free_gb(stack.data_dir)
-    if free < stack.min_free_gb:
-        raise StackError(
-            f"only {free:.1f} GB are free for {stack.data_dir}, {stack.min_free_gb:g} GB are needed: make room, "
-            "or choose another disk with UPBIT_RUN_DATA_DIR"
-        )
+    if free >= stack.min_free_gb:
+        return None
+    return (
+        f"only {free:.1f} GB are free for {stack.data_dir}, {stack.min_free_gb:g} GB are needed: make room, "
+        "or choose another disk with UPBIT_RUN_DATA_DIR"
+    )
 
 
 def check_memory(stack: Machine, here: Memory | None = None) -> None:

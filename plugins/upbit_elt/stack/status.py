@@ -15,7 +15,7 @@ from rich.table import Table
 from upbit_elt.direct import ask
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
-from upbit_elt.stack import phase, processes, restarts
+from upbit_elt.stack import phase, preflight, processes, restarts
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.phase import Phase
@@ -86,7 +86,13 @@ class Status(Progress):
     services: list[ServiceStatus]
     addresses: dict[str, str]
     clock: str | None = None  # in words, when somebody has set this machine's clock within a day
+    disk: str | None = None  # in words, when the disk of the data folder is nearly full
     phase: Phase = Phase.UP
+
+    @property
+    def troubles(self) -> list[str]:
+        """What is wrong with the data, in words, and before it a disk that is nearly full."""
+        return [*filter(None, [self.disk]), *super().troubles]
 
     @property
     def healthy(self) -> bool:
@@ -95,7 +101,7 @@ class Status(Progress):
 
     @property
     def well(self) -> bool:
-        """Whether every service can do its work, DAGs run, no market is stale and no DAG fails."""
+        """Whether every service can do its work, DAGs run, there is room, no market is stale and no DAG fails."""
         return self.healthy and self.phase is Phase.UP and not self.troubles
 
 
@@ -111,6 +117,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
         services=services,
         addresses=addresses(stack),
         clock=str(step) if step else None,
+        disk=preflight.low_disk(stack),
         phase=phase.find(stack, alive),
         **_progress_if_up(stack, services).model_dump(),
     )

@@ -124,17 +124,32 @@ class Watchdog:
             time.sleep(self._limits.every)
 
     def look(self) -> None:
-        """Ask every service once, and end those that hang. Raises StackError as `run` does."""
+        """Ask every service once, and end those that hang. Raises StackError as `run` does.
+
+        While the disk is full nothing is ended: a service that can write nothing gives no sign of life, and would give
+        none after a restart.
+        """
         states = self._supervisor.states()
         with ThreadPoolExecutor(len(self._services)) as pool:
             looks = list(pool.map(lambda service: self._check(service, states.get(service.name)), self._services))
+        room = self._noted()
         for service, look in zip(self._services, looks, strict=True):
             state = states.get(service.name)
             pid = state.pid if state and state.running else None
-            why = self._watches[service.name].decide(look.at, pid, look.trouble)
+            trouble = look.trouble if room or look.trouble is None else str(look.trouble)
+            why = self._watches[service.name].decide(look.at, pid, trouble)
             if pid and why:
                 self._restart(service, pid, why)
-        Report(looked=self._clock(), restarts=self._restarts).save(self._stack)
+                self._noted()
+
+    def _noted(self) -> bool:
+        """Write down what was done; whether that could be written."""
+        try:
+            Report(looked=self._clock(), restarts=self._restarts).save(self._stack)
+        except OSError as error:
+            logger.warning("nothing is restarted while nothing can be written: %s", error)
+            return False
+        return True
 
     def _check(self, service: Service, state: State | None) -> _Look:
         trouble = service.check() if state and state.running else None

@@ -40,6 +40,7 @@ def found(**changes: Any) -> Status:
         ({}, []),
         ({"covered_until": None, "forecast_origin": None}, []),
         ({"stale": STALE}, [STALE]),
+        ({"disk": "only 0.0 GB are free for /d", "stale": STALE}, ["only 0.0 GB are free for /d", STALE]),
         ({"forecast_stale": True}, ["the newest forecast is of 2026-11-24T03:00:00Z"]),
         ({"errors": [ERROR]}, ["min_candle failed at 2026-11-24T03:10:40Z: Unreachable: [no]"]),
     ],
@@ -69,6 +70,11 @@ def test_a_first_start_that_gave_up_is_not_well(stack: StackSettings, capsys: py
     remembered.parent.mkdir(parents=True)
     remembered.write_text("[]")
     assert phase.find(stack, alive=True) is Phase.UP
+
+
+def test_a_disk_that_is_nearly_full_is_seen(stack: StackSettings) -> None:
+    full = stack.model_copy(update={"min_free_gb": 1e9})
+    assert "GB are free for" in status.read(full, plan.make(full, Choice("replica", None))).troubles[0]
 
 
 def test_what_was_stopped_is_not_broken_and_it_says_how_to_start_it(

@@ -12,6 +12,7 @@ import psutil
 import pytest
 import requests
 
+from tests.support.disk import full_disk
 from upbit_elt.direct import ask
 from upbit_elt.stack import environment, processes, restarts
 from upbit_elt.stack.health import Check, Hung, needing
@@ -223,6 +224,15 @@ def test_while_what_it_needs_is_away_nothing_is_ended(little: Callable[..., Litt
     assert not one.looks_until(lambda: one.pid != first, 2)
     os.kill(int(first or 0), signal.SIGCONT)
     assert restarts.known(one.stack) == {}
+
+
+def test_while_the_disk_is_full_nothing_is_ended_and_the_watchdog_goes_on(little: Callable[..., Little]) -> None:
+    one = little()
+    first = one.pid
+    freeze(first)
+    with full_disk():
+        assert not one.looks_until(lambda: one.pid != first, 2)
+    assert one.looks_until(lambda: one.pid not in (None, first) and not one.check(), 30)
 
 
 def test_a_pause_of_all_restarts_nothing(little: Callable[..., Little]) -> None:
