@@ -1,7 +1,8 @@
 """The Flask service: page, JSON API, Tableau extract, and the forecasts of the newest minute.
 
-`gunicorn "flask_app:create_app(watch=True)"` with one worker and several threads: the candles of the last day and the
-model live in the worker's memory. Starting needs neither Hive nor the lake; both are asked when a request needs them.
+It runs as `gunicorn "flask_app:create_app(watch=True)"` with one worker and several threads, because the candles of
+the last day and the model live in the worker's memory. It starts without Hive and HDFS, and contacts them when a
+request needs them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def create_app(
     disk: Callable[[Path], Disk] = shutil.disk_usage,
     watch: bool = False,
 ) -> Flask:
-    """The application. Without arguments everything comes from the environment; see Services for `extract_trouble`,
-    `scratch` and `disk`. `watch` starts the thread that looks after the age of the data.
+    """Build the application. What is not given comes from the environment; see Services for `extract_trouble`,
+    `scratch` and `disk`. `watch` starts the thread that checks the age of the data (see flask_app.watch).
 
     Raises:
         ConfigError: a variable of the environment has a value that is not allowed.

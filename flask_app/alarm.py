@@ -1,4 +1,4 @@
-"""What is wrong with the data, judged from what the service knows, and told once to the webhook."""
+"""Finds out from what the service knows what is wrong with the data, and notifies the webhook once of each trouble."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from upbit_elt.settings import Settings
 from upbit_elt.troubles import Trouble, Troubles, Unkept
 
 log = logging.getLogger(__name__)
-# What is gone after a minute is not told; what was told is over when it has not been seen for two.
+# A trouble is reported once it has lasted PATIENCE; it counts as over when it was not seen for OVER_AFTER.
 PATIENCE, OVER_AFTER = timedelta(minutes=1), timedelta(minutes=2)
-QUARANTINE = 0.1  # share of the listed markets
-FREE, ROOM = 0.1, 20e9  # a disk is nearly full with less than this share of it, and less than so many bytes, free
+QUARANTINE = 0.1  # share of the listed markets above which quarantined or late rows are reported
+FREE, ROOM = 0.1, 20e9  # a disk is nearly full when both this share of it and this many bytes are not free
 UNKNOWN = None
 
 
 class Disk(Protocol):
-    """Size and room of a disk (bytes), as shutil.disk_usage gives them."""
+    """Size and free space of a disk in bytes, as shutil.disk_usage gives them."""
 
     @property
     def total(self) -> int:
-        """Its size."""
+        """Size of the disk, bytes."""
 
     @property
     def free(self) -> int:
-        """What is free of it."""
+        """Free space of the disk, bytes."""
 
 
 class Alarm:
-    """Judges at each look of the watch. `troubles` are also those that Airflow's tasks report."""
+    """Reports troubles each time the watch checks. `troubles` also holds those that Airflow's tasks report."""
 
     def __init__(
         self,
@@ -55,10 +55,11 @@ class Alarm:
         self._unkept = Unkept.from_settings(settings, clock)
 
     def check(self, away: str, namenode: NameNode | None) -> None:
-        """Report what is wrong and tell what is due; `away` says why HDFS or Hive do not answer, "" when they do.
+        """Report what is wrong and send the notifications that are due.
 
-        A webhook that does not answer is logged and changes nothing. While the state folder cannot be written, that and
-        what was wrong when it began are told, and nothing else.
+        `away` says why HDFS or Hive does not answer, "" when both do; `namenode` is None when it does not answer. A
+        webhook that does not answer is logged and changes nothing. While the state folder cannot be written, only that
+        is sent, with what was wrong when it began.
         """
         unkept, current = "", self._current_troubles(away, namenode)
         try:
@@ -66,7 +67,7 @@ class Alarm:
             self._report(current)
             self._troubles.notify()
         except (sqlite3.Error, OSError) as error:
-            log.warning("troubles are not kept: %s", error)
+            log.warning("troubles cannot be stored: %s", error)
             wrong = [words for words in current.values() if words]
             # what Hive says of a full disk is long, and no chat takes all of it
             unkept = "; ".join([f"{self._settings.state_dir} cannot be written: {error}", *reversed(wrong)])
@@ -82,7 +83,7 @@ class Alarm:
                 self._troubles.renew(key, now + OVER_AFTER)
 
     def _current_troubles(self, away: str, namenode: NameNode | None) -> dict[str, str | None]:
-        """Words by key: "" where all is well, UNKNOWN where nobody can say."""
+        """Description of each trouble by its key: "" where all is well, UNKNOWN where it cannot be known now."""
         now, window = self._clock.now(), self._follower.known
         data = away or self._stale(window, now)
         if data or window is None:
@@ -115,7 +116,7 @@ class Alarm:
 
 
 def nearly_full(free: int, size: int) -> bool:
-    """Whether a disk (bytes) needs somebody: a tenth of a large one is room enough."""
+    """Whether a disk (sizes in bytes) is nearly full; a tenth of a large disk is still enough."""
     return free < FREE * size and free < ROOM
 
 

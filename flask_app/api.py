@@ -25,7 +25,7 @@ from upbit_elt.lake.dag_errors import DagError
 from upbit_elt.lake.freshness import MarketFreshness
 from upbit_elt.quality.results import state_of
 
-# Markets that an answer about left-out ones names.
+# At most so many of the markets without a forecast are named in a response.
 NAMED = 20
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
@@ -33,15 +33,15 @@ blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
 @blueprint.get("/status")
 def status() -> ResponseReturnValue:
-    """How far the pipeline is. Times are UTC ending in Z, ages in seconds, today is the KST day."""
+    """State of the pipeline. Times are UTC and end in Z, ages are in seconds, `today` means the KST day."""
     Query.of(request.args)
     return current(services())
 
 
 @blueprint.get("/markets")
 def markets() -> ResponseReturnValue:
-    """Every market with its last candle of the last 26 hours (null when none), what today (KST) brought, and up to
-    where it is known: `stale` with `covered_until` and `stale_reason`; a market that left the exchange is not `listed`.
+    """Every market with its last candle of the last 26 hours (null when it has none), its sums of today (KST), and up
+    to where it is known: `covered_until`, `stale`, `stale_reason`. A market that left the exchange is not `listed`.
     """
     Query.of(request.args)
     shared = services()
@@ -67,9 +67,10 @@ def markets() -> ResponseReturnValue:
 
 @blueprint.get("/candles")
 def list_candles() -> ResponseReturnValue:
-    """Minute candles of a market in Upbit's form, newest first; `from` inclusive, `to` exclusive.
+    """Minute candles of a market in Upbit's form, newest first; `from` is inclusive, `to` exclusive.
 
-    Without `from` at most 63 days are searched; where older ones may hold more, `Link` has the address that goes on.
+    Without `from` at most 63 days are searched; when older days may hold more, the header `Link` has the address of
+    the next page.
     """
     query = CandleQuery.of(request.args)
     shared = services()
@@ -85,13 +86,13 @@ def list_candles() -> ResponseReturnValue:
 
 @blueprint.get("/days")
 def list_days() -> ResponseReturnValue:
-    """Days (KST) of the lake, oldest first: open, closed or proven, with counts; null where nothing was compared."""
+    """Days (KST) of the lake, oldest first: open, closed or proven, with counts; null where nothing was reconciled."""
     return services().calendar.days(DaysQuery.of(request.args).count)
 
 
 @blueprint.get("/days/<day>")
 def read_day(day: str) -> ResponseReturnValue:
-    """What reconciliation found on a KST day `2026-11-24`, a row a market, those with findings first."""
+    """Result of the reconciliation of a KST day `2026-11-24`: a row per market, those with discrepancies first."""
     Query.of(request.args)
     try:
         compact = datetime.strptime(day, "%Y-%m-%d").strftime("%y%m%d")
@@ -106,7 +107,7 @@ def read_day(day: str) -> ResponseReturnValue:
 
 @blueprint.get("/forecasts")
 def show_forecast() -> ResponseReturnValue:
-    """A market's forecast: the newest, or that of `origin`. `stale`: it is old, or the market is no longer known."""
+    """A market's newest forecast, or that of `origin`. It is `stale` when it is old or the market's candles are."""
     query = ForecastQuery.of(request.args)
     shared = services()
     now = shared.clock.now()
@@ -132,9 +133,10 @@ def show_forecast() -> ResponseReturnValue:
 
 @blueprint.post("/forecasts")
 def make_forecast() -> ResponseReturnValue:
-    """Compute and store the forecast of the newest minute that was looked at. Needs the bearer token.
+    """Compute and store the forecast from the end of the newest live run. Needs the bearer token.
 
-    Markets that are not known up to there are `left_out`: how many, and the first of them with since when and why.
+    `left_out` counts the markets whose candles are not known up to there, and names the first of them with the minute
+    up to which each is known and the reason.
     """
     _authorize(services().settings.flask_token.get_secret_value())
     made = services().forecaster.run()
@@ -148,7 +150,7 @@ def make_forecast() -> ResponseReturnValue:
 
 @blueprint.post("/troubles")
 def note_trouble() -> ResponseReturnValue:
-    """Take the error of an Airflow task (a DagError as JSON), to tell the webhook. Needs the bearer token."""
+    """Store the error of an Airflow task (a DagError as JSON) for the webhook. Needs the bearer token."""
     _authorize(services().settings.flask_token.get_secret_value())
     try:
         error = DagError.from_json(request.get_data(), "the body")
@@ -161,7 +163,7 @@ def note_trouble() -> ResponseReturnValue:
 def _in_parts(query: CandleQuery, found: int, unsearched: datetime) -> str:
     return (
         f"{query.market} has {found} candles in the {candles.MOST_DAYS} days that one request searches; "
-        f"ask first for from={zulu(unsearched)}, then with to={zulu(unsearched)} for those before"
+        f"request first from={zulu(unsearched)}, then with to={zulu(unsearched)} for those before"
     )
 
 
@@ -179,13 +181,13 @@ def _stale(state: MarketFreshness | None, now: datetime) -> dict[str, Any]:
 
 
 def _nothing(query: ForecastQuery, state: MarketFreshness | None) -> str:
-    """Why there is no forecast of a market."""
+    """Sentence that says why there is no forecast of a market."""
     if query.origin:
-        kept = services().settings.keep_forecast_days
-        kept_for = f" and kept for {kept} days" if kept else ""
-        return f"{query.market}: no forecast of {zulu(query.origin)}; they are made every 2 minutes{kept_for}"
+        days = services().settings.keep_forecast_days
+        retention = f" and kept for {days} days" if days else ""
+        return f"{query.market}: no forecast of {zulu(query.origin)}; they are made every 2 minutes{retention}"
     if state and state.reason:
-        return f"{query.market}: none is made from an old price; it is known only until {state.words}"
+        return f"{query.market}: no forecast is made from an old price; it is known only until {state.words}"
     return f"{query.market}: no forecast was made yet; they are made every 2 minutes"
 
 

@@ -16,25 +16,28 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import days, partition
 
-# That one request searches: six seconds of Hive's time.
+# Days that one request searches at most; they take six seconds of Hive's time.
 MOST_DAYS = 63
 
 
 class Found(NamedTuple):
-    """Rows (columns in wire order, newest first), and the moment (UTC) before which older days were not searched."""
+    """Rows (columns in wire order, newest first), and the moment (UTC) before which older days were not searched.
+
+    `unsearched` is None when all days were searched or enough rows were found.
+    """
 
     rows: list[tuple[Any, ...]]
     unsearched: datetime | None
 
 
 def known_market(window: Window | None, market: str) -> Window:
-    """The window, if it knows the market.
+    """Return the window when it contains the market.
 
     Raises:
         UnknownMarket: the market was never collected; the message says where the known ones are listed.
     """
     if window is None:
-        raise UnknownMarket(f"{market}: no market is known yet, the first run of `min_candle` has not landed")
+        raise UnknownMarket(f"{market}: no market is known yet, the first run of `min_candle` has not finished")
     if market not in window.coverage.watermark:
         raise UnknownMarket(f"{market!r} was never collected; /api/v1/markets lists the {len(window.markets)} known")
     return window
@@ -43,10 +46,10 @@ def known_market(window: Window | None, market: str) -> Window:
 def find(shared: Services, window: Window, query: CandleQuery) -> Found:
     """Candles of a known market, newest first.
 
-    The window answers when it holds all that is asked; it is what Hive showed. Else Hive is asked.
+    They come from the window in memory when it holds all of them, otherwise from Hive.
 
     Raises:
-        WarehouseUnavailable, QueryFailed
+        WarehouseUnavailable, QueryFailed: Hive does not answer, or fails the query.
         Problem: too many searches are under way.
     """
     start, end = query.start or EARLIEST, query.end or window.end
@@ -77,7 +80,7 @@ def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end
             )
             if len(found) >= count:
                 break
-    # The wire string sorts as the time does; sorted here, Hive needs no engine for the query.
+    # Wire strings sort like times. Sorting here lets Hive answer without starting an execution engine.
     rows = sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
     return Found(rows, day_start(searched[-1]) if beyond and len(rows) < count else None)
 
@@ -89,7 +92,9 @@ def _days(hive: Statements, settings: Settings, start: datetime, end: datetime) 
 
 
 def _batches(days: list[str]) -> Iterator[tuple[str, str]]:
-    """(first, last) of runs of days, newest first, each twice as long: thin markets need many days."""
+    """Yield (first, last) of consecutive batches of days, newest first. Each batch is twice as long as the one before,
+    because rarely traded markets need many days.
+    """
     size = 1
     while days:
         chunk, days = days[:size], days[size:]

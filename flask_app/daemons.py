@@ -1,4 +1,4 @@
-"""What the NameNode says of itself: room in HDFS, DataNodes, heap. Asked of its `/jmx`, which reads no file."""
+"""State of the NameNode: space in HDFS, DataNodes, heap. It is read from `/jmx`, which touches no file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATE, _MEMORY = "Hadoop:service=NameNode,name=FSNamesystemState", "java.lang:t
 
 
 class NameNode(NamedTuple):
-    """Bytes of HDFS's disks and of the heap, and numbers of DataNodes."""
+    """Capacity and free space of HDFS and the heap, in bytes, and the numbers of live and dead DataNodes."""
 
     capacity: int
     free: int
@@ -24,7 +24,7 @@ class NameNode(NamedTuple):
 
 
 def namenode(webhdfs_url: str) -> NameNode | None:
-    """What the (first) NameNode of a WebHDFS address says; None when it does not answer, or says something else."""
+    """State of the first NameNode of a WebHDFS address; None when it does not answer, or not in the expected form."""
     url = webhdfs_url.split(";", maxsplit=1)[0]
     try:
         state, heap = _bean(url, _STATE), _bean(url, _MEMORY)["HeapMemoryUsage"]

@@ -1,4 +1,4 @@
-"""The page: a shell from the server, filled by the page's own script from the JSON API."""
+"""The page: the server sends a frame, and the page's script fills it from the JSON API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ blueprint = Blueprint("dashboard", __name__)
 
 @blueprint.get("/")
 def page() -> ResponseReturnValue:
-    """The page; it needs neither Hive nor HDFS to open, and says what is missing."""
+    """The page. It opens without Hive and HDFS, and then says what is missing."""
     settings = services().settings
     return render_template(
         "page.html",
@@ -31,6 +31,6 @@ def page() -> ResponseReturnValue:
 
 @blueprint.get("/static/vendor/plotly.min.js")
 def plotly() -> ResponseReturnValue:
-    """Plotly's script as the installed `plotly` package ships it; the page asks for it with its version."""
+    """Plotly's script from the installed `plotly` package; the page puts the version into its address."""
     script = resources.files("plotly").joinpath("package_data", "plotly.min.js").read_bytes()
     return send_file(BytesIO(script), mimetype="text/javascript", max_age=YEAR_SECONDS, etag=version("plotly"))

@@ -1,4 +1,4 @@
-"""The calendar: every KST day that the lake holds, whether it is open, closed or proven, and what it counts."""
+"""The calendar: every KST day that the lake holds, with its state (open, closed, proven) and its counts."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _READERS = 8
 
 
 class Calendar:
-    """Keeps the last look at the days; files never change, so what was read of one is kept while it is current."""
+    """Caches the list of days for LOOK_EVERY. Files never change, so the counts of a file are read once."""
 
     def __init__(self, lake: Lake, clock: Clock) -> None:
         self._lake, self._clock = lake, clock
         self._lock = Lock()
         self._looked: tuple[datetime, int] | None = None
         self._days: list[dict[str, Any]] = []
-        self._read: dict[str, dict[str, Any]] = {}  # by day and path
+        self._read: dict[str, dict[str, Any]] = {}  # what was read of a file, by day and path
 
     def days(self, count: int) -> list[dict[str, Any]]:
-        """Those of the last `count` KST days, today included, that the lake holds, oldest first.
+        """Days of the lake among the last `count` KST days (today included), oldest first.
 
         Raises:
-            LakeUnavailable
+            LakeUnavailable: HDFS does not answer.
         """
         with self._lock:
             now = self._clock.now()
@@ -47,27 +47,27 @@ class Calendar:
             return [day for day in self._days if day["day"] >= iso(first)]
 
     def _day(self, day: str) -> dict[str, Any]:
-        known, kept = self._read.get(day, {}), dict[str, Any]()
+        known, current = self._read.get(day, {}), dict[str, Any]()
         state, reconciled = results.state_of(self._lake, day)
         if reconciled:
             path = reconciled.path
-            kept[path] = counts = known.get(path) or _totals(results.read(self._lake, reconciled))
+            current[path] = counts = known.get(path) or _totals(results.read(self._lake, reconciled))
         else:
-            counts = _unjudged(self._files(day, known, kept))
-        self._read[day] = kept
+            counts = _unreconciled(self._files(day, known, current))
+        self._read[day] = current
         return {"day": iso(day), "state": state, **counts}
 
-    def _files(self, day: str, known: dict[str, Any], kept: dict[str, Any]) -> list[tuple[int, int]]:
-        """Candles of each file of the day, and markets with a hole in it."""
+    def _files(self, day: str, known: dict[str, Any], current: dict[str, Any]) -> list[tuple[int, int]]:
+        """(candles, markets with a hole) of each file of the day. Takes them from `known`, adds them to `current`."""
         snapshot = ledger.current(self._lake, "candle", day)
         found = ledger.files(self._lake, snapshot, day) if snapshot else []
         for file in found:
-            kept[file.path] = known.get(file.path) or self._of_file(file, whole=bool(snapshot and snapshot[0]))
-        return [kept[file.path] for file in found]
+            current[file.path] = known.get(file.path) or self._of_file(file, closed=bool(snapshot and snapshot[0]))
+        return [current[file.path] for file in found]
 
-    def _of_file(self, file: DataFile, *, whole: bool) -> tuple[int, int]:
+    def _of_file(self, file: DataFile, *, closed: bool) -> tuple[int, int]:
         rows = read_count(self._lake, file.path, file.size)
-        if not whole:  # a hole of an open day is the next run's business
+        if not closed:  # holes of an open day are not counted: the next run may fill them
             return rows, 0
         return rows, len({hole.market for hole in read_coverage(self._lake, file.path, file.size).holes()})
 
@@ -78,7 +78,7 @@ def iso(day: str) -> str:
 
 
 def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
-    """Reconciliation of a KST day `yyMMdd`, a row a market; [] while it has none that counts."""
+    """Reconciliation of a KST day `yyMMdd`, a row per market; [] while the day has no valid one."""
     found = results.read(lake, results.valid(lake, day)).values()
     return [_row(proof) for proof in sorted(found, key=lambda proof: (proof.state, proof.market))]
 
@@ -86,8 +86,8 @@ def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
 def _row(proof: results.Proof) -> dict[str, Any]:
     row = {name: value for name, value in results.stored_row(proof).items() if name not in ("digest", "detail")}
     entries, found = proof.entries(), proof.found()
-    unjudged = [entry for entry in entries if entry not in found]
-    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": unjudged}
+    not_compared = [entry for entry in entries if entry not in found]
+    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": not_compared}
 
 
 def _totals(rows: dict[str, results.Proof]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _totals(rows: dict[str, results.Proof]) -> dict[str, Any]:
     }
 
 
-def _unjudged(files: list[tuple[int, int]]) -> dict[str, Any]:
+def _unreconciled(files: list[tuple[int, int]]) -> dict[str, Any]:
     return {
         "markets": None,
         "candles": sum(rows for rows, _ in files),

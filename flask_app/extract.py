@@ -1,4 +1,4 @@
-"""The Tableau extract."""
+"""`/extract`: the file that Tableau reads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.warehouse.tables import locations
 
 NO_LIBRARY = (
-    "pantab and tableauhyperapi are not there for this machine's processor (they need x86-64); "
+    "pantab and tableauhyperapi are not installed: they do not exist for this machine's processor (they need x86-64); "
     "run the service on one that has them, or use /api/v1/candles"
 )
 blueprint = Blueprint("extract", __name__, url_prefix="/extract")
@@ -30,7 +30,7 @@ _one_at_a_time = Lock()
 
 
 def trouble() -> str:
-    """Why this machine cannot write extracts, "" when it can."""
+    """Say why this machine cannot write extracts; "" when it can."""
     missing = [name for name in ("pantab", "tableauhyperapi") if find_spec(name) is None]
     return NO_LIBRARY if missing else ""
 
@@ -39,8 +39,8 @@ def trouble() -> str:
 def upbit_hyper() -> ResponseReturnValue:
     """Candles by minute, hour and day, and the newest forecast, as a `.hyper` file.
 
-    `days` whole KST days before today, and today so far. The file is written a day at a time and sent from the disk:
-    what it takes of memory is a day's, however many are asked for.
+    It holds the `days` whole KST days before today, and today so far. The file is written day by day and sent from
+    the disk, so that memory holds the candles of one day at most.
     """
     query = ExtractQuery.of(request.args)
     shared = services()
@@ -50,9 +50,9 @@ def upbit_hyper() -> ResponseReturnValue:
         held.enter_context(shared.extracts.taken())
         with _one_at_a_time, TemporaryDirectory(prefix="upbit-extract-", dir=shared.scratch) as folder:
             file = held.enter_context(_build(shared, query.days, Path(folder)).open("rb"))
-        # Its name is gone with the folder; the file is there until it is closed.
+        # The folder is removed here; the open file stays readable until it is closed.
         response = send_file(file, mimetype="application/x-hyper", as_attachment=True, download_name="upbit.hyper")
-        response.direct_passthrough = False  # else nobody is told of its end
+        response.direct_passthrough = False  # otherwise call_on_close is not called
         response.content_length = os.fstat(file.fileno()).st_size
         response.call_on_close(held.pop_all().close)
         return response

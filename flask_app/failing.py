@@ -1,4 +1,4 @@
-"""The errors of DAGs that fail, as status and page show them."""
+"""Errors of the DAGs that fail now, for status and page."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ LOOK_EVERY = timedelta(seconds=10)
 
 
 class FailingDags:
-    """Keeps the last look at the errors for some seconds; one list of a folder a look while nothing is new."""
+    """Caches the errors for LOOK_EVERY. A refresh costs one listing of a folder while there is no new error."""
 
     def __init__(self, lake: Lake, clock: Clock) -> None:
         self._errors, self._clock = DagErrors(lake), clock
         self._lock = Lock()
         self._looked: datetime | None = None
-        self._shown: list[DagError] = []
+        self._current: list[DagError] = []
 
-    def shown(self) -> list[DagError]:
-        """Errors of DAGs that fail now, the newest first.
+    def current(self) -> list[DagError]:
+        """Errors of the DAGs that fail now, newest first.
 
         Raises:
-            LakeUnavailable
+            LakeUnavailable: HDFS does not answer.
         """
         with self._lock:
             now = self._clock.now()
             if self._looked is None or now - self._looked >= LOOK_EVERY:
-                self._shown, self._looked = self._errors.unexpired(now), now
-            return self._shown
+                self._current, self._looked = self._errors.unexpired(now), now
+            return self._current

@@ -1,8 +1,8 @@
-"""Follows Hive: loads the recent window in bulk once, then fetches only what is new.
+"""Follows Hive: loads the recent window in bulk once, then fetches only new candles.
 
-New minutes are known from the lake's newest coverage and fetched from Hive by start of candle. A repaired or
-backfilled day is known from its partition's location (its snapshot), and makes the window load again; a day that was
-only rolled up or closed holds the same rows and does not.
+The newest coverage in the lake says which minutes are new; they are queried from Hive by the candles' start. When a
+day was repaired or backfilled, the location of its partition has changed to another snapshot, and the whole window is
+loaded again. A day that was only compacted or closed holds the same rows, and nothing is loaded.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import locations
 
-# Runs re-read a few minutes before their window and may repair them.
+# A live run reads a few minutes before its window again and may repair them.
 OVERLAP = timedelta(minutes=10)
-# Beyond this much, Parquet in bulk is faster than rows through HiveServer2.
+# For spans longer than this, reading Parquet in bulk is faster than rows through HiveServer2.
 BULK_BEYOND = timedelta(hours=3)
 LOOK_EVERY = timedelta(seconds=5)
 
 
 class Follower:
-    """Keeps the newest Window; at most one thread asks Hive for it at a time."""
+    """Keeps the newest Window; at most one thread at a time updates it from Hive."""
 
     def __init__(self, settings: Settings, hive: Hive, lake: Lake, clock: Clock) -> None:
         self._settings, self._hive, self._lake, self._clock = settings, hive, lake, clock
@@ -48,13 +48,13 @@ class Follower:
 
     @property
     def known(self) -> Window | None:
-        """The window as it is known, however old; nothing is asked. None before the first."""
+        """The window in memory, however old; nothing is read. None before the first was loaded."""
         return self._window
 
     def window(self) -> Window | None:
-        """The window for readers: a few seconds old at most, or what there is while another thread updates it.
+        """The window for readers: at most LOOK_EVERY old, or the one in memory while another thread updates it.
 
-        None while nothing was collected yet.
+        It is None while nothing was collected yet.
 
         Raises:
             LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
@@ -66,7 +66,9 @@ class Follower:
         return self.refresh()
 
     def refresh(self) -> Window | None:
-        """The window up to the newest minute that the lake covers and Hive shows; waits for another's update.
+        """Update the window to the newest minute that the lake covers and Hive has registered, and return it.
+
+        Waits while another thread updates it.
 
         Raises:
             LakeUnavailable: HDFS does not answer.
@@ -91,10 +93,10 @@ class Follower:
         recent = days_between(newest.coverage.end - LENGTH, newest.coverage.end)
         with self._hive.session() as session:
             folders = locations(session, self._settings, "candle", recent)
-            if not _is_registered(newest, folders):  # perhaps only the folder that was known is not the newest any more
+            if not _is_registered(newest, folders):  # the day may have a newer snapshot than the one known here
                 newest = ledger.find_live_file(self._lake)
             if newest is None or not _is_registered(newest, folders):
-                # A new day's first file, or a new snapshot, is in the lake; the tables follow within seconds.
+                # The lake has a new day or snapshot that is not registered yet; that takes seconds.
                 return window
             self._newest, coverage = newest, newest.coverage
             since = self._changed_since(window, coverage, folders) if window else None
@@ -113,7 +115,7 @@ class Follower:
         return pa.concat_tables([kept, table_of(rows)]).combine_chunks()
 
     def _changed_since(self, window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
-        """From which minute on candles may have changed since `window`; None when all of it may have."""
+        """First minute whose candles may have changed since `window`; None when any of them may have."""
         for day in days_between(coverage.end - LENGTH, window.end):
             if not self._same_rows(day, window.folders.get(day), folders.get(day)):
                 return None

@@ -1,4 +1,4 @@
-"""Computes and stores the forecast of the newest covered minute, one at a time."""
+"""Computes and stores the forecast from the newest covered minute, one computation at a time."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from upbit_elt.warehouse.hive import Hive
 
 
 class Made(NamedTuple):
-    """The stored forecast of an origin; `file` is its name when this call stored it, None when it was there.
+    """The stored forecast of an origin; `file` is the name of its file, None when an earlier call has stored it.
 
-    `left_out` are the listed markets that are not known up to the origin: nothing is forecast from an old price.
+    `left_out` are the listed markets that are not known up to the origin: no forecast is made from an old price.
     """
 
     forecast: Forecast
@@ -33,7 +33,7 @@ class Made(NamedTuple):
 
 
 class Forecaster:
-    """Holds the champion model, and loads it again when its pointer in the lake changes."""
+    """Keeps the champion model in memory, and loads it again when its pointer in the lake changes."""
 
     def __init__(self, settings: Settings, hive: Hive, lake: Lake, follower: Follower, forecasts: Forecasts) -> None:
         self._settings, self._hive, self._lake = settings, hive, lake
@@ -42,17 +42,17 @@ class Forecaster:
         self._champion: Champion | None = None
 
     def run(self) -> Made:
-        """Forecast every market that is known up to where the last live run looked (and Hive shows), and store it.
+        """Forecast every market that is known up to the end of the newest live run registered in Hive; store it.
 
         Raises:
             NoModel: nothing has been trained yet.
             NotEnoughHistory: too few minutes are covered.
-            StaleData: no market is known up to there.
+            StaleData: no market is known up to that minute.
             LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
             Problem: another call still computes a forecast.
         """
         if not self._lock.acquire(timeout=self._settings.hive_timeout):
-            raise Problem(BUSY, "another call still computes a forecast; its result will be stored by it")
+            raise Problem(BUSY, "another call is computing a forecast and will store it")
         try:
             return self._made(self.champion())
         finally:
@@ -68,7 +68,7 @@ class Forecaster:
     def _made(self, champion: Champion) -> Made:
         window = self._follower.refresh()
         if window is None:
-            raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not landed")
+            raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not finished")
         fresh = window.freshness
         known, left_out = fresh.known_at(window.end), fresh.behind(window.end)
         if not known:

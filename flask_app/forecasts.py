@@ -1,4 +1,4 @@
-"""Forecasts as Hive holds them; the newest one stays in memory."""
+"""Reads stored forecasts from Hive, and keeps the newest in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import days, partition
 
-# This service is the only one that stores forecasts; looking again is for what another process may have stored.
+# Usually this service alone stores forecasts; it reads again in case another process has stored one.
 LOOK_EVERY = timedelta(minutes=5)
 _COLUMNS = ", ".join(FORECAST_SCHEMA.names)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """One origin (UTC) of all markets: the rows (keys as in FORECAST_SCHEMA) of each market, horizons ascending."""
+    """Forecasts of all markets at one origin (UTC).
+
+    `rows` maps a market to its rows (keys as in FORECAST_SCHEMA), horizons ascending.
+    """
 
     origin: datetime
     model_version: str
@@ -33,7 +36,7 @@ class Forecast:
 
     @property
     def count(self) -> int:
-        """Rows of all markets."""
+        """Number of rows of all markets."""
         return sum(len(rows) for rows in self.rows.values())
 
     @property
@@ -43,7 +46,7 @@ class Forecast:
 
 
 def forecast_of(rows: Iterable[Mapping[str, Any]]) -> Forecast | None:
-    """Forecast of rows that share an origin; None when there are none."""
+    """Group rows that share an origin by market; None when there are no rows."""
     grouped: dict[str, list[dict[str, Any]]] = {}
     for row in sorted(rows, key=lambda r: (r["market"], r["horizon"])):
         grouped.setdefault(row["market"], []).append(dict(row))
@@ -54,7 +57,7 @@ def forecast_of(rows: Iterable[Mapping[str, Any]]) -> Forecast | None:
 
 
 class Forecasts:
-    """Reads stored forecasts. Every method raises WarehouseUnavailable or QueryFailed when Hive does not do it."""
+    """Reads stored forecasts. Methods that query Hive raise WarehouseUnavailable or QueryFailed."""
 
     def __init__(self, settings: Settings, hive: Hive, clock: Clock) -> None:
         self._settings, self._hive, self._clock = settings, hive, clock
@@ -64,7 +67,7 @@ class Forecasts:
 
     @property
     def known(self) -> Forecast | None:
-        """The newest forecast that is known here; nothing is asked."""
+        """The newest forecast in memory; Hive is not queried. None before the first was read or stored."""
         return self._newest
 
     def newest(self) -> Forecast | None:
@@ -76,15 +79,15 @@ class Forecasts:
             return self._newest
 
     def remember(self, forecast: Forecast) -> None:
-        """Take over a forecast that was stored just now."""
+        """Keep a forecast that was just stored in memory, if it is the newest."""
         with self._lock:
             if self._newest is None or forecast.origin >= self._newest.origin:
                 self._newest, self._looked = forecast, self._clock.now()
 
     def at(self, origin: datetime, market: str | None = None) -> Forecast | None:
-        """The stored forecast of an origin (UTC), of one market or of all; None when there is none.
+        """The stored forecast of an origin (UTC), for one market or for all; None when there is none.
 
-        The database must be there, as it is once candles were collected.
+        The database has to exist; it does once candles were collected.
         """
         with self._hive.session() as session:
             return self._at(session, origin, market)

@@ -1,9 +1,9 @@
-"""What a web page in somebody's browser may do with this service: nothing, unless the service sent the page itself.
+"""Protects the service against web pages of other sites: only pages that the service itself sent may use it.
 
-The service listens on loopback or inside a network, where a stranger's page runs in a browser that reaches it. Three
-ways are closed: a page that asks across sites (by what the browser says of itself: `Sec-Fetch-Site`, or `Origin` of
-older ones), a page whose own name was made to resolve to this machine (DNS rebinding, by the `Host`), and a page that
-shows ours in a frame or runs something in it (by headers on every answer).
+The service listens on loopback or inside a network, and a browser there may open a hostile page. Three attacks are
+blocked: requests across sites (recognised by `Sec-Fetch-Site`, or by `Origin` in older browsers), DNS rebinding, where
+the hostile page's name resolves to this machine (recognised by `Host`), and framing of our page or foreign scripts in
+it (prevented by headers on every response).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from flask import Flask, Response, request
 from flask_app.problems import CROSS_SITE, WRONG_HOST, Problem
 from upbit_elt.settings import Settings
 
-# The <style> elements that Plotly's script makes: an empty one that it puts rules into, and that of its maps.
+# Hashes of the <style> elements that Plotly's script inserts: an empty one that it adds rules to, and that of its maps.
 PLOTLY_STYLES = (
     "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='",
     "'sha256-ji27qzEtxXZW+7dun6UwjHXJ18e6WAin1VvNtkzIE/o='",
@@ -36,7 +36,7 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Refuse what comes from other sites' pages, and put HEADERS on every answer, errors and files too."""
+    """Reject requests of other sites' pages, and put HEADERS on every response, also on errors and files."""
     named = {name for url in (settings.page_url, settings.flask_url) if (name := urlsplit(url).hostname)}
 
     @app.before_request
@@ -44,7 +44,10 @@ def register(app: Flask, settings: Settings) -> None:
         if not is_own_host(request.host, named):
             raise Problem(WRONG_HOST, f"{_WRONG_HOST} (this request named {request.host!r})")
         if _crosses_sites():
-            raise Problem(CROSS_SITE, "a page of another site asks; open the page of this service, or use no browser")
+            raise Problem(
+                CROSS_SITE,
+                "this request comes from a page of another site; open the page of this service, or use no browser",
+            )
 
     @app.after_request
     def harden(response: Response) -> Response:
@@ -56,7 +59,7 @@ _WRONG_HOST = "set UPBIT_ELT_PAGE_URL to the address under which people open the
 
 
 def is_own_host(host: str, named: Collection[str]) -> bool:
-    """Whether a request's `Host` cannot be a stranger's domain: an address, a name without a dot, or one of `named`."""
+    """Whether a request's `Host` cannot be a foreign domain: an IP address, a name without a dot, or one of `named`."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -71,9 +74,12 @@ def is_own_host(host: str, named: Collection[str]) -> bool:
 
 
 def _crosses_sites() -> bool:
-    """Browsers tell from where a page asks. A link that somebody follows is no harm; other programs tell nothing."""
-    told = request.headers
-    if site := told.get("Sec-Fetch-Site"):
-        followed = request.method in SAFE and told.get("Sec-Fetch-Dest") == "document"
-        return site not in ("same-origin", "none") and not followed
-    return request.method not in SAFE and "Origin" in told and urlsplit(told["Origin"]).netloc != request.host
+    """Whether a page of another site sends this request.
+
+    Browsers say so in headers; other programs send none of these and pass. Following a link from another site is fine.
+    """
+    headers = request.headers
+    if site := headers.get("Sec-Fetch-Site"):
+        followed_link = request.method in SAFE and headers.get("Sec-Fetch-Dest") == "document"
+        return site not in ("same-origin", "none") and not followed_link
+    return request.method not in SAFE and "Origin" in headers and urlsplit(headers["Origin"]).netloc != request.host

@@ -1,4 +1,4 @@
-"""Liveness and readiness."""
+"""Liveness and readiness of the service."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ blueprint = Blueprint("health", __name__)
 
 @blueprint.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """200 while the process can answer at all."""
+    """200 while the process answers."""
     return {"status": "alive"}
 
 
 @blueprint.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """200 when HDFS and HiveServer2 answer and the candles are fresh (or none has come yet); else the problem, 503."""
+    """200 when HDFS and HiveServer2 answer and the candles are fresh (or there are none yet); else a 503 problem."""
     ready_services()
     return ready_data()
 
 
 @blueprint.get("/readyz/services")
 def ready_services() -> ResponseReturnValue:
-    """200 when HDFS and HiveServer2 answer; else their problem, 503.
+    """200 when HDFS and HiveServer2 answer; otherwise a 503 problem.
 
-    What supervisors and container healthchecks ask: an exchange that is away is not this service's fault.
+    Supervisors and container healthchecks use this one: an outage of the exchange is no reason to restart the service.
     """
     shared = services()
     shared.lake.list(shared.lake.root or "/")
@@ -39,7 +39,7 @@ def ready_services() -> ResponseReturnValue:
 
 @blueprint.get("/readyz/data")
 def ready_data() -> ResponseReturnValue:
-    """200 when nine tenths of the markets are known up to the last minutes, or nothing was collected yet; else 503.
+    """200 when nine tenths of the markets are fresh, or nothing was collected yet; otherwise a 503 problem.
 
     The problem says how many markets are stale, since when, and why.
     """

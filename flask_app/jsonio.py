@@ -1,4 +1,4 @@
-"""JSON as browsers and Tableau accept it: keys in the order given, and never NaN or Infinity."""
+"""JSON that browsers and Tableau accept: keys stay in the given order, and NaN and Infinity never occur."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ def number(value: float | None) -> float | None:
 
 
 def zulu(moment: datetime | None) -> str | None:
-    """`2026-11-24T23:16:00Z` of an aware datetime; None stays None."""
+    """Write an aware datetime as `2026-11-24T23:16:00Z` (UTC); None stays None."""
     return None if moment is None else moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,7 +1,7 @@
-"""`/metrics`, for Prometheus: how fresh the data is, and what all processes of the machine measured.
+"""`/metrics`, for Prometheus: how fresh the data is, and the measurements of all processes of the machine.
 
-A scrape asks nothing of HDFS, Hive or the exchange, and so never waits for them: it shows what the service knows
-(see `watch`) and what tasks have added up (see `upbit_elt.metrics`).
+A scrape sends no request to HDFS, Hive or the exchange, and so never waits for them: it shows what the service has in
+memory (see `watch`) and the sums that tasks have stored (see `upbit_elt.metrics`).
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ ProcessCollector(registry=_PROCESS)
 
 @blueprint.get("/metrics")
 def metrics() -> ResponseReturnValue:
-    """Everything in Prometheus' text format; what cannot be known now is not in it."""
+    """All metrics in Prometheus' text format; those that are not known now are absent."""
     registry = CollectorRegistry()
-    registry.register(_Knowledge(services()))
+    registry.register(_ServiceCollector(services()))
     body = generate_latest(registry) + generate_latest(_PROCESS)
     return Response(body, content_type=CONTENT_TYPE_LATEST)
 
 
-class _Knowledge(Collector):
+class _ServiceCollector(Collector):
     def __init__(self, shared: Services) -> None:
         self._shared = shared
 
     def describe(self) -> list[Metric]:
-        """Nothing in advance: what there is follows from what is known."""
+        """Declares no metric in advance, because the set depends on what is known at the scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The families of one scrape."""
+        """The metric families of one scrape."""
         shared, now = self._shared, self._shared.clock.now()
         stale_after = shared.stale_after
-        yield _one("upbit_stale_after_seconds", "What is known of a market is stale when older.", stale_after.seconds)
+        yield _one("upbit_stale_after_seconds", "Age at which a market counts as stale.", stale_after.seconds)
         window = shared.follower.known
         if window:
             yield from _candles(window, now, stale_after)
@@ -89,20 +89,20 @@ def _candles(window: Window, now: datetime, stale_after: timedelta) -> Iterator[
         markets.add_metric([quote, "gone"], count)
     yield from (until, markets, reasons)
     looked = fresh.looked_until.timestamp()
-    yield _one("upbit_candle_looked_until_timestamp_seconds", "Up to where the last live run looked.", looked)
+    yield _one("upbit_candle_looked_until_timestamp_seconds", "End of the last live run's span.", looked)
 
 
 def _holes(coverage: Coverage) -> Iterator[Metric]:
     minutes: Counter[str] = Counter()
     for span in coverage.holes():
         minutes[span.reason.value] += (span.end - span.start) // MINUTE
-    yield _counted("upbit_hole_minutes", "Market-minutes that the last live run left open.", "reason", minutes)
+    yield _counted("upbit_hole_minutes", "Market-minutes that are holes after the last live run.", "reason", minutes)
     again: Counter[str] = Counter()
     for recheck in coverage.rechecks or ():
         again[recheck.state] += (recheck.end - recheck.start) // MINUTE
-    yield _counted("upbit_recheck_minutes", "Market-minutes that are looked at again.", "state", again)
+    yield _counted("upbit_recheck_minutes", "Market-minutes that live runs check again.", "state", again)
     held = {recheck.market for recheck in coverage.rechecks or () if recheck.state == "hole"}
-    yield _one("upbit_quarantine_markets", "Markets with a minute whose row was refused or is late.", len(held))
+    yield _one("upbit_quarantine_markets", "Markets with a minute whose row is in quarantine or late.", len(held))
 
 
 def _forecasts(shared: Services) -> Iterator[Metric]:
@@ -110,7 +110,7 @@ def _forecasts(shared: Services) -> Iterator[Metric]:
     if newest is None:
         return
     origin = GaugeMetricFamily(
-        "upbit_forecast_origin_timestamp_seconds", "Origin of the newest forecast that has the quote.", labels=["quote"]
+        "upbit_forecast_origin_timestamp_seconds", "Origin of the newest forecast, by quote currency.", labels=["quote"]
     )
     count = GaugeMetricFamily("upbit_forecast_markets", "Markets in the newest forecast.", labels=["quote"])
     for quote, markets in Counter(map(_quote, newest.rows)).items():
@@ -121,24 +121,24 @@ def _forecasts(shared: Services) -> Iterator[Metric]:
 
 def _watch(shared: Services) -> Iterator[Metric]:
     if shared.watch.looked:
-        yield _one("upbit_watch_timestamp_seconds", "When the watch looked last.", shared.watch.looked.timestamp())
-        up = "Whether HDFS and Hive answered when the service asked them last."
+        yield _one("upbit_watch_timestamp_seconds", "When the watch checked last.", shared.watch.looked.timestamp())
+        up = "Whether HDFS and Hive answered the service's last request."
         yield _one("upbit_services_up", up, 0 if shared.watch.trouble else 1)
 
 
 def _namenode(found: NameNode | None) -> Iterator[Metric]:
     if found is None:
         return
-    yield _one("upbit_hdfs_capacity_bytes", "Room of HDFS's DataNodes.", found.capacity)
-    yield _one("upbit_hdfs_free_bytes", "Room that is left on HDFS's DataNodes.", found.free)
+    yield _one("upbit_hdfs_capacity_bytes", "Capacity of HDFS's DataNodes.", found.capacity)
+    yield _one("upbit_hdfs_free_bytes", "Free space on HDFS's DataNodes.", found.free)
     nodes = Counter({"live": found.live, "dead": found.dead})
     yield _counted("upbit_hdfs_datanodes", "DataNodes.", "state", nodes)
-    yield _one("upbit_namenode_heap_used_bytes", "Heap of the NameNode in use.", found.heap_used)
-    yield _one("upbit_namenode_heap_max_bytes", "Most that the NameNode's heap may take.", found.heap_max)
+    yield _one("upbit_namenode_heap_used_bytes", "Used heap of the NameNode.", found.heap_used)
+    yield _one("upbit_namenode_heap_max_bytes", "Maximum heap of the NameNode.", found.heap_max)
 
 
 def _machine(shared: Services) -> Iterable[Metric]:
-    """What is in the state folder: sums of all processes, the ban, and how full its disk is."""
+    """Metrics from the state folder: sums of all processes, the ban, troubles, and how full the disk is."""
     folder = shared.settings.state_dir
     try:
         sums = MetricsFile(folder).collect()
@@ -151,11 +151,11 @@ def _machine(shared: Services) -> Iterable[Metric]:
     return [
         *sums,
         _one("upbit_state_folder_up", "Whether the state folder can be read and written.", 1),
-        _one("upbit_exchange_ban_seconds", "For so long the exchange has blocked this address.", ban),
-        _one("upbit_troubles", "What is wrong now, as the webhook is told.", len(lasting)),
-        _one("upbit_webhook_waiting", "Lines that the webhook has not taken yet.", waiting),
+        _one("upbit_exchange_ban_seconds", "Seconds until the exchange's ban of this address ends, or 0.", ban),
+        _one("upbit_troubles", "Troubles that last now, each of which the webhook is sent once.", len(lasting)),
+        _one("upbit_webhook_waiting", "Lines that the webhook has not accepted yet.", waiting),
         _one("upbit_disk_size_bytes", "Size of the disk that the state folder is on.", disk.total),
-        _one("upbit_disk_free_bytes", "What is free on it.", disk.free),
+        _one("upbit_disk_free_bytes", "Free space on the disk that the state folder is on.", disk.free),
     ]
 
 

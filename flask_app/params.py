@@ -1,4 +1,4 @@
-"""Query parameters, checked by pydantic; a misspelled or repeated name is an error, not a default."""
+"""Query parameters, validated by pydantic; a misspelled or repeated name is an error and never ignored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Q = TypeVar("Q", bound="Query")
 
 
 def _moment(value: object) -> object:
-    """UTC of an ISO 8601 text; without a zone it is UTC already, an empty one means not given."""
+    """Convert an ISO 8601 text to a UTC datetime. Without a zone it is UTC; an empty text means not given (None)."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -39,19 +39,19 @@ Market = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(str.u
 
 
 class Query(BaseModel):
-    """Base of all parameter sets."""
+    """Base class of the parameter sets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     @classmethod
     def of(cls: type[Q], arguments: MultiDict[str, str]) -> Q:
-        """Parameters of a request. Raises Problem or pydantic's ValidationError, both answered with 400."""
+        """Validate a request's parameters. Raises Problem or pydantic's ValidationError; both become status 400."""
         unknown = sorted(set(arguments) - {field.alias or name for name, field in cls.model_fields.items()})
         if unknown:
             allowed = ", ".join(field.alias or name for name, field in cls.model_fields.items())
             raise Problem(BAD_PARAMETER, f"{', '.join(unknown)}: no such parameter; there is {allowed}")
-        if twice := [name for name, values in arguments.lists() if len(values) > 1]:
-            raise Problem(BAD_PARAMETER, f"{', '.join(twice)}: given more than once")
+        if repeated := [name for name, values in arguments.lists() if len(values) > 1]:
+            raise Problem(BAD_PARAMETER, f"{', '.join(repeated)}: given more than once")
         return cls.model_validate(arguments.to_dict())
 
 
@@ -84,6 +84,6 @@ class DaysQuery(Query):
 
 
 class ExtractQuery(Query):
-    """How many whole KST days before today the extract holds, beside today so far."""
+    """How many whole KST days before today the extract holds; today so far is always in it."""
 
     days: int = Field(1, ge=0, le=7)

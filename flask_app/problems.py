@@ -25,15 +25,15 @@ class Kind(NamedTuple):
 BAD_PARAMETER = Kind(400, "bad_parameter", "A parameter is wrong")
 TOKEN_NEEDED = Kind(401, "token_needed", "This call needs the service's token")
 WRITES_OFF = Kind(403, "writes_off", "Calls that write are switched off")
-CROSS_SITE = Kind(403, "cross_site", "Pages of other sites may not ask this service")
+CROSS_SITE = Kind(403, "cross_site", "Pages of other sites may not use this service")
 WRONG_HOST = Kind(421, "wrong_host", "This is not the name of this service")
 NO_FORECAST = Kind(404, "no_forecast", "There is no such forecast")
-TOO_MUCH = Kind(422, "too_much", "This is too much for one request")
+TOO_MUCH = Kind(422, "too_much", "One request cannot return this much")
 NO_EXTRACT = Kind(501, "no_extract", "This machine cannot write .hyper files")
 BUSY = Kind(503, "busy", "The same work is under way")
 INTERNAL = Kind(500, "internal", "The service failed")
 
-# The first class that fits counts: narrow ones stand before wide ones.
+# The first class that matches counts, so subclasses stand before their bases.
 _KINDS: tuple[tuple[type[errors.UpbitEltError], Kind], ...] = (
     (errors.UnknownMarket, Kind(404, "unknown_market", "This market is not known")),
     (errors.UnusableModel, Kind(503, "unusable_model", "The model in use cannot be read")),
@@ -50,7 +50,7 @@ _KINDS: tuple[tuple[type[errors.UpbitEltError], Kind], ...] = (
 
 
 class Problem(Exception):
-    """A problem that a view found itself; `detail` says what to do."""
+    """A problem that a view raises; `detail` says what to do."""
 
     def __init__(self, kind: Kind, detail: str) -> None:
         super().__init__(detail)
@@ -59,7 +59,7 @@ class Problem(Exception):
 
 
 def register(app: Flask) -> None:
-    """Answer every error of an app with a problem document."""
+    """Make an app answer every error with a problem document."""
     app.register_error_handler(Problem, lambda error: _problem_response(error.kind, error.detail))
     app.register_error_handler(errors.UpbitEltError, _project_error)
     app.register_error_handler(ValidationError, _bad_parameters)
@@ -67,7 +67,7 @@ def register(app: Flask) -> None:
 
 
 def kind_of(error: errors.UpbitEltError) -> Kind:
-    """Which problem an error of this project is."""
+    """The kind of problem that an error of this project becomes."""
     return next(kind for cls, kind in _KINDS if isinstance(error, cls))
 
 

@@ -1,4 +1,4 @@
-"""Candles as rows: how Hive gives them, how they go out."""
+"""Candles as rows: converted from Hive's tuples to Arrow tables and to Upbit's JSON objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from upbit_elt.candle import FIELDS, KST, Candle, to_table
 
-# `timestamp` is a type's name in Hive's grammar.
+# Column names are quoted because `timestamp` is a type in Hive's grammar.
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 
 
@@ -25,5 +25,5 @@ def table_of(rows: Iterable[tuple[Any, ...]]) -> pa.Table:
 
 
 def wire_rows(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    """Upbit's own form of rows with COLUMNS: the 11 wire fields, in wire order."""
+    """Convert rows with COLUMNS to Upbit's own form: objects of the 11 wire fields, in wire order."""
     return [dict(zip(FIELDS, row, strict=True)) for row in rows]

@@ -1,4 +1,4 @@
-"""What the views share: the edges (settings, Hive, lake, clock) and what is built on them, one of each an app."""
+"""What the views of an app share: settings, Hive, lake and clock, and one instance of each cache built on them."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from upbit_elt.troubles import Troubles
 from upbit_elt.warehouse.hive import Hive
 
 _KEY = "upbit_elt"
-# Of gunicorn's 8 threads these may be busy for seconds; the rest answer page and health checks.
+# Requests of each kind that may run at once. They take seconds; the rest of gunicorn's 8 threads serve page and health.
 EXTRACTS, SEARCHES = 2, 3
 
 
 @dataclass(frozen=True)
 class Services:
-    """The edges, and the things with a memory: recent candles, newest forecast, champion, days, errors of DAGs.
+    """Connections to the outside, and caches: recent candles, newest forecast, champion, days, errors of DAGs.
 
-    `extract_trouble` is why this machine cannot write Tableau extracts, "" where it can; `scratch` is where their files
-    are while they are written (None: the system's folder for such). `disk` gives size and room of a folder's disk.
-    `extracts` and `history` are the places for what costs much: an extract until it is sent, and what Hive has to look
-    for in older days.
+    `extract_trouble` says why this machine cannot write Tableau extracts, "" where it can; `scratch` is the folder in
+    which they are written (None: the system's temporary folder). `disk` gives size and free space of a folder's disk.
+    `extracts` and `history` limit how many expensive requests run at once: extracts (until they are sent), and
+    searches of older days in Hive.
     """
 
     settings: Settings
@@ -73,12 +73,12 @@ class Services:
 
     @property
     def stale_after(self) -> timedelta:
-        """What is known of a market is stale when it is older."""
+        """Age at which a market counts as stale (setting `stale_minutes`)."""
         return timedelta(minutes=self.settings.stale_minutes)
 
 
 def install(app: Flask, services: Services) -> None:
-    """Give an app its services."""
+    """Attach the services to an app."""
     app.extensions[_KEY] = services
 
 

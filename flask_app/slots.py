@@ -1,4 +1,4 @@
-"""How many requests of a kind may be under way: the others are told to come again, and keep no thread waiting."""
+"""Limits how many requests of a kind run at once: further ones get status 503 at once instead of holding a thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask_app.problems import BUSY, Problem
 
 
 class Slots:
-    """A number of places for requests that cost much; `what` says what those do that have them, for who comes next."""
+    """Allows `count` expensive requests at a time; `what` describes them in the message to those that are rejected."""
 
     def __init__(self, count: int, what: str) -> None:
         self._count, self._what = count, what
@@ -18,10 +18,10 @@ class Slots:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """A place while the block runs.
+        """Hold a slot while the block runs.
 
         Raises:
-            Problem: all are taken (503 with `Retry-After`).
+            Problem: all slots are taken (503 with `Retry-After`).
         """
         if not self._free.acquire(blocking=False):
             raise Problem(BUSY, f"{self._count} {self._what} already; try again in a moment")

@@ -1,4 +1,4 @@
-"""How far the pipeline is, in one answer."""
+"""State of the pipeline in one JSON object."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from upbit_elt.lake.freshness import Freshness
 def current(shared: Services) -> dict[str, Any]:
     """State of the pipeline as JSON members; null where there is nothing yet.
 
-    `covered_until` is the minute up to which nine tenths of the listed markets are accounted for, `looked_until` that
-    up to which the last live run looked, whatever it brought.
+    `covered_until` is the UTC minute up to which nine tenths of the listed markets are accounted for, `looked_until`
+    the end of the span that the last live run requested, whether or not it got it.
 
     Raises:
-        LakeUnavailable, WarehouseUnavailable
+        LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
     """
     now = shared.clock.now()
     window = shared.follower.window()
@@ -39,22 +39,22 @@ def current(shared: Services) -> dict[str, Any]:
         "markets": len(latest),
         "candles_today": sum(row.candles_today for row in latest.values()),
         **_model(shared),
-        "errors": [_error(one) for one in shared.failing.shown()],
+        "errors": [_error(one) for one in shared.failing.current()],
     }
 
 
 def freshness_of(shared: Services) -> Freshness | None:
-    """Up to where the markets are known; None while nothing was collected.
+    """Up to where each market is known; None while nothing was collected.
 
     Raises:
-        LakeUnavailable, WarehouseUnavailable
+        LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
     """
     window = shared.follower.window()
     return window.freshness if window else None
 
 
 def age(now: datetime, moment: datetime | None) -> int | None:
-    """Whole seconds since a moment; None of none."""
+    """Whole seconds since a moment; None for None."""
     return None if moment is None else int((now - moment).total_seconds())
 
 
@@ -80,7 +80,7 @@ def _error(error: DagError) -> dict[str, Any]:
 
 
 def _model(shared: Services) -> dict[str, Any]:
-    """The model in use, null while there is none, and why one that should be cannot be."""
+    """The model in use (null while there is none), and why the champion cannot be used, if so."""
     try:
         champion = shared.forecaster.champion()
     except UnusableModel as error:

@@ -1,7 +1,7 @@
-"""Looks after the age of the data, outside of Airflow: a thread of the service.
+"""The watch: a thread of the service that checks the age of the data, independently of Airflow.
 
-While what the service knows is fresh, nothing is asked of HDFS or Hive: each live run and each forecast tells it. Only
-when that grows old does it look by itself, as an open page does.
+While the data in memory is fresh, the watch sends nothing to HDFS or Hive, because the forecast after each live run
+updates it. Only when the data grows old does the watch update it itself, as an open page does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 EVERY = 20.0  # seconds
-# So much before it would be stale, what is known is looked at anew.
+# Data is read again this long before it would count as stale.
 EARLY = timedelta(minutes=1)
 NAMENODE_EVERY, FORECASTS_EVERY = timedelta(minutes=1), timedelta(minutes=5)
 
 
 class Watch:
-    """What is known of the data without asking, and a `look` that asks when it must.
+    """Checks the data in memory every 20 seconds, and reads it again when it is old.
 
-    `looked` is when (UTC) it looked last, None before; `trouble` why HDFS or Hive did not answer when they were asked
-    last, "" when they did; `namenode` what the NameNode said of itself, None when it does not.
+    `looked` is the time (UTC) of the last check, None before the first; `trouble` says why HDFS or Hive did not answer
+    the last request, "" when they did; `namenode` is the NameNode's state, None when it does not answer.
     """
 
     def __init__(
@@ -44,18 +44,18 @@ class Watch:
         self._asked: dict[str, datetime] = {}
 
     def start(self) -> None:
-        """Look every 20 seconds from now on, in a thread that ends with the process."""
+        """Check every 20 seconds from now on, in a thread that ends with the process."""
         Thread(target=self._run, name="watch", daemon=True).start()
 
     def look(self) -> None:
-        """One look; what is wrong is told. Nothing is raised: the next look is in 20 seconds, whatever happened.
+        """Check once and report what is wrong. Never raises: the next check follows in 20 seconds whatever happens.
 
-        After an error that nobody foresaw, `looked` stays where it was, by which the alert WatchStopped sees it.
+        After an unexpected error `looked` keeps its old value, by which the alert WatchStopped notices it.
         """
         try:
             self._look()
-        except Exception:  # the hole: an error of our own must not end the thread
-            log.exception("the watch could not look; it tries again in %.0f s", EVERY)
+        except Exception:  # broad on purpose: an error of our own must not end the thread
+            log.exception("the watch failed; it tries again in %.0f s", EVERY)
 
     def _look(self) -> None:
         now = self._clock.now()

@@ -1,4 +1,4 @@
-"""The recent candles of all markets in memory: one immutable picture, replaced as a whole."""
+"""The recent candles of all markets in memory: an immutable object that is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from upbit_elt.candle import FIELDS, wire
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.freshness import Freshness
 
-# More than a KST day, so that today is always whole in it.
+# Longer than a KST day, so that the window always contains all of today.
 LENGTH = timedelta(hours=26)
 
 
 class Latest(NamedTuple):
-    """A market's last candle in the window (UTC wire string), its close, and what today (KST) brought so far."""
+    """Start (UTC wire string) and close of a market's last candle in the window, and today's (KST) sums so far.
+
+    `value_today` is the turnover in the quote currency.
+    """
 
     last_minute: str | None
     last_price: float | None
@@ -33,9 +36,9 @@ _NOTHING = Latest(None, None, 0, 0.0)
 
 @dataclass(frozen=True)
 class Window:
-    """Candles with start in [start, end), as Hive showed them when the lake covered up to `end` (UTC).
+    """Candles with start in [start, end), as Hive gave them when the lake covered up to `end` (UTC).
 
-    `candles` has the candle SCHEMA; within a market, time ascends. `folders` are the locations of its days (`yyMMdd`)
+    `candles` has the candle SCHEMA; within a market, time ascends. `folders` maps each day (`yyMMdd`) to its location
     in Hive at that moment.
     """
 
@@ -45,17 +48,17 @@ class Window:
 
     @property
     def end(self) -> datetime:
-        """Up to where the last live run looked, UTC; `freshness` says up to where each market is known."""
+        """End (UTC) of the span that the last live run requested; `freshness` says up to where each market is known."""
         return self.coverage.end
 
     @cached_property
     def freshness(self) -> Freshness:
-        """Up to where each market is known, and why not further."""
+        """Up to which minute each market is known, and why not further."""
         return Freshness.of(self.coverage)
 
     @property
     def start(self) -> datetime:
-        """First minute that the window can hold, UTC."""
+        """First minute that the window may contain, UTC."""
         return self.end - LENGTH
 
     @property
@@ -75,7 +78,7 @@ class Window:
         return list(zip(*columns, strict=True))[::-1]
 
     def latest(self, today: datetime) -> dict[str, Latest]:
-        """What is newest of every market; `today` is the start of the KST day (UTC)."""
+        """The last candle and today's sums of every market; `today` is the start of the KST day, in UTC."""
         last = self.candles.group_by("market", use_threads=False).aggregate(
             [("candle_date_time_utc", "last"), ("trade_price", "last")]
         )

@@ -1,5 +1,5 @@
 "use strict";
-/* The days of the last five weeks, Monday to Sunday: a word and a count in each, colour only beside them. */
+/* The days of the last five weeks, Monday to Sunday. Each cell has a word and a count; colour only repeats the word. */
 
 const calendar = (() => {
   const WEEKS = 5;
@@ -8,15 +8,15 @@ const calendar = (() => {
   const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
   const iso = (moment) => new Date(moment).toISOString().slice(0, 10);
 
-  /** What the cell says of a day: its class, its word, and the sentence that a pointer or a screen reader gets. */
+  /** Texts of a day's cell: [CSS class, word, sentence for tooltip and screen reader]. */
   function words(day) {
     const count = `${format.count(day.candles)} candles`;
     if (day.findings) return ["findings", "differs", `${count}; ${day.findings} hours differ from the exchange`];
-    const mended = day.repaired ? `, ${day.repaired} hours repaired` : "";
+    const repaired = day.repaired ? `, ${day.repaired} hours repaired` : "";
     const gone = day.gone ? `, ${day.gone} markets no longer listed` : "";
-    if (day.state === "proven") return ["proven", "proven", `${count}; every hour equals the exchange's own${mended}${gone}`];
+    if (day.state === "proven") return ["proven", "proven", `${count}; every hour equals the exchange's own${repaired}${gone}`];
     const holes = day.holes ? `; ${day.holes} markets with a hole` : "";
-    if (day.state === "closed") return ["closed", "closed", `${count}; whole, not compared with the exchange yet${holes}`];
+    if (day.state === "closed") return ["closed", "closed", `${count}; complete, not yet compared with the exchange${holes}`];
     return ["open", "open", `${count} so far`];
   }
 
@@ -46,7 +46,7 @@ const calendar = (() => {
   }
 
   return {
-    /** `days` as the API gives them, `now` its time. */
+    /** Draw the calendar: `days` is the API's list of days, `now` the API's time. */
     show(days, now) {
       const known = new Map(days.map((day) => [day.day, day]));
       const today = Date.parse(iso(Date.parse(now) + 9 * 3600e3));

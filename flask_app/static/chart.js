@@ -5,7 +5,7 @@ const chart = (() => {
   const node = document.getElementById("chart");
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
-  /** A row a minute, empty where nobody traded: Plotly takes the width of a candle from their distance. */
+  /** Add an empty row for every minute without a trade: Plotly derives the candles' width from their distance. */
   function everyMinute(candles) {
     const rows = [];
     for (const row of candles) {
@@ -38,7 +38,7 @@ const chart = (() => {
     ];
   }
 
-  /** Band between two quantiles: there along the upper, back along the lower. */
+  /** Filled band between two quantiles: its outline follows the lower one backwards and the upper one forwards. */
   function band(name, points, low, high, fill) {
     const back = [...points].reverse();
     return {
@@ -87,7 +87,7 @@ const chart = (() => {
     };
   }
 
-  /** Draw candles (oldest first) and a forecast (or null) of a market. */
+  /** Draw a market's candles (oldest first) and its forecast (or null) between two times. */
   function draw(market, candles, forecast, from, to) {
     const last = candles.at(-1);
     const traces = [...candleTraces(candles), ...fanTraces(forecast, last)];

@@ -1,5 +1,5 @@
 "use strict";
-/* Numbers and times as the page shows them. Times come in as UTC and are shown in KST. */
+/* Formats numbers and times for the page. Times are given in UTC and shown in KST. */
 
 const KST = "Asia/Seoul";
 const clock = new Intl.DateTimeFormat("en-GB", { timeZone: KST, hour: "2-digit", minute: "2-digit" });
@@ -13,14 +13,14 @@ const format = {
     const text = clock.format(moment);
     return day.format(moment) === day.format(new Date()) ? text : `${day.format(moment).slice(5)} ${text}`;
   },
-  /** KST without zone, as Plotly's axis shows it. */
+  /** The time in KST, without zone, for Plotly's axis. */
   axis(moment) {
     return new Date(new Date(moment).getTime() + 9 * 3600e3).toISOString().slice(0, 19);
   },
   count(value) {
     return whole.format(value);
   },
-  /** As many decimals as the price's size leaves meaningful; none beyond 100,000. */
+  /** The price with fewer decimals the larger it is; none from 100,000 on. */
   price(value) {
     if (value === null || value === undefined) return "–";
     const digits = Math.max(0, Math.min(8, 5 - Math.floor(Math.log10(Math.abs(value) || 1))));
@@ -29,7 +29,7 @@ const format = {
   volume(value) {
     return value === null ? "–" : value.toLocaleString("en-US", { maximumSignificantDigits: 4 });
   },
-  /** `server trouble` of the API's `server_trouble`. */
+  /** Write the API's `server_trouble` as `server trouble`. */
   reason(name) {
     return name.replaceAll("_", " ");
   },

@@ -1,5 +1,5 @@
 "use strict";
-/* Fetches what the page shows every 30 s, and keeps the last good picture when a part does not answer. */
+/* Updates the page every 30 s. When a request fails, the page keeps what it showed before and says what is wrong. */
 
 const EVERY_MS = 30_000;
 const HOURS_BACK = 3;
@@ -10,18 +10,18 @@ let market = decodeURIComponent(location.hash.slice(1)) || null;
 let drawn = null;
 let round = 0;
 
-/** JSON of an API path; throws an Error that says what to do, with the problem's `name`. */
+/** Fetch JSON from an API path. Throws an Error that says what to do; its `name` is the problem's. */
 async function get(path, parameters = {}) {
   const query = new URLSearchParams(parameters);
-  const answer = await fetch(`${api}/${path}${query.size ? `?${query}` : ""}`).catch(() => {
+  const response = await fetch(`${api}/${path}${query.size ? `?${query}` : ""}`).catch(() => {
     throw new Error("The service does not answer. Is it running? (./run status)");
   });
-  const body = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(`${body.title}: ${body.detail}`), { name: body.type.split("/").pop() });
+  const body = await response.json();
+  if (!response.ok) throw Object.assign(new Error(`${body.title}: ${body.detail}`), { name: body.type.split("/").pop() });
   return body;
 }
 
-/** JSON, or null when the API says that there is none yet. */
+/** Fetch JSON; null when the API says that there is no forecast. */
 async function getOrNull(path, parameters) {
   try {
     return await get(path, parameters);
@@ -49,7 +49,7 @@ function showStatus(status) {
   byId("candles").textContent = format.count(status.candles_today);
 }
 
-/** In words what is stale, since when and why, and which job fails. */
+/** Show in words what is stale, since when and why, and which DAG fails. */
 function showStale(status) {
   const lines = [];
   if (status.stale_markets) {
@@ -105,7 +105,7 @@ function showEmpty(text) {
 }
 
 async function showMarket(status, row, mine) {
-  if (!market) return showEmpty("No candles yet: the first run of min_candle has not landed. It takes a minute or two.");
+  if (!market) return showEmpty("No candles yet: the first run of min_candle has not finished. It takes a minute or two.");
   const end = Date.parse(status.looked_until);
   const from = new Date(end - HOURS_BACK * 3600e3).toISOString();
   const [candles, forecast] = await Promise.all([
@@ -134,7 +134,7 @@ async function refresh() {
     await showMarket(status, markets.find((row) => row.market === market), mine);
     calendar.show(await get("days"), status.now);
     byId("notice").hidden = true;
-    byId("updated").textContent = `Last at ${format.time(status.now)} KST.`;
+    byId("updated").textContent = `Last update: ${format.time(status.now)} KST.`;
   } catch (error) {
     byId("notice").textContent = error.message;
     byId("notice").hidden = false;

@@ -1,5 +1,5 @@
 "use strict";
-/* The searchable list of markets: a combobox by the ARIA pattern. On narrow screens the list opens on focus. */
+/* The searchable list of markets, a combobox after the ARIA pattern. On narrow screens the list opens on focus. */
 
 const picker = (() => {
   const box = document.querySelector(".picker");
@@ -84,7 +84,7 @@ const picker = (() => {
       input.blur();
     }
   });
-  // Before blur, which would close the list under the pointer.
+  // Prevents the blur that would close the list before the click arrives.
   list.addEventListener("mousedown", (event) => event.preventDefault());
   list.addEventListener("click", (event) => {
     const item = event.target.closest("[role=option]");
@@ -95,7 +95,7 @@ const picker = (() => {
   });
 
   return {
-    /** Show markets, largest turnover of today first. */
+    /** Show markets, sorted by today's turnover, largest first; `current` is the chosen one. */
     show(markets, current) {
       rows = [...markets].sort((a, b) => b.acc_trade_price_today - a.acc_trade_price_today);
       if (current !== chosen && narrow.matches) input.value = current ?? "";

@@ -172,7 +172,7 @@ def test_an_error_that_nobody_foresaw_ends_no_watch(scene: Scene, caplog: pytest
     healthy, scene.world.disk = scene.world.disk, Disk(total=100 * GB, free="much")  # type: ignore[arg-type]
     assert scene.look(20) == []
     assert scene.services.watch.looked is None
-    assert "the watch could not look; it tries again in 20 s" in caplog.text
+    assert "the watch failed; it tries again in 20 s" in caplog.text
     scene.world.disk = healthy
     scene.look(20)
     assert scene.services.watch.looked == scene.world.clock.now()

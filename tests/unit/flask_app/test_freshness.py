@@ -114,7 +114,7 @@ def test_no_forecast_is_made_from_an_old_price(forecasting: World) -> None:
     assert read(forecasting).get_json()["stale"] is False
     none = problem(read(forecasting, market="KRW-ETH"))
     assert none["status"] == 404
-    assert "none is made from an old price; it is known only until 2026-11-24T03:00Z" in none["detail"]
+    assert "no forecast is made from an old price; it is known only until 2026-11-24T03:00Z" in none["detail"]
 
 
 def test_no_forecast_at_all_when_no_market_is_known(forecasting: World) -> None:
