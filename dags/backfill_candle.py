@@ -1,9 +1,9 @@
-"""Behind each live run: a chunk of older history, newest day first, until it is all there.
+"""After each live run, fetches a chunk of older history, newest day first, until nothing is missing.
 
-**To bring in more**, trigger this DAG and fill in the form: first and last KST day, and the markets (none: all that
-are collected). A long request goes on by itself behind the following live runs, also after a restart; each run's
-return value lists what is still open. **To cancel**, trigger it with the request's ID in the form's last field; what
-was brought in stays.
+**To fetch more**, trigger this DAG and fill in the form: first and last KST day, and the markets (none: all that are
+collected). A long request is continued by the runs that follow, also after a restart; each run's return value lists
+the open requests. **To cancel**, trigger it with the request's ID in the form's last field; candles that were fetched
+stay.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PARAMS = {
         type=["null", "string"],
         format="date",
         title="First day (KST)",
-        description="Empty: nothing is asked for; the run goes on with what is open.",
+        description="Empty: no new request; the run continues the open ones.",
     ),
     "end": Param(
         None,
@@ -35,13 +35,13 @@ PARAMS = {
         type=["null", "array"],
         items={"type": "string", "pattern": "^[A-Z0-9]+-[A-Z0-9]+$"},
         title="Markets",
-        description="One a line, as KRW-BTC. Empty: all that are collected.",
+        description="One per line, as KRW-BTC. Empty: all that are collected.",
     ),
     "cancel": Param(
         None,
         type=["null", "string"],
         title="Cancel the request with this ID",
-        description="As a run's return value names it. What it brought in stays.",
+        description="As a run's return value names it. Candles that were fetched stay.",
     ),
 }
 
@@ -64,7 +64,7 @@ PARAMS = {
 def backfill_candle() -> None:
     @task(execution_timeout=timedelta(minutes=5))
     def fill() -> dict[str, Any]:
-        """Take the form's request down, then work until shortly before the next live run."""
+        """Add the form's request to the backfill queue, then work until shortly before the next live run."""
         from airflow.sdk.exceptions import AirflowFailException
 
         from upbit_elt import airflow_glue
@@ -77,7 +77,7 @@ def backfill_candle() -> None:
             # `run_after` is when the form was sent, also for a task that is tried again.
             backfill_candle.take_form(here, context["params"], context["run_id"], context["dag_run"].run_after)
         except (ConfigError, UnknownMarket) as wrong:
-            raise AirflowFailException(str(wrong)) from wrong  # trying again would not help
+            raise AirflowFailException(str(wrong)) from wrong  # a retry would fail in the same way
         progress = backfill_candle.go_on(here, context["run_id"])
         airflow_glue.fail_with(progress.troubles)
         return backfill_candle.summary(progress)

@@ -1,4 +1,4 @@
-"""Every 10 minutes, between the live runs: close the days that are over, and keep the forecasts in few files."""
+"""Every 10 minutes, between the live runs: closes the days that are over, and compacts the files of forecasts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from upbit_elt.reporting import reported
 def close_day() -> None:
     @task(execution_timeout=timedelta(minutes=8))
     def close() -> dict[str, Any]:
-        """Close what is ready; a day with holes waits some hours for them, and is then closed with its holes named."""
+        """Close the days that are ready. A day with holes waits some hours for them to be filled before it is closed."""
         from upbit_elt import airflow_glue
         from upbit_elt.flows import close_day
 

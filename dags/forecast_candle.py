@@ -1,4 +1,4 @@
-"""When candles or a model have landed: let the Flask service forecast, and store it."""
+"""After new candles or a new model: has the Flask service compute a forecast and store it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CANDLE, MODEL = Asset("upbit_candle"), Asset("upbit_model")
 def forecast_candle() -> None:
     @task(execution_timeout=timedelta(minutes=5))
     def forecast() -> dict[str, Any]:
-        """Ask for the forecast of the newest minute; skip while nothing has been trained."""
+        """Request the forecast of the newest minute; skip while no model has been trained."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from upbit_elt import airflow_glue

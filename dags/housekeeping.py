@@ -1,4 +1,4 @@
-"""Once a day: every day of the lake is looked at, and what nobody needs any more goes, there and in Airflow itself."""
+"""Once a day: checks every day of the lake, and removes what is no longer needed from the lake and from Airflow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATIENCE = timedelta(hours=1)
 
 @task(execution_timeout=PATIENCE)
 def check_days() -> list[str]:
-    """Hive shows every day, and what is open or not proven is noted; gives what had to be mended."""
+    """Make sure that Hive has registered every day; note which are open or not proven. Gives the tables repaired."""
     from upbit_elt import airflow_glue
     from upbit_elt.housekeeping import lake
 
@@ -22,7 +22,10 @@ def check_days() -> list[str]:
 
 @task(execution_timeout=PATIENCE)
 def clean_lake() -> list[str]:
-    """Old snapshots, old days of forecasts, what dead writers left, old rejected rows; gives the paths gone."""
+    """Remove expired snapshots, old days of forecasts, orphans of dead writers and old quarantined rows.
+
+    Gives the paths that were removed.
+    """
     from upbit_elt import airflow_glue
     from upbit_elt.housekeeping import lake
 
@@ -34,7 +37,7 @@ def clean_lake() -> list[str]:
 
 @task(execution_timeout=PATIENCE)
 def clean_database() -> None:
-    """Airflow's own rows, by `airflow db clean`; skip where the database is another's to clean."""
+    """Remove Airflow's old rows by `airflow db clean`; skip where no Connection gives access to the database."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     from upbit_elt import airflow_glue
@@ -50,7 +53,7 @@ def clean_database() -> None:
 
 @task(execution_timeout=PATIENCE)
 def clean_logs() -> int:
-    """Logs of tasks; gives the number of files that are gone."""
+    """Remove old logs of tasks; gives the number of removed files."""
     from upbit_elt import airflow_glue
     from upbit_elt.housekeeping import airflow
     from upbit_elt.settings import settings
@@ -74,7 +77,7 @@ def clean_logs() -> int:
     doc_md=__doc__,
 )
 def housekeeping() -> None:
-    """The four do not wait for each other: what one finds wrong keeps no other from its work."""
+    """The four tasks are independent: a failure of one does not stop the others."""
     check_days()
     clean_lake()
     clean_database()

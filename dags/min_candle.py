@@ -1,4 +1,4 @@
-"""Every 2 minutes: all candles that have closed since the lake's watermark, into HDFS and Hive."""
+"""Every 2 minutes: fetches all candles that have closed since the lake's watermark, into HDFS and Hive."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CANDLE = Asset("upbit_candle")
     start_date=datetime(2024, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    # One retry, of what failed early: `collect` asks for a minute at most and ends well before the next run is due.
+    # One retry, only of an early failure: `collect` fetches for a minute at most and ends well before the next run.
     default_args={
         **reported(timedelta(minutes=5)),
         "retries": 1,
@@ -30,7 +30,7 @@ CANDLE = Asset("upbit_candle")
 def min_candle() -> None:
     @task(pool="upbit", execution_timeout=timedelta(minutes=4))
     def collect() -> dict[str, Any]:
-        """Ask the exchange, publish to HDFS."""
+        """Fetch candles from the exchange and publish them to HDFS."""
         from upbit_elt import airflow_glue
         from upbit_elt.flows import min_candle
 
@@ -43,10 +43,10 @@ def min_candle() -> None:
 
     @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=3))
     def roll(window: dict[str, Any]) -> list[str]:
-        """Show the window's days in Hive; keep `to_date` and `y_date`.
+        """Register the window's days in Hive; advance the Variables `to_date` and `y_date`.
 
-        Fails, without a retry, when no request for candles was answered: its holes are published and named, but a green
-        run would say that there are new prices, and forecasts would be made from old ones. The next run is on time.
+        Fails, without a retry, when no request for candles was answered: the holes are published, but a green run would
+        say that there are new prices, and forecasts would be made from old ones. The next run follows on schedule.
         """
         from upbit_elt import airflow_glue
         from upbit_elt.flows import min_candle

@@ -1,4 +1,4 @@
-"""Between the live runs: hold each closed day against the exchange's own hours, repair it, and mark it proven."""
+"""Between the live runs: reconciles each closed day with the exchange's hourly candles, repairs it, marks it proven."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from upbit_elt.reporting import reported
 def prove_day() -> None:
     @task(execution_timeout=timedelta(minutes=15))
     def prove() -> list[str]:
-        """Judge the closed days that wait for it, as far as eight minutes reach; waits while a live run is at work."""
+        """Reconcile closed days that are not proven, for eight minutes at most; pause while a live run is at work."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from upbit_elt import airflow_glue
@@ -39,7 +39,7 @@ def prove_day() -> None:
         try:
             reconciled: list[Any] = prove_day.prove(airflow_glue.deployment(), run_id, until)
         except LeaseHeld as busy:
-            raise AirflowSkipException(f"somebody proves already: {busy}") from busy
+            raise AirflowSkipException(f"another process is reconciling: {busy}") from busy
         airflow_glue.fail_with({one.day: one.trouble for one in reconciled if one.trouble})
         return [str(one) for one in reconciled]
 

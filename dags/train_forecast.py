@@ -1,4 +1,4 @@
-"""Once a day, and at the first start: train the forecast model on what the lake holds."""
+"""Once a day, and at the first start: trains the forecast model on the candles in the lake."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODEL = Asset("upbit_model")
 def train_forecast() -> None:
     @task.sensor(poke_interval=5, timeout=3600, mode="poke")
     def candles_are_there() -> bool:
-        """At the first start the first window may still be on its way."""
+        """Wait for the first candles, which the first live run after the first start may still be fetching."""
         from upbit_elt import airflow_glue
         from upbit_elt.flows import train_forecast
 
@@ -33,7 +33,7 @@ def train_forecast() -> None:
 
     @task(outlets=[MODEL], retries=1, retry_delay=timedelta(minutes=1), execution_timeout=timedelta(hours=1))
     def train() -> dict[str, Any]:
-        """Train, store the artifacts in HDFS, promote if better."""
+        """Train a model, store it in HDFS, and make it the champion if it is better."""
         from upbit_elt import airflow_glue
         from upbit_elt.flows import train_forecast
 

@@ -1,4 +1,4 @@
-"""The steps of the flow by hand: `python -m upbit_elt --help`."""
+"""The command line: each step of the pipeline by hand. See `python -m upbit_elt --help`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def collect() -> None:
 @click.option("--to", "end", type=Moment(), help="End, exclusive; default: as far as the lake is covered.")
 @click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these markets.")
 def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...]) -> None:
-    """Hold Hive against the exchange, value by value. Exit 1 when anything differs."""
+    """Compare Hive with the exchange, value by value. Exit 1 when anything differs."""
     here = settings()
     spans = _spans(here, start, end, markets)
     hive, client = Hive.from_settings(here), UpbitClient.from_settings(here)

@@ -1,6 +1,6 @@
-"""The one place where the package meets Airflow: Connections become settings, results become Variables.
+"""The only module of the package that uses Airflow: it turns Connections into settings and results into Variables.
 
-Only imported inside tasks.
+It is imported inside tasks only.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from upbit_elt.metrics import TASK_SECONDS, MetricsFile
 from upbit_elt.settings import Settings, settings
 from upbit_elt.troubles import Troubles
 
-# The drivers name every file and statement they touch; a task's log should say what the task did.
+# The drivers log every file and statement; without them a task's log says what the task did.
 for driver in ("hdfs.client", "pyhive.hive"):
     logging.getLogger(driver).setLevel(logging.WARNING)
 
@@ -44,10 +44,10 @@ AIRFLOW_DB = "upbit_airflow_db"
 
 
 def deployment() -> Settings:
-    """The settings of the environment, with hosts, users and passwords from the three Connections.
+    """Settings from the environment, with hosts, users and passwords from the three Connections.
 
-    A connection type or schema `https` selects https. `upbit_webhdfs` may say `{"webhdfs_auth": "token"}` (or
-    `kerberos`) in its extra; the token is its password.
+    A connection type or schema `https` selects https. The extra of `upbit_webhdfs` may be `{"webhdfs_auth": "token"}`
+    (or `kerberos`); its password is then the token.
     """
     webhdfs, hive, flask = Connection.get(WEBHDFS), Connection.get(HIVE), Connection.get(FLASK)
     here = settings()
@@ -68,10 +68,10 @@ def deployment() -> Settings:
 
 
 def metadata_database() -> SecretStr | None:
-    """SQLAlchemy URL of Airflow's own database, None where no Connection `upbit_airflow_db` names it.
+    """SQLAlchemy URL of Airflow's own database; None where no Connection `upbit_airflow_db` names it.
 
-    A task is not given it: Airflow 3 replaces it in the task's environment. Written as an URI, the Connection's value
-    is that of `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN`, letter by letter. The logs mask it.
+    The environment cannot give it, because Airflow 3 replaces the URL there for tasks. The Connection's URI is the same
+    text as `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN`. Logs mask the URL.
     """
     try:
         known = Connection.get(AIRFLOW_DB)
@@ -86,7 +86,7 @@ def metadata_database() -> SecretStr | None:
 
 
 def log_folder() -> Path:
-    """Where this Airflow keeps the logs of its tasks."""
+    """Folder in which Airflow keeps the logs of its tasks."""
     return Path(conf.get("logging", "base_log_folder"))
 
 
@@ -98,7 +98,7 @@ def _url(connection: Connection) -> str:
 
 @contextmanager
 def no_late_retry(early: timedelta) -> Iterator[None]:
-    """A failure later than `early` after the block began is not tried again: the next scheduled run is its retry."""
+    """Disable the retry of a failure later than `early` after the block began: the next scheduled run replaces it."""
     began = time.monotonic()
     try:
         yield
@@ -109,7 +109,7 @@ def no_late_retry(early: timedelta) -> Iterator[None]:
 
 
 def to_xcom(collected: Collected) -> dict[str, Any]:
-    """What `roll` and a person reading the UI need to know of a window; times are UTC, ISO 8601."""
+    """The result of a live run as an XCom, for the task `roll` and for people in the UI; times are UTC, ISO 8601."""
     row = asdict(collected) | {
         "start": collected.start.isoformat(),
         "end": collected.end.isoformat(),
@@ -122,10 +122,10 @@ def to_xcom(collected: Collected) -> dict[str, Any]:
 
 
 def fail_with(troubles: Mapping[str, str]) -> None:
-    """End a task that has done all it could by what went wrong at single things, so that it is seen.
+    """Fail a task that has done the rest of its work because of `troubles` (reason by name), so that they are seen.
 
     Raises:
-        AirflowFailException: there is something; trying again at once would not help.
+        AirflowFailException: there is a trouble; an immediate retry would not help.
     """
     if troubles:
         words = "; ".join(f"{name}: {trouble}" for name, trouble in troubles.items())
@@ -133,29 +133,29 @@ def fail_with(troubles: Mapping[str, str]) -> None:
 
 
 def measure(context: Mapping[str, Any], state: str) -> None:
-    """Add a task's seconds, and all that its process has measured, to the sums that `/metrics` shows.
+    """Add a task's duration, and all that its process has measured, to the sums that `/metrics` shows.
 
-    `context` is what Airflow gives a callback, `state` how the task ended. What cannot be added is only logged.
+    `context` is what Airflow gives a callback, `state` how the task ended. A failure to add is only logged.
     """
     task, now = context["ti"], datetime.now(UTC)
-    # of a task that was killed the DAG processor knows less
+    # for a killed task the DAG processor runs the callback, without its dates
     began, ended = getattr(task, "start_date", None), getattr(task, "end_date", None)
     seconds = ((ended or now) - (began or now)).total_seconds()
-    # both are shown from the first run on: a rate needs the 0 before the first failure
+    # both states exist from the first run on, because a rate needs the 0 before the first failure
     seconds_by = {name: TASK_SECONDS.labels(task.dag_id, task.task_id, name) for name in ("success", "failed")}
     seconds_by.get(state, TASK_SECONDS.labels(task.dag_id, task.task_id, state)).observe(seconds)
     try:
         MetricsFile(settings().state_dir).add()
     except (sqlite3.Error, OSError, UpbitEltError) as error:
-        log.warning("what %s measured is not added up: %s", task.dag_id, error)
+        log.warning("the measurements of %s are lost: %s", task.dag_id, error)
 
 
 def report_failure(context: Mapping[str, Any], valid_for: timedelta) -> None:
-    """Write the error of a failed task into the lake, where page, status and `./run` find it for `shown_for`, and have
-    it told to the webhook: by the Flask service, or from here when that does not answer.
+    """Write the error of a failed task into the lake, and send it to the webhook.
 
-    `context` is what Airflow gives an `on_failure_callback`. A lake that is away says so itself: then nothing is
-    written, and the log has both errors.
+    Page, status and `./run` show it for `valid_for`. The Flask service sends it, or this process when that does not
+    answer. `context` is what Airflow gives an `on_failure_callback`. When HDFS does not answer, nothing is written, and
+    the log has both errors.
     """
     now, task = datetime.now(UTC), context["ti"]
     error = DagError(
@@ -165,26 +165,29 @@ def report_failure(context: Mapping[str, Any], valid_for: timedelta) -> None:
     try:
         report(Lake.from_settings(here), error)
     except UpbitEltError as trouble:
-        log.warning("the error of %s is not in the lake: %s", task.dag_id, trouble)
-    if not _taken_by_flask(here, error):
+        log.warning("the error of %s cannot be written to the lake: %s", task.dag_id, trouble)
+    if not _reported_to_flask(here, error):
         _notify(here, error)
 
 
 def report_success(context: Mapping[str, Any]) -> None:
-    """A task that had failed is well: what was told is over. Workers on other machines leave that to its time."""
+    """End the trouble of a task that had failed and now succeeded.
+
+    On a worker without the state folder of the Flask service, the trouble ends at its `until` instead.
+    """
     task = context["ti"]
     try:
         Troubles.from_settings(settings(), SystemClock()).end(trouble_key(task.dag_id, task.task_id))
     except (sqlite3.Error, OSError, UpbitEltError) as error:
-        log.warning("that %s is well is not written down: %s", task.dag_id, error)
+        log.warning("the success of %s cannot be stored: %s", task.dag_id, error)
 
 
-def _taken_by_flask(here: Settings, error: DagError) -> bool:
+def _reported_to_flask(here: Settings, error: DagError) -> bool:
     header = {"Authorization": f"Bearer {here.flask_token.get_secret_value()}"}
     try:
         response = ask("POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0)
     except requests.RequestException as trouble:
-        log.warning("%s does not answer (%s): the webhook is told from here", here.flask_url, type(trouble).__name__)
+        log.warning("%s does not answer (%s): this process notifies", here.flask_url, type(trouble).__name__)
         return False
     return response.ok
 
@@ -195,18 +198,18 @@ def _notify(here: Settings, error: DagError) -> None:
         troubles.report(error.trouble)
         troubles.notify(error.trouble.key)
     except (sqlite3.Error, OSError) as trouble:
-        log.warning("the webhook is not told: %s", trouble)
+        log.warning("the trouble cannot be stored or sent: %s", trouble)
 
 
 def advance_variables(window: dict[str, Any]) -> None:
-    """Keep Variables `to_date` (the KST day being filled, yyMMdd) and `y_date` (the day before it that has data).
+    """Set the Variables `to_date` (the KST day being filled, yyMMdd) and `y_date` (the day before it that has data).
 
-    For people and old DAGs; nothing here reads them.
+    They are for people and old DAGs; this project does not read them.
     """
     days = sorted({published["day"] for published in window["files"]})
     if not days:
         return
     before = Variable.get("to_date", default="")
-    if days[-1] > before:  # a window that is cleared and run again does not turn the days back
+    if days[-1] > before:  # a cleared old run does not set the days back
         Variable.set("y_date", before or kst_day(day_start(days[-1]) - MINUTE))
         Variable.set("to_date", days[-1])

@@ -1,7 +1,7 @@
-"""HTTP to services of our own: directly, whatever proxy the environment names.
+"""HTTP to services of this deployment: without a proxy, even when the environment names one.
 
-A company's machines have HTTP_PROXY set, often without NO_PROXY, and its proxy knows nothing of this deployment. The
-exchange is asked as the environment says; everything else of ours goes through here.
+Companies' machines often have HTTP_PROXY set without NO_PROXY, and their proxy cannot reach this deployment. Requests
+to the exchange use the environment's proxy; requests to all other services go through this module.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from requests.adapters import HTTPAdapter
 
 
 def direct_session() -> requests.Session:
-    """A session that uses no proxy; certificates are checked as the environment says (`REQUESTS_CA_BUNDLE`)."""
+    """Make a session that uses no proxy; certificates are checked as the environment says (`REQUESTS_CA_BUNDLE`)."""
     session = requests.Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, DirectAdapter())
@@ -21,15 +21,15 @@ def direct_session() -> requests.Session:
 
 
 def ask(method: str, url: str, **options: Any) -> requests.Response:
-    """`requests.request` without a proxy: the whole answer. Raises requests.RequestException when there is none."""
+    """Send a request without a proxy, as `requests.request` does. Raises requests.RequestException."""
     with direct_session() as session:
         return session.request(method, url, **options)
 
 
 class DirectAdapter(HTTPAdapter):
-    """Sends by no proxy, whatever the environment or a redirect says."""
+    """Never uses a proxy, even when the environment or a redirect names one."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """As HTTPAdapter does, straight to the address."""
+        """Send as HTTPAdapter does, but directly to the address."""
         request.headers.pop("Proxy-Authorization", None)  # a redirect adds the proxy's password
         return super().send(request, *args, **(kwargs | {"proxies": None}))

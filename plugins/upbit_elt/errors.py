@@ -1,38 +1,38 @@
-"""Every exception this project raises on purpose.
+"""Every exception that this project raises on purpose.
 
-Terminal errors will fail again when tried again; transient ones may pass.
+A retry of a terminal error fails again; a transient one may pass.
 
     UpbitEltError
     ├── ConfigError              a setting or option is wrong (terminal)
     ├── DataTooNew               a newer release wrote what is there, and this one does not read it (terminal)
-    ├── BadFile                  a file that was given to adopt is not what it should be (terminal)
+    ├── BadFile                  a file given to the command adopt is not Parquet of candles (terminal)
     ├── ExchangeError
     │   ├── ExchangeTerminal
     │   │   ├── InvalidRequest   refused before sending, or 400
     │   │   ├── UnknownMarket    404: never listed, or delisted
-    │   │   └── BadResponse      200 with a body that is not what was asked for
+    │   │   └── BadResponse      200 with a body that does not match the request
     │   └── ExchangeTransient
     │       ├── RateLimited      429
-    │       ├── Banned           418, or a ban another process was told of; carries its end
+    │       ├── Banned           418, or another process got one; carries the ban's end
     │       ├── ServerTrouble    5xx
     │       ├── Garbled          200 with a body that is no JSON: cut, or a page of some proxy
-    │       ├── Unreachable      no connection, or no answer in time
-    │       ├── EndpointDown     not asked: the endpoint has not answered anybody lately
-    │       └── OutOfTime        the time that the caller had for it is over
+    │       ├── Unreachable      no connection, or no response in time
+    │       ├── EndpointDown     not sent: the endpoint has not answered the requests before
+    │       └── OutOfTime        the caller's time limit is reached
     ├── LakeError
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
     │   ├── LakeConflict         a file of this name holds other rows (terminal)
-    │   ├── LakeCorrupt          a file cannot be read as what its name says (terminal)
+    │   ├── LakeCorrupt          a file's content is not what its name says (terminal)
     │   ├── LakeTooNew           a file was written by a newer release (terminal)
     │   ├── NotCollected         the lake does not know the market, the minute or the day
-    │   └── LeaseHeld            another writer has the day (transient)
+    │   └── LeaseHeld            another writer holds the day's lease (transient)
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
-    │   ├── LoginRefused         HiveServer2 does not take the password (terminal)
+    │   ├── LoginRefused         HiveServer2 rejects the password (terminal)
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
-    │   │   └── UnusableModel    the champion is of another release, damaged or gone: it counts as none
+    │   │   └── UnusableModel    the champion is of another release, damaged or gone; it counts as no model
     │   ├── NotEnoughHistory     too few closed minutes to train or to predict
     │   └── StaleData            no market is known up to the minute to predict from (transient)
     ├── CleanupFailed            Airflow could not clean its own database (transient)
@@ -46,7 +46,7 @@ from datetime import datetime
 
 
 class UpbitEltError(Exception):
-    """Base of all errors of this project."""
+    """Base class of all errors of this project."""
 
 
 class ConfigError(UpbitEltError):
@@ -54,23 +54,23 @@ class ConfigError(UpbitEltError):
 
 
 class DataTooNew(UpbitEltError):
-    """A newer release has written in a form that this one does not read; the message says which."""
+    """A newer release has written data in a form that this one does not read; the message names the release."""
 
 
 class BadFile(UpbitEltError):
-    """A file given to be taken over is not Parquet of candles; the message names it and what is wrong."""
+    """A file given to the command `adopt` is not Parquet of candles; the message names it and what is wrong."""
 
 
 class ExchangeError(UpbitEltError):
-    """The exchange did not give a usable answer."""
+    """The exchange did not give a usable response."""
 
 
 class ExchangeTerminal(ExchangeError):
-    """Asking again gives the same error."""
+    """Repeating the request gives the same error."""
 
 
 class InvalidRequest(ExchangeTerminal):
-    """A parameter is wrong: refused before sending, or answered with 400."""
+    """A parameter is wrong: the request was not sent, or answered with 400."""
 
 
 class UnknownMarket(ExchangeTerminal):
@@ -82,7 +82,7 @@ class BadResponse(ExchangeTerminal):
 
 
 class ExchangeTransient(ExchangeError):
-    """Asking again later may work."""
+    """Repeating the request later may work."""
 
 
 class RateLimited(ExchangeTransient):
@@ -102,23 +102,23 @@ class ServerTrouble(ExchangeTransient):
 
 
 class Garbled(ExchangeTransient):
-    """Status 200, but the body is not JSON: cut on the way, or the page of a proxy or of a maintenance."""
+    """Status 200, but the body is not JSON: it was cut on the way, or is a page of a proxy or of a maintenance."""
 
 
 class Unreachable(ExchangeTransient):
-    """No connection, a cut one, or no answer within the timeout."""
+    """No connection, a broken one, or no response within the timeout."""
 
 
 class EndpointDown(ExchangeTransient):
-    """Nothing was sent, since the endpoint did not answer the requests before."""
+    """The request was not sent, because the endpoint did not answer the requests before."""
 
 
 class OutOfTime(ExchangeTransient):
-    """The time that the caller had is over: nothing was sent, or the answer was not waited for."""
+    """The caller's time limit is reached: the request was not sent, or its response was not waited for."""
 
 
 class LakeError(UpbitEltError):
-    """The lake (HDFS over WebHDFS) did not do what was asked."""
+    """An operation on the lake (HDFS over WebHDFS) failed."""
 
 
 class LakeUnavailable(LakeError):
@@ -138,15 +138,15 @@ class LakeTooNew(LakeError):
 
 
 class NotCollected(LakeError):
-    """The lake does not know what was asked for: the market, the minute or a closed day; the message says which."""
+    """The lake does not know the requested market, minute or closed day; the message says which."""
 
 
 class LeaseHeld(LakeError):
-    """Another writer has this day; try again when its lease ends."""
+    """Another writer holds this day's lease; try again when it ends."""
 
 
 class WarehouseError(UpbitEltError):
-    """Hive did not do what was asked."""
+    """An operation on Hive failed."""
 
 
 class WarehouseUnavailable(WarehouseError):
@@ -158,7 +158,7 @@ class LoginRefused(WarehouseError):
 
 
 class QueryFailed(WarehouseError):
-    """Hive refused or failed a statement; the message carries Hive's own words."""
+    """Hive rejected a statement or failed in it; the message contains Hive's own."""
 
 
 class ForecastError(UpbitEltError):
@@ -170,7 +170,7 @@ class NoModel(ForecastError):
 
 
 class UnusableModel(NoModel):
-    """The champion cannot be read, `why` says the reason. The next training counts it as none and replaces it."""
+    """The champion cannot be read for the reason `why`. The next training replaces it as if there were none."""
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -184,11 +184,11 @@ class NotEnoughHistory(ForecastError):
 
 
 class StaleData(ForecastError):
-    """No market is accounted for up to the minute that a forecast would begin at; the message says why."""
+    """No market is accounted for up to the forecast's origin; the message says why."""
 
 
 class CleanupFailed(UpbitEltError):
-    """Airflow could not remove its old rows; the message has its own words."""
+    """Airflow could not remove its old rows; the message contains Airflow's own."""
 
 
 class StateUnavailable(UpbitEltError):

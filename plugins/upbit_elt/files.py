@@ -1,4 +1,4 @@
-"""Small files of a data folder that appear whole or not at all, also on a disk that is full."""
+"""Writes small files so that they appear complete or not at all, also on a full disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
-    """Write a file, or replace it: what was there stays until all of `text` is on the disk."""
+    """Write or replace a file; the old content stays until all of `text` is on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)

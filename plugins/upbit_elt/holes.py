@@ -1,4 +1,4 @@
-"""Why minutes are not known: one value a kind, stored in footers and shown in reports."""
+"""Reasons why minutes are not known: one enum value per reason, stored in footers and shown in reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 class HoleReason(StrEnum):
     """Why a span of a market's minutes is a hole. The values are stored in Parquet footers and never change.
 
-    What the exchange did goes beside it as a detail in words; nothing depends on those.
+    What exactly happened is stored beside it as a text, on which no code depends.
     """
 
     NONE = ""  # no hole
@@ -22,45 +22,45 @@ class HoleReason(StrEnum):
     INVALID_REQUEST = "invalid_request"
     # the request was not sent
     OUT_OF_TIME = "out_of_time"  # the run's deadline came first
-    ENDPOINT_DOWN = "endpoint_down"  # the endpoint does not answer anybody
+    ENDPOINT_DOWN = "endpoint_down"  # the endpoint has not answered the requests before
     LEFT_TO_BACKFILL = "left_to_backfill"  # too much for a live run
     NOT_ASKED = "not_asked"
-    # the exchange answered, but not for every minute
-    QUARANTINED_ROW = "quarantined_row"  # a row came that cannot be right
-    LATE_ROW = "late_row"  # the ticker knows of a trade, no row came
-    # what was known is gone
+    # the response does not account for the minute
+    QUARANTINED_ROW = "quarantined_row"  # the row failed validation
+    LATE_ROW = "late_row"  # the ticker says that there was a trade, but there is no row yet
+    # a file that had it is gone
     FILE_LOST = "file_lost"
     # the exchange has nothing to give
     BEFORE_COLLECTION = "before_collection"
     NOT_LISTED = "not_listed_yet"
     DELISTED = "delisted"
     VENUE_OUTAGE = "venue_outage"  # the request failed while no market traded
-    # nobody wants it
-    NOT_COLLECTED = "not_collected"  # live runs do not collect the market, and this was not asked for
+    # not wanted
+    NOT_COLLECTED = "not_collected"  # live runs do not collect the market, and no backfill requested the span
 
     @property
     def exchange_out(self) -> bool:
-        """Whether it says that the exchange as a whole gives nothing; else it is the market's own trouble."""
+        """Whether the exchange as a whole gives nothing; otherwise the trouble concerns the market alone."""
         return self in _EXCHANGE_OUT
 
     @property
     def failed_request(self) -> bool:
-        """Whether a request brought nothing, or was due and could not be sent."""
+        """Whether a request failed, or was due and could not be sent."""
         return self not in _LABELS
 
     @property
     def final(self) -> bool:
-        """Whether a backfill does not ask again: it would get the same answer."""
+        """Whether a backfill skips the hole, because another request would get the same response."""
         return self in _FINAL
 
     @property
     def explained(self) -> bool:
-        """Whether nothing is missing, as the exchange has nothing to give there, or nobody wants it."""
+        """Whether nothing is missing: the exchange has no candles there, or nobody requested them."""
         return self in _EXPLAINED
 
     @property
     def label(self) -> str:
-        """The words for people, as reports show them."""
+        """The reason in words, as reports show it."""
         return _LABELS.get(self, "failed request")
 
 

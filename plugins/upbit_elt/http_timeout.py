@@ -1,7 +1,7 @@
-"""HTTP connections on which a timeout is one of the whole answer.
+"""HTTP connections whose timeout limits the whole response.
 
-The timeout of `requests` is one of each read, so that an answer whose bytes drip never meets it. Here the time that is
-left shrinks from read to read, over headers and body.
+The timeout of `requests` limits each read, so a response that arrives byte by byte never exceeds it. Here the remaining
+time shrinks from read to read, over headers and body.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Seconds = Callable[[], float]
 
 
 def keep_alive_session(seconds: Seconds, direct: bool = False) -> requests.Session:
-    """A session whose connections stay open; `seconds` is a clock that only runs forward.
+    """Make a session whose connections stay open; `seconds` is a monotonic clock.
 
-    It goes by the proxy that the environment names, unless `direct`: a replica is a service of our own.
-    An answer that is not there as a whole within the request's `timeout` ends as a timeout.
+    It uses the environment's proxy, unless `direct` is set, as for a replica, which is a service of our own. A response
+    that is not complete within the request's `timeout` ends as a timeout.
     """
     session = requests.Session()
     for scheme in ("https://", "http://"):
@@ -68,7 +68,7 @@ class _TimedDirectAdapter(DirectAdapter, _TimedAdapter):
 
 
 def _timed(connection: Any, seconds: Seconds) -> Any:
-    """The class of connections that read an answer in the time of their timeout."""
+    """Subclass of `connection` whose timeout limits the whole response."""
 
     def response(self: Any, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
         made = http.client.HTTPResponse(sock, *args, **kwargs)
@@ -80,7 +80,7 @@ def _timed(connection: Any, seconds: Seconds) -> Any:
 
 
 class _Reader(io.RawIOBase):
-    """Reads a socket until `timeout` seconds are over, however little comes at a time."""
+    """Reads a socket for `timeout` seconds in total, however little arrives at a time."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, clock: Seconds, timeout: float) -> None:
         self._raw, self._sock, self._clock = raw, sock, clock

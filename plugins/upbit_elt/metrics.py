@@ -1,8 +1,8 @@
-"""What every process measures of its own calls, and the one small file in which all processes of a machine add it up.
+"""Measurements of every process, and the small file in which all processes of a machine sum them up.
 
-Tasks live for seconds, so nobody could scrape them: each adds what it has measured to `<state_dir>/metrics.db` when it
-ends, and the Flask service shows the sums at `/metrics`. The file has one row a sample, so that it never grows with
-time. One histogram a kind of call is enough: its `_count` by `outcome` says how often, its `_sum` how long.
+Tasks live for seconds, so Prometheus could not scrape them: each adds its measurements to `<state_dir>/metrics.db` when
+it ends, and the Flask service shows the sums at `/metrics`. The file has one row per sample, so it does not grow with
+time. One histogram per kind of call is enough: its `_count` by `outcome` says how often, its `_sum` how long.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REQUEST_SECONDS = Histogram(
 )
 WEBHDFS_SECONDS = Histogram(
     "upbit_webhdfs_seconds",
-    "Operations on HDFS over WebHDFS; unavailable ones end as lake_unavailable.",
+    "Operations on HDFS over WebHDFS; those that got no response have the outcome lake_unavailable.",
     ["operation", "outcome"],
     registry=REGISTRY,
     buckets=_CALL,
@@ -49,14 +49,14 @@ HIVE_SECONDS = Histogram(
 )
 TASK_SECONDS = Histogram(
     "upbit_task_seconds",
-    "Airflow's tasks by how they ended; what was tried again is up_for_retry.",
+    "Airflow's tasks by how they ended; those that are tried again end as up_for_retry.",
     ["dag", "task", "state"],
     registry=REGISTRY,
     buckets=_TASK,
 )
 QUARANTINED = Counter(
     "upbit_quarantined_rows",
-    "Rows that were refused on arrival and are kept aside with their reason.",
+    "Rows that failed validation on arrival and are in quarantine with their reason.",
     registry=REGISTRY,
 )
 
@@ -70,7 +70,7 @@ _WORD = re.compile(r"(?<!^)(?=[A-Z])")
 
 @contextmanager
 def measured(seconds: Histogram, **labels: str) -> Iterator[None]:
-    """Observe how long the block takes; `outcome` is `ok`, or the name of this project's error that ended it."""
+    """Measure how long the block takes; `outcome` is `ok`, or the name of this project's error that ended it."""
     began, outcome = time.perf_counter(), "ok"
     try:
         yield
@@ -82,19 +82,19 @@ def measured(seconds: Histogram, **labels: str) -> Iterator[None]:
 
 
 class Measurements:
-    """What this process has measured in a registry, and how much of it was added to the file already. Thread-safe."""
+    """Measurements of this process in a registry, and how much of them is already in the file. Thread-safe."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry, self._lock = registry, Lock()
         self._added: dict[Key, float] = {}
 
     def families(self) -> list[Metric]:
-        """What is measured, with its samples so far."""
+        """All metric families with their samples so far."""
         return list(self._registry.collect())
 
     @contextmanager
     def fresh(self) -> Iterator[Mapping[Key, float]]:
-        """What has come since the last block that ended well; one that raises leaves all of it for the next."""
+        """Give what was measured since the last block that succeeded; when the block raises, the next gets it again."""
         with self._lock:
             now = {
                 (sample.name, json.dumps(sample.labels)): sample.value
@@ -111,7 +111,7 @@ MEASURED = Measurements(REGISTRY)
 
 
 class MetricsFile:
-    """The sums of all processes that share `folder`. A damaged file is begun anew: counters may start at 0 again.
+    """The sums of all processes that share `folder`. A damaged file is replaced by an empty one: counters restart at 0.
 
     Every method raises sqlite3.OperationalError when the file is busy for long or the disk is full, and OSError when
     the folder cannot be made.
@@ -121,7 +121,7 @@ class MetricsFile:
         self._file, self._measurements = folder / "metrics.db", measurements
 
     def add(self) -> None:
-        """Add what this process has measured since it did so last."""
+        """Add what this process has measured since its last call of this method."""
         with self._measurements.fresh() as fresh:
             if fresh:
                 rows = [(name, labels, value) for (name, labels), value in fresh.items()]
@@ -130,7 +130,7 @@ class MetricsFile:
                     connection.executemany(_ADD, rows)
 
     def collect(self) -> list[Metric]:
-        """The sums, as families of Prometheus, of what this release measures; what an older one did is left out."""
+        """The sums as Prometheus metric families. Only metrics of this release: an older one's are left out."""
         self.add()
         with self._opened() as connection:
             sums = connection.execute("SELECT name, labels, value FROM sample ORDER BY rowid").fetchall()

@@ -1,9 +1,9 @@
-"""Which release last wrote a state folder: an older one that cannot read what it wrote refuses to start, in one line.
+"""Records which release last wrote a state folder, and stops an older release that cannot read its data.
 
 `release.json` in the state folder holds the release and the number of its layout. The number grows only when a release
-writes something (lake, tables, databases, state) that the one before does not read; between two releases of one layout
-one may go back and forth. What is below is for `./run`, the command line and `airflow-init` of docker compose, whose
-`docker/preflight.sh` looks too. Release 0.1.0 wrote no such file and looks for none.
+writes something (lake, tables, databases, state) that the release before cannot read; between releases of one layout
+up- and downgrades are possible. `./run`, the command line, and `airflow-init` of docker compose use this module;
+`docker/preflight.sh` checks the same. Release 0.1.0 neither wrote nor read this file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = "release.json"
 
 
 def check(folder: Path) -> None:
-    """Raises DataTooNew when a release with a later layout has written to the state folder."""
+    """Check that this release can read the state folder. Raises DataTooNew when its layout is later than LAYOUT."""
     release, layout = _last(folder / NAME)
     if layout > LAYOUT:
         raise DataTooNew(
@@ -32,17 +32,17 @@ def check(folder: Path) -> None:
 
 
 def enter(folder: Path) -> None:
-    """As `check`; then note that this release writes here."""
+    """Check as `check` does, then record that this release writes here."""
     check(folder)
     if _last(folder / NAME) != (__version__, LAYOUT):
         write_atomically(folder / NAME, json.dumps({"release": __version__, "layout": LAYOUT}) + "\n")
 
 
 def _last(file: Path) -> tuple[str, int]:
-    """Release and layout that a file names; layout 0 where there is none, or a damaged one."""
+    """Release and layout in a file; layout 0 when it is missing or damaged."""
     try:
-        said = json.loads(file.read_text())
-        return str(said["release"]), int(said["layout"])
+        record = json.loads(file.read_text())
+        return str(record["release"]), int(record["layout"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return "", 0
 

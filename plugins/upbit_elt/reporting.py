@@ -1,6 +1,6 @@
-"""What each DAG file says of how its tasks end: it is measured, and an error is shown where people look.
+"""Callbacks that each DAG file attaches to its tasks: they measure how tasks end and report errors.
 
-Light: DAG files are parsed often.
+This module imports little, because Airflow parses DAG files often.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ Callback = Callable[[Mapping[str, Any]], None]
 def reported(valid_for: timedelta) -> dict[str, Callback]:
     """Callbacks for a DAG's `default_args`.
 
-    However a task ends, its seconds and what it measured are added up for `/metrics`. The error of one that has failed
-    for good is written into the lake and shown for `shown_for`: a little longer than two intervals of the DAG. The
-    webhook is told of it, and when the task is well again.
+    Whenever a task ends, its duration and measurements are added to the sums of `/metrics`. The error of a task that
+    has no retry left is written into the lake, and is shown for `valid_for`: a little longer than two intervals of the
+    DAG. The webhook gets a line for it, and another when the task succeeds again.
     """
 
     def failed(context: Mapping[str, Any]) -> None:
@@ -26,7 +26,7 @@ def reported(valid_for: timedelta) -> dict[str, Callback]:
         airflow_glue.measure(context, "failed")
         airflow_glue.report_failure(context, valid_for)
 
-    def well(context: Mapping[str, Any]) -> None:
+    def succeeded(context: Mapping[str, Any]) -> None:
         from upbit_elt import airflow_glue  # noqa: PLC0415 - only inside tasks
 
         airflow_glue.measure(context, "success")
@@ -34,7 +34,7 @@ def reported(valid_for: timedelta) -> dict[str, Callback]:
 
     return {
         "on_failure_callback": failed,
-        "on_success_callback": well,
+        "on_success_callback": succeeded,
         "on_skipped_callback": _measured("skipped"),
         "on_retry_callback": _measured("up_for_retry"),
     }

@@ -9,18 +9,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-# So long (seconds) another process is waited for.
+# Seconds to wait for another process that writes.
 BUSY = 10.0
 
 
 @contextmanager
 def opened(file: Path, schema: str) -> Iterator[sqlite3.Connection]:
-    """A connection for the block, on which each statement is kept at once; `schema` makes what is not there yet.
+    """Open the file for the block, in autocommit mode; `schema` is a statement that creates missing tables.
 
-    A damaged file is begun anew, as is what a loss of power takes.
+    A damaged file is replaced by an empty one. A loss of power may damage it.
 
     Raises:
-        sqlite3.OperationalError: another process keeps it for long, or the disk is full.
+        sqlite3.OperationalError: another process keeps the file locked for long, or the disk is full.
         OSError: the folder cannot be made.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def _connected(file: Path, schema: str) -> sqlite3.Connection:
     except sqlite3.OperationalError:  # busy, or the disk is full
         raise
     except sqlite3.DatabaseError as error:
-        log.warning("%s is damaged and is begun anew: %s", file, error)
+        log.warning("%s is damaged and is replaced by an empty file: %s", file, error)
         file.unlink(missing_ok=True)
         return _prepared(file, schema)
 

@@ -1,7 +1,8 @@
-"""What is wrong now, kept in one small file of the state folder: each trouble is told once, and once when it is over.
+"""Current troubles, stored in a small file of the state folder, each sent to the webhook when it begins and ends.
 
-Whoever sees a trouble reports it again and again; it is over when nobody has for a while (`until`). The file outlives
-the processes, so that a restart tells nothing twice, and the Flask service and Airflow's callbacks share it.
+While a trouble lasts, whoever sees it reports it repeatedly; it is over when nobody has until the moment `until`. The
+file outlives the processes, so that a restart sends nothing twice, and the Flask service and Airflow's callbacks share
+it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.state_file import opened
 from upbit_elt.webhook import Webhook
 
-# Who sends has so long; then another may try. A line that was not taken waits as long.
+# A process that sends a line has so many seconds; then another may try. A failed line is sent again after as long.
 CLAIM = 60.0
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS trouble "
@@ -27,7 +28,7 @@ Row = tuple[str, float, float, str, int]
 
 
 class Trouble(NamedTuple):
-    """What is wrong, by a `key` that stays the same while it lasts; `words` in one line. Over at `until` (UTC)."""
+    """Something wrong: a `key` that stays the same while it lasts, a line of `words`, and the end `until` (UTC)."""
 
     key: str
     words: str
@@ -35,7 +36,7 @@ class Trouble(NamedTuple):
 
 
 class Troubles:
-    """The troubles of one deployment. A damaged file is begun anew: what lasts is told again.
+    """The troubles of one deployment. A damaged file is replaced by an empty one; lasting troubles are then sent again.
 
     Every method raises sqlite3.OperationalError when the file is busy for long or the disk is full, and OSError when
     the folder cannot be made.
@@ -46,11 +47,11 @@ class Troubles:
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock) -> Troubles:
-        """Those of the deployment, told to its webhook."""
+        """The troubles of a deployment, sent to the webhook of its settings."""
         return cls(settings.state_dir, settings.dataset, _webhook(settings), clock)
 
     def report(self, trouble: Trouble) -> None:
-        """It is there, or still there: its end moves on, never back."""
+        """Store a trouble that begins or lasts; its `until` may be moved later, never earlier."""
         values = (trouble.key, self._now, trouble.until.timestamp(), trouble.words)
         with self._opened() as connection:
             connection.execute(
@@ -60,33 +61,34 @@ class Troubles:
             )
 
     def renew(self, key: str, until: datetime) -> None:
-        """If it is there, it is at least not over before `until` (UTC): nobody can say now whether it lasts."""
+        """Extend a stored trouble to `until` (UTC) at least, because it cannot be known now whether it lasts."""
         with self._opened() as connection:
             moment = until.timestamp()
             connection.execute("UPDATE trouble SET until = max(until, ?) WHERE key = ?", (moment, key))
 
     def end(self, key: str) -> None:
-        """It is over now, if it was there."""
+        """End a trouble now, if it is stored."""
         with self._opened() as connection:
             connection.execute("UPDATE trouble SET until = min(until, ?) WHERE key = ?", (self._now, key))
 
     def waiting(self) -> int:
-        """How many lines the webhook has not taken yet; 0 without a webhook."""
+        """Number of lines that the webhook has not accepted yet; 0 without a webhook."""
         due = "SELECT count(*) FROM trouble WHERE told = 0 OR until <= ?"
         with self._opened() as connection:
             ((count,),) = connection.execute(due, (self._now,)).fetchall()
         return int(count) if self._webhook.is_there else 0
 
     def lasting(self) -> list[str]:
-        """Keys of what is wrong now."""
+        """Keys of the troubles that last now, sorted."""
         with self._opened() as connection:
             found = connection.execute("SELECT key FROM trouble WHERE until > ? ORDER BY key", (self._now,))
             return [key for (key,) in found]
 
     def notify(self, only: str | None = None) -> None:
-        """Send the lines that are due, of all troubles or of one. What is not taken is tried again after a minute.
+        """Send the lines that are due, of all troubles or of the one with the key `only`.
 
-        Without a webhook there is nobody to tell: what is over is forgotten.
+        A line that the webhook does not accept is sent again after a minute. Without a webhook nothing is sent, and
+        troubles that are over are deleted.
         """
         now = self._now
         with self._opened() as connection:
@@ -104,7 +106,7 @@ class Troubles:
         return self._clock.now().timestamp()
 
     def _claimed(self, row: Row) -> bool:
-        """Whether this process may send it: of several that want to, one does."""
+        """Whether this process may send the row's line; of several processes that try, one gets True."""
         key, _, _, _, notified = row
         with self._opened() as connection:
             claim = "UPDATE trouble SET claimed = ? WHERE key = ? AND told = ? AND abs(claimed - ?) >= ?"
@@ -116,7 +118,7 @@ class Troubles:
         if not self._webhook.send(f"[{self._name}] {line}"):
             return
         with self._opened() as connection:
-            if over:  # unless it has come back meanwhile
+            if over:  # only if the trouble has not come back meanwhile
                 connection.execute("DELETE FROM trouble WHERE key = ? AND until = ?", (key, until))
             connection.execute("UPDATE trouble SET told = ?, claimed = 0 WHERE key = ?", (0 if over else 1, key))
 
@@ -125,9 +127,9 @@ class Troubles:
 
 
 class Unkept:
-    """The one trouble that the file cannot keep: that nothing can be written there, as on a full disk.
+    """The one trouble that the file cannot store: that the file itself cannot be written, as on a full disk.
 
-    The process that finds it tells it from memory, once, and once when it is over.
+    The process that notices it keeps it in memory, and sends a line when it begins and one when it is over.
     """
 
     def __init__(self, name: str, webhook: Webhook, clock: Clock) -> None:
@@ -137,11 +139,11 @@ class Unkept:
 
     @classmethod
     def from_settings(cls, settings: Settings, clock: Clock) -> Unkept:
-        """That of the deployment, told to its webhook."""
+        """The one of a deployment, sent to the webhook of its settings."""
         return cls(settings.dataset, _webhook(settings), clock)
 
     def look(self, words: str) -> None:
-        """What is wrong while nothing can be written, "" when it can; what is gone after a minute is not told."""
+        """Take what is wrong while the file cannot be written, "" when it can; send it if it lasts longer than CLAIM."""
         now = self._clock.now().timestamp()
         if not words:
             if self._told and self._since is not None and not self._send(_over(self._told, self._since, now)):

@@ -1,6 +1,6 @@
-"""One line to a chat: the incoming webhook of Slack, or of Discord, whose address is in a file.
+"""Sends lines to a chat by an incoming webhook of Slack or Discord, whose address is in a file.
 
-The address is a secret: it is read anew for each line, and no log and no error names more of it than the host.
+The address is a secret: it is read again for each line, and logs and errors name no more of it than the host.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ LONGEST = 1_500
 
 
 class Webhook:
-    """The webhook whose address is in `file`; without the file, or with an empty one, there is none.
+    """The webhook whose address is in `file`; without the file, or with an empty one, nothing is sent.
 
-    `timeout` in seconds is for the whole answer.
+    `timeout` is the time in seconds for the whole response.
     """
 
     def __init__(self, file: Path, timeout: float = TIMEOUT) -> None:
@@ -31,11 +31,11 @@ class Webhook:
 
     @property
     def is_there(self) -> bool:
-        """Whether there is an address."""
+        """Whether the file holds an address."""
         return bool(self._address())
 
     def send(self, line: str) -> bool:
-        """Whether the other side took the line; why not is logged. Takes a few seconds at most, and never raises."""
+        """Send a line; gives whether the webhook accepted it. Takes some seconds at most; logs failures, never raises."""
         address = self._address()
         if not address:
             return False
@@ -45,8 +45,8 @@ class Webhook:
                 response = session.post(
                     address, json=_body(address, line[:LONGEST]), timeout=self._timeout, allow_redirects=False
                 )
-        except ValueError:  # also those of requests about an address that is none
-            log.warning("what %s holds is no address of a webhook", self._file)
+        except ValueError:  # requests raises ValueErrors for malformed addresses too
+            log.warning("%s holds no valid address of a webhook", self._file)
             return False
         except requests.RequestException as error:
             log.warning("the webhook at %s does not answer (%s)", host, type(error).__name__)
@@ -66,7 +66,10 @@ class Webhook:
 
 
 def _body(address: str, line: str) -> dict[str, object]:
-    """Discord's form for its addresses (`/api/webhooks/...`), else Slack's. Nobody is called by a name in the line."""
+    """JSON body of a line: Discord's form for its addresses (`/api/webhooks/...`), otherwise Slack's.
+
+    Neither lets a name in the line mention a person.
+    """
     if urlsplit(address).path.startswith("/api/webhooks/") and not address.rstrip("/").endswith("/slack"):
         return {"content": line, "allowed_mentions": {"parse": []}}
     return {"text": line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")}
