@@ -27,7 +27,7 @@ from upbit_elt.reporting import reported
 def close_day() -> None:
     @task(execution_timeout=timedelta(minutes=8))
     def close() -> dict[str, Any]:
-        """Close the days that are ready. A day with holes waits some hours for them to be filled before it is closed."""
+        """Close the days that are ready. A day with holes first waits some hours for them to be filled."""
         from upbit_elt import airflow_glue
         from upbit_elt.flows import close_day
 

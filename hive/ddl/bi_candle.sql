@@ -1,4 +1,4 @@
--- For BI tools: real timestamps. A plain cast of the wire string gives NULL because of its T.
+-- For BI tools: real timestamps. A plain cast of the wire string would give NULL because of its T.
 CREATE OR REPLACE VIEW ${bi_database}.candle AS
 SELECT
     market,

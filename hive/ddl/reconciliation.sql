@@ -1,5 +1,6 @@
--- One row a market and KST day, held against the exchange's 60-minute candles. Of `hours` compared, `differences`
--- differed at first, `repaired` of these agree now, `findings` do not: `detail` has their numbers, as JSON.
+-- One row per market and KST day: its reconciliation with the exchange's 60-minute candles. Of the `hours` compared,
+-- `differences` differed at first; `repaired` of these agree now, and `findings` do not: `detail` has their values, as
+-- JSON. `generation` is the snapshot that was compared.
 CREATE EXTERNAL TABLE IF NOT EXISTS ${database}.${table} (
     market STRING,
     generation STRING,

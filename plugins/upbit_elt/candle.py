@@ -1,7 +1,8 @@
-"""The candle: its schema, its keys, and the KST day it belongs to.
+"""The candle: its schema, its key, and the KST day to which it belongs.
 
-Times are UTC-aware datetimes at minute precision in code. On the wire and in storage they are Upbit's own
-strings without zone, `YYYY-MM-DDTHH:MM:SS`, in UTC (`candle_date_time_utc`) and KST (`candle_date_time_kst`).
+In code times are UTC-aware datetimes with minute precision. In responses and in storage they are Upbit's own
+strings without zone, `YYYY-MM-DDTHH:MM:SS`, in UTC (`candle_date_time_utc`) and KST (`candle_date_time_kst`). Such a
+string is called a wire string.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Candle:
     """One minute candle, fields in Upbit's wire order.
 
     Prices are in the quote currency, `candle_acc_trade_price` is the quote sum, `candle_acc_trade_volume` the
-    base sum, `timestamp` the last tick in ms since the epoch (it may pass the candle's end), `unit` in minutes.
+    base sum, `timestamp` the last tick in ms since the epoch (it may lie after the candle's end), `unit` in minutes.
     """
 
     market: str
@@ -66,20 +67,20 @@ _VALUES = attrgetter(*FIELDS)
 
 
 def parse_wire(text: str) -> datetime:
-    """UTC datetime of a wire string `YYYY-MM-DDTHH:MM:SS` in UTC. Raises ValueError on any other form."""
-    # As WIRE_FORMAT, but twenty times faster than strptime; fromisoformat alone takes other forms as well.
+    """Convert a wire string `YYYY-MM-DDTHH:MM:SS` in UTC to a UTC datetime. Raises ValueError for any other form."""
+    # Twenty times faster than strptime with WIRE_FORMAT; fromisoformat alone accepts other forms as well.
     if len(text) != 19 or (text[4], text[7], text[10], text[13], text[16]) != ("-", "-", "T", ":", ":"):
         raise ValueError(f"{text!r} is not of the form YYYY-MM-DDTHH:MM:SS")
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def wire(moment: datetime) -> str:
-    """Wire string (UTC, no zone suffix) of an aware datetime."""
+    """Write an aware datetime as a wire string in UTC."""
     return moment.astimezone(UTC).strftime(WIRE_FORMAT)
 
 
 def wire_kst(moment: datetime) -> str:
-    """Wire string (KST, no zone suffix) of an aware datetime."""
+    """Write an aware datetime as a wire string in KST."""
     return moment.astimezone(KST).strftime(WIRE_FORMAT)
 
 
@@ -104,7 +105,7 @@ def day_end(day: str) -> datetime:
 
 
 def days_between(start: datetime, end: datetime) -> Iterator[str]:
-    """KST days that the half-open span [start, end) touches, oldest first."""
+    """Yield the KST days (`yyMMdd`) that the half-open span [start, end) touches, oldest first."""
     moment = start
     while moment < end:
         day = kst_day(moment)
@@ -113,7 +114,7 @@ def days_between(start: datetime, end: datetime) -> Iterator[str]:
 
 
 def to_table(candles: Iterable[Candle]) -> pa.Table:
-    """Arrow table of SCHEMA, sorted by market and time."""
+    """Make an Arrow table with SCHEMA of candles, sorted by market and time."""
     rows = sorted(candles, key=lambda c: (c.market, c.candle_date_time_utc))
     # astuple() copies each value, which takes twenty times as long.
     columns = list(zip(*map(_VALUES, rows), strict=True)) or [()] * len(FIELDS)
@@ -122,6 +123,6 @@ def to_table(candles: Iterable[Candle]) -> pa.Table:
 
 
 def from_table(table: pa.Table) -> list[Candle]:
-    """Candles of an Arrow table with the columns of SCHEMA."""
+    """Make candles of the rows of an Arrow table with the columns of SCHEMA."""
     columns = [table.column(name).to_pylist() for name in FIELDS]
     return [Candle(*row) for row in zip(*columns, strict=True)]

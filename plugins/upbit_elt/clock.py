@@ -1,4 +1,4 @@
-"""The clock that waiting code is given, so that tests turn it by hand instead of waiting."""
+"""The clock that code with waits takes as an argument, so that tests can set it instead of waiting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What this machine's clock says, and waiting on it."""
+    """The time of a machine, and waiting."""
 
     def now(self) -> datetime:
         """The current time, UTC."""
@@ -29,7 +29,7 @@ class Clock(Protocol):
 
 
 class MachineClock(Clock, Protocol):
-    """A clock whose seconds since the machine's start can be written down for other processes, and for later."""
+    """A clock whose `since_boot` can be stored for other processes and for later, together with `boot`."""
 
     def boot(self) -> str:
         """A name of the start that `since_boot` counts from."""
@@ -37,7 +37,7 @@ class MachineClock(Clock, Protocol):
 
 
 class SystemClock:
-    """The machine's own clock."""
+    """The clock of this machine."""
 
     def now(self) -> datetime:
         """The current time, UTC."""
@@ -61,12 +61,12 @@ class SystemClock:
 
 
 class Deadline:
-    """The end of a time that begins now, whatever happens to the machine's clock meanwhile."""
+    """The end of a time limit that begins now; changes of the machine's clock do not affect it."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock, self._end = clock, clock.monotonic() + seconds
 
     @property
     def left(self) -> float:
-        """Seconds that are left, 0 when it is over."""
+        """Seconds that remain, 0 when the time is over."""
         return max(0.0, self._end - self._clock.monotonic())

@@ -1,6 +1,6 @@
-"""Half-open spans of time, [start, end): union, difference, gaps, pages. The one implementation; everybody uses it.
+"""Arithmetic of half-open spans of time, [start, end): union, difference, gaps, pages.
 
-Whatever has a `start` and an `end` (aware datetimes, whole minutes) can be passed in; empty spans count as nothing.
+Every object with a `start` and an `end` (aware datetimes, whole minutes) is a span; empty spans are ignored.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def overlaps(first: Bounded, second: Bounded) -> bool:
 
 
 def intersection(first: Bounded, second: Bounded) -> Interval | None:
-    """What two spans share, None when that is nothing."""
+    """The span that two spans share; None when they do not overlap."""
     start, end = max(first.start, second.start), min(first.end, second.end)
     return Interval(start, end) if start < end else None
 
 
 def union(spans: Iterable[Bounded]) -> list[Interval]:
-    """The same moments as disjoint spans that do not touch, oldest first."""
+    """Merge spans into disjoint ones that do not touch, oldest first."""
     joined: list[Interval] = []
     for span in sorted((s for s in spans if s.start < s.end), key=lambda s: s.start):
         if joined and span.start <= joined[-1].end:
@@ -55,7 +55,7 @@ def union(spans: Iterable[Bounded]) -> list[Interval]:
 
 
 def gaps(spans: Iterable[Bounded], start: datetime, end: datetime) -> list[Interval]:
-    """What of [start, end) none of the spans covers, oldest first."""
+    """The parts of [start, end) that no span covers, oldest first."""
     left = []
     for covered in union(spans):
         if covered.start >= end:
@@ -67,13 +67,13 @@ def gaps(spans: Iterable[Bounded], start: datetime, end: datetime) -> list[Inter
 
 
 def difference(spans: Iterable[Bounded], removed: Iterable[Bounded]) -> list[Interval]:
-    """What the spans cover and `removed` does not, as disjoint spans, oldest first."""
+    """The parts of the spans that `removed` does not cover, as disjoint spans, oldest first."""
     taken = union(removed)
     return [piece for span in union(spans) for piece in gaps(taken, span.start, span.end)]
 
 
 def pages(span: Bounded, size: timedelta) -> Iterator[Interval]:
-    """The span cut into pieces of `size`, newest first; the oldest one may be shorter."""
+    """Yield pieces of length `size` of a span, newest first; the oldest one may be shorter."""
     end = span.end
     while end > span.start:
         first = max(span.start, end - size)
@@ -82,12 +82,15 @@ def pages(span: Bounded, size: timedelta) -> Iterator[Interval]:
 
 
 def page_count(span: Bounded, size: timedelta) -> int:
-    """Into how many pieces of `size` a span is cut."""
+    """Number of pieces that `pages` yields for a span."""
     return max(0, math.ceil((span.end - span.start) / size))
 
 
 def joined_by_page(spans: Iterable[Bounded], size: timedelta) -> Iterator[Interval]:
-    """Sorted disjoint spans, neighbours made one (with what lies between them) where that costs no more pages."""
+    """Join neighbouring spans, including the gap between them, where this needs no more pages of length `size`.
+
+    `spans` are sorted and disjoint.
+    """
     last: Interval | None = None
     for span in spans:
         piece = Interval(span.start, span.end)

@@ -14,18 +14,18 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from upbit_elt.errors import ConfigError
 
 REAL_ORIGIN = "https://api.upbit.com"
-# Names of lakes that hold made-up or replayed candles begin so.
+# Datasets of synthetic or replayed candles have names that begin with one of these.
 REPLICAS = ("replica", "replay")
 _PORTS = {"https": 443, "http": 80}
 
 
 def origin_of(address: str) -> str:
-    """The origin of an exchange, `https://host[:port][/prefix]`, of an address as people write it.
+    """Normalise an exchange's address as people write it to its origin, `https://host[:port][/prefix]`.
 
-    A path that ends in `/v1` is the API's own and goes. Upbit's own host is only spoken to over TLS.
+    A `/v1` at the end of the path belongs to the API and is removed. Upbit's own host always gets https.
 
     Raises:
-        ValueError: it is no address of a web server.
+        ValueError: the text is no address of a web server.
     """
     parts = urlsplit(address.strip())
     host, port = (parts.hostname or "").rstrip("."), parts.port
@@ -39,43 +39,43 @@ def origin_of(address: str) -> str:
 
 
 def named_after(base_url: str) -> str:
-    """The dataset of an origin: `upbit` for Upbit's own, `x_<host>` (31 characters at most) for others."""
+    """Default name of an origin's dataset: `upbit` for Upbit's own, `x_<host>` (31 characters at most) for others."""
     host = urlsplit(base_url).netloc
     return "upbit" if base_url == REAL_ORIGIN else f"x_{re.sub(r'[^a-z0-9]+', '_', host)}"[:31]
 
 
 def is_upbits(base_url: str) -> bool:
-    """Whether an origin is one of Upbit's own exchanges, of any region; any other is a replica, or may be one."""
+    """Whether an origin is an exchange of Upbit, in any region; any other may be a replica."""
     host = urlsplit(base_url).hostname or ""
     return host == "upbit.com" or host.endswith(".upbit.com")
 
 
 class Settings(BaseSettings):
-    """Settings of one deployment. Durations in seconds, sizes in minutes or days as named."""
+    """Settings of one deployment. Durations are in seconds unless the name says minutes, hours or days."""
 
     model_config = SettingsConfigDict(env_prefix="UPBIT_ELT_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     base_url: str = Field(
         REAL_ORIGIN,
         validation_alias=AliasChoices("UPBIT_BASE_URL", "base_url"),
-        description="Origin of the exchange (the name and form that the official SDK uses); a /v1 at its end goes.",
+        description="Origin of the exchange (name and form as in the official SDK); a /v1 at its end is removed.",
     )
     dataset: str = Field(
         default_factory=lambda known: named_after(known["base_url"]),
         pattern=r"^[a-z][a-z0-9_]{0,30}$",
-        description="What the data is: `upbit` for the real exchange; replicas and other exchanges use another name, "
-        "and so another lake root and other databases, so that their candles never mix. It follows from `base_url`.",
+        description="Name of the data: `upbit` for the real exchange; replicas and other exchanges have other names, "
+        "hence another lake root and other databases, so that candles never mix. The default follows from `base_url`.",
     )
     quotes: Annotated[tuple[str, ...], NoDecode] = Field(("KRW",), description="Quote currencies to collect.")
-    first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history the very first run brings.")
-    history_days: int = Field(7, ge=0, description="Days of history that follow behind the live runs.")
+    first_minutes: int = Field(200, ge=10, le=200, description="Minutes of history that the very first run fetches.")
+    history_days: int = Field(7, ge=0, description="Days of history that are backfilled between live runs.")
     stale_minutes: int = Field(
-        5, ge=3, description="What is known of a market is stale when it is older; a live run comes every 2 minutes."
+        5, ge=3, description="Age at which a market counts as stale; there is a live run every 2 minutes."
     )
     close_wait_hours: int = Field(
         6,
         ge=0,
-        description="A day that is over waits this long for its holes to be healed; then it is closed with them.",
+        description="A day that is over waits this long for its holes to be filled; then it is closed with them.",
     )
     state_dir: Path = Field(Path(".data/state"), description="Rate limit and ban state, shared on this machine.")
     requests_per_second: int = Field(10, ge=1, le=10, description="Per group, over all processes.")
@@ -84,15 +84,15 @@ class Settings(BaseSettings):
         32,
         ge=1,
         le=64,
-        description="Requests under way at once in one process: one that hangs takes such a place, not a turn of the "
-        "rate limit.",
+        description="Requests that one process has in flight at once; one that hangs holds one of these places, but "
+        "uses up no rate limit.",
     )
 
     webhdfs_url: str = Field("http://localhost:9870", description="NameNode's WebHDFS address.")
     webhdfs_user: str = Field("upbit")
-    webhdfs_auth: Literal["insecure", "token", "kerberos"] = Field("insecure", description="How WebHDFS knows us.")
+    webhdfs_auth: Literal["insecure", "token", "kerberos"] = Field("insecure", description="Authentication of WebHDFS.")
     webhdfs_token: SecretStr = Field(SecretStr(""), description="Delegation token, for `token`.")
-    hdfs_uri: str = Field("hdfs://localhost:8020", description="The same file system as Hive names it.")
+    hdfs_uri: str = Field("hdfs://localhost:8020", description="The same file system, as Hive addresses it.")
     hive_host: str = Field("localhost")
     hive_port: int = Field(10000)
     hive_user: str = Field("upbit")
@@ -102,29 +102,29 @@ class Settings(BaseSettings):
     flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")
     page_url: str = Field(
         "",
-        description="Where people's browsers reach the page, as https://upbit.example.com; empty: as the DAGs do. The "
-        "link in Airflow goes there, and the service answers to this name.",
+        description="Where people's browsers reach the page, as https://upbit.example.com; empty: `flask_url`. The "
+        "link in Airflow points there, and the service accepts requests under this name.",
     )
-    flask_token: SecretStr = Field(SecretStr(""), description="Needed for calls that write; empty refuses all.")
+    flask_token: SecretStr = Field(SecretStr(""), description="Token for calls that write; empty switches them off.")
 
     webhook_file: Path | None = Field(
         None,
-        description="File with the address of a Slack or Discord webhook that is told what goes wrong; by default "
-        "`webhook` in the state folder. Without the file nobody is told.",
+        description="File with the address of a Slack or Discord webhook that gets a line for each trouble; by default "
+        "`webhook` in the state folder. Without the file nothing is sent.",
     )
 
     keep_generations_hours: int = Field(
         24,
         ge=1,
-        description="An old snapshot of a day goes this long after Hive has shown its successor; longer "
-        "than any query or training runs.",
+        description="An old snapshot of a day is removed this long after its successor was registered in Hive; longer "
+        "than any query or training takes.",
     )
-    keep_leftovers_hours: int = Field(24, ge=1, description="Then what a writer that died left behind goes.")
-    keep_rejected_days: int = Field(30, ge=1, description="Then a day's rejected rows go.")
+    keep_leftovers_hours: int = Field(24, ge=1, description="Age at which orphans of dead writers are removed.")
+    keep_rejected_days: int = Field(30, ge=1, description="Age at which a day's quarantined rows are removed.")
     keep_forecast_days: int = Field(
-        30, ge=0, description="Whole days of forecasts before the newest that stay; 0: all. Candles always stay."
+        30, ge=0, description="Whole days of forecasts kept before the newest; 0: all. Candles are always kept."
     )
-    keep_airflow_days: int = Field(14, ge=1, description="Then Airflow's runs and task logs go.")
+    keep_airflow_days: int = Field(14, ge=1, description="Age at which Airflow's runs and task logs are removed.")
 
     @field_validator("base_url")
     @classmethod
@@ -142,8 +142,8 @@ class Settings(BaseSettings):
     @field_validator("dataset")
     @classmethod
     def _never_mixed(cls, value: str, info: ValidationInfo) -> str:
-        """Made-up candles never enter a lake of Upbit's own, nor real ones a replica's: their names differ."""
-        if (base_url := info.data.get("base_url")) is None:  # told already
+        """Synthetic candles never enter a lake of real ones, nor the reverse, because the names of datasets differ."""
+        if (base_url := info.data.get("base_url")) is None:  # its own error is reported already
             return value
         advice = f"UPBIT_BASE_URL is {base_url}: leave UPBIT_ELT_DATASET empty, or choose another name"
         own = named_after(base_url)
@@ -163,12 +163,12 @@ class Settings(BaseSettings):
 
     @property
     def page(self) -> str:
-        """Address of the page for people: `page_url`, or where the DAGs reach it."""
+        """Address of the page for people: `page_url`, or `flask_url` when that is empty."""
         return self.page_url or self.flask_url
 
     @property
     def lake_root(self) -> str:
-        """Folder in HDFS under which `/candle`, `/forecast` and `/model` live; empty for the real exchange."""
+        """Folder in HDFS that contains `/candle`, `/forecast` and `/model`; empty for the real exchange."""
         return "" if self.dataset == "upbit" else f"/{self.dataset}"
 
     @property

@@ -143,7 +143,7 @@ class Unkept:
         return cls(settings.dataset, _webhook(settings), clock)
 
     def look(self, words: str) -> None:
-        """Take what is wrong while the file cannot be written, "" when it can; send it if it lasts longer than CLAIM."""
+        """Take what is wrong while the file cannot be written, "" when it can; send it if it outlasts CLAIM."""
         now = self._clock.now().timestamp()
         if not words:
             if self._told and self._since is not None and not self._send(_over(self._told, self._since, now)):

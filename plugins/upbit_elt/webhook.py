@@ -35,7 +35,7 @@ class Webhook:
         return bool(self._address())
 
     def send(self, line: str) -> bool:
-        """Send a line; gives whether the webhook accepted it. Takes some seconds at most; logs failures, never raises."""
+        """Send a line; give whether the webhook accepted it. Takes seconds at most, logs failures, never raises."""
         address = self._address()
         if not address:
             return False

@@ -146,7 +146,7 @@ def test_ctrl_c_says_how_to_go_on_and_how_to_end(shop: Shop) -> None:
     assert "so far" in shop.run("backfill", "--list").stdout, "it is on the book still"
     cancelled = shop.run("backfill", "--cancel", found)
     assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
-    assert "nothing was asked for" in shop.run("backfill", "--list").stdout
+    assert "there is no request" in shop.run("backfill", "--list").stdout
 
 
 BAD = {

@@ -1,1 +1,1 @@
-"""Commands that `python -m upbit_elt` registers."""
+"""The commands of `python -m upbit_elt`."""

@@ -1,4 +1,4 @@
-"""`gaps` and `explain`: what the lake accounts for, and why."""
+"""The commands `gaps` and `explain`: how the lake accounts for every minute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from upbit_elt.quality.explain import Chain, Evidence, near
 from upbit_elt.quality.explain import explain as evidence_of
 from upbit_elt.settings import settings
 
-MAX_LINES = 3  # markets that a line of holes names
+MAX_MARKETS = 3  # most markets that a line about holes names
 
 
 @click.command()
@@ -32,10 +32,10 @@ MAX_LINES = 3  # markets that a line of holes names
 @click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these markets.")
 @click.option("--json", "as_json", is_flag=True, help="For programs; times are UTC.")
 def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...], as_json: bool) -> None:
-    """How every minute is accounted for, from the lake alone. Exit 1 when something may be missing.
+    """Show how the lake accounts for every minute. Exit 1 when something may be missing.
 
-    A hole is explained when the exchange has nothing to give there: before collection began, not listed yet,
-    delisted, venue outage. Failed requests, refused rows and minutes that were never asked are not.
+    A hole is explained when the exchange has no candles there: before collection began, not listed yet,
+    delisted, venue outage. Failed requests, quarantined rows and minutes that were never requested are not.
     """
     lake = Lake.from_settings(settings())
     known = ledger.newest(lake)
@@ -50,7 +50,7 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
     found = ledger_of(lake, known, begin, stop, markets)
     if unknown := [one.market for one in found.accounts if one.market not in known.watermark and not one.known]:
         raise click.BadParameter(
-            f"{', '.join(unknown)}: not collected here, and no history of it was brought in between {kst(begin)} and "
+            f"{', '.join(unknown)}: not collected here, and no history of it was backfilled between {kst(begin)} and "
             f"{kst(stop)}{near(unknown[0], known.watermark)}",
             param_hint="--market",
         )
@@ -65,7 +65,7 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
 @click.argument("market", type=MarketCode())
 @click.argument("minute", type=Moment())
 def explain(market: str, minute: datetime) -> None:
-    """The evidence of one minute: what is stored, which run, file and snapshot, watermark, reconciliation."""
+    """Show what the lake knows of one minute: candle or hole, run, file and snapshot, watermark, reconciliation."""
     for line in _lines(evidence_of(Lake.from_settings(settings()), market, minute, datetime.now(UTC))):
         click.echo(line)
 
@@ -126,14 +126,14 @@ def _print(found: Ledger, start: datetime, end: datetime) -> None:
 
 
 def _hole_lines(accounts: Sequence[Account]) -> list[str]:
-    """Equal holes of several markets are one line, the unexplained ones first."""
+    """Lines about holes, unexplained ones first; equal holes of several markets share a line."""
     markets: dict[Hole, list[str]] = defaultdict(list)
     for one in accounts:
         for hole in one.holes:
             markets[hole].append(one.market)
     lines = []
     for hole in sorted(markets, key=lambda hole: (hole.explained, hole)):
-        names, more = markets[hole][:MAX_LINES], len(markets[hole]) - MAX_LINES
+        names, more = markets[hole][:MAX_MARKETS], len(markets[hole]) - MAX_MARKETS
         who = ", ".join(names) + (f" and {more} more" if more > 0 else "")
         kind = "hole" if hole.explained else "HOLE"
         lines.append(f"{kind} {kst(hole.start)} to {kst(hole.end)}, {hole.minutes} min: {hole.words}: {who}")
@@ -155,7 +155,7 @@ def _lines(chain: Chain) -> list[str]:
     if chain.watermark:
         own = f"collected from {kst(chain.first) if chain.first else 'never'}, watermark {kst(chain.watermark)}"
     else:
-        own = "not collected by live runs; there is what was asked for"
+        own = "not collected by live runs; the lake has only what was backfilled"
     lines.append(f"{chain.market}: {own}; the lake reaches until {kst(chain.covered_until)}")
     return [*lines, *_reconciliation(chain)]
 

@@ -1,4 +1,4 @@
-"""Housekeeping of the lake by hand."""
+"""The command `clean`: housekeeping of the lake by hand."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from upbit_elt.settings import settings
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only name what would go.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 def clean(dry_run: bool) -> None:
-    """Remove what nobody needs any more from the lake (what the DAG housekeeping does there).
+    """Remove from the lake what is no longer needed (as the DAG housekeeping does).
 
-    Old days of forecasts are hidden from Hive first, and go with a run a day later.
+    Old days of forecasts are removed from Hive first; a run a day later removes their files.
     """
     troubles: dict[str, str] = {}
     paths = (would_go if dry_run else clean_lake)(settings(), datetime.now(UTC), troubles)

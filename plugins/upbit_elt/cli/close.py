@@ -1,4 +1,4 @@
-"""`python -m upbit_elt close`: what the DAG close_day does, by hand."""
+"""The command `close`: does by hand what the DAG close_day does."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from upbit_elt.settings import settings
 
 @click.command()
 @click.option("--day", metavar="yyMMdd", help="Only this KST day; exit 1 when it stays open.")
-@click.option("--with-holes", is_flag=True, help="Close now what would wait for its holes to be healed.")
+@click.option("--with-holes", is_flag=True, help="Close days with holes now instead of waiting for them to be filled.")
 def close(day: str | None, with_holes: bool) -> None:
-    """Close the days that are over: one sorted file each, held against its sources (what the DAG close_day does).
+    """Close the days that are over: write one sorted file each and compare it with its sources.
 
-    Exit 1 when a day cannot be closed as something is wrong with it.
+    The DAG close_day does the same. Exit 1 when a day cannot be closed because something is wrong with it.
     """
     if day:
         _check(day)
@@ -27,8 +27,8 @@ def close(day: str | None, with_holes: bool) -> None:
         click.echo(f"{published.day}: {published.rows} rows in {published.folder}/{published.file_name}")
     for hole in done.holes:
         click.echo(f"hole: {hole.market} {hole.start:%Y-%m-%dT%H:%MZ} to {hole.end:%Y-%m-%dT%H:%MZ}: {hole.why}")
-    for repaired_tables in done.repaired_tables:
-        click.echo(f"{repaired_tables}: shown in Hive now")
+    for table in done.repaired_tables:
+        click.echo(f"{table}: registered in Hive now")
     for name, reason in {**done.waiting, **done.troubles}.items():
         click.echo(f"{name} stays open: {reason}")
     if not (done.made or done.repaired_tables or done.waiting or done.troubles):

@@ -1,4 +1,4 @@
-"""Commands that bring history in: `backfill` and `adopt`."""
+"""The commands `backfill` and `adopt`, which bring history into the lake."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from upbit_elt.terminal import console
 @click.option("--to", "end", type=Moment(), help="End, exclusive (a date: 00:00 KST); default: now.")
 @click.option("--market", "markets", type=MarketCode(), multiple=True, help="Only these; default: all collected.")
 @click.option("--minutes", default=30, show_default=True, type=Minutes(), help="Without --from: how long to work.")
-@click.option("--list", "listing", is_flag=True, help="Show what was asked for, and how far it is.")
-@click.option("--cancel", "cancelled", metavar="ID", help="Take a request off the book; what it brought in stays.")
+@click.option("--list", "listing", is_flag=True, help="Show the requests and their progress.")
+@click.option("--cancel", "cancelled", metavar="ID", help="Cancel a request; candles that it fetched stay.")
 def backfill(
     start: datetime | None,
     end: datetime | None,
@@ -38,17 +38,17 @@ def backfill(
     listing: bool,
     cancelled: str | None,
 ) -> None:
-    """Bring older candles in.
+    """Fetch older candles.
 
     With --from: work on that span until it is done, between the live runs. When this ends early (Ctrl-C, a kill, a
-    reboot), the DAG backfill_candle goes on with it by itself, and so does the same command. Without --from: go on
-    with what is open, as that DAG does.
+    reboot), the DAG backfill_candle continues the request by itself, and so does the same command. Without --from:
+    continue the open requests, as that DAG does.
     """
     here, now = settings(), datetime.now(UTC)
     if listing:
         queue = steps.queue(here)
-        lines = [*map(str, queue.all()), *(f"{path}: cannot be read, was set aside" for path in queue.unreadable())]
-        click.echo("\n".join(lines) or "nothing was asked for")
+        lines = [*map(str, queue.all()), *(f"{path}: cannot be read, is ignored" for path in queue.unreadable())]
+        click.echo("\n".join(lines) or "there is no request")
     elif cancelled is not None:
         click.echo(str(steps.queue(here).cancel(cancelled)))
     elif start:
@@ -62,9 +62,9 @@ def backfill(
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
 def adopt(folder: Path) -> None:
-    """Take over Parquet of the old pipeline from FOLDER: what is provably closed is kept.
+    """Import Parquet files of the old pipeline from FOLDER: candles that are provably closed are stored.
 
-    The rest stays open for `backfill`. A file that is no Parquet of candles ends this before anything is kept.
+    The rest is left to `backfill`. A file that is no Parquet of candles ends the command before anything is stored.
     """
     found = steps.adopt_folder(settings(), folder)
     click.echo(f"{found.files} files, {found.rows} rows: kept {found.kept}")
@@ -88,8 +88,8 @@ def _work_off(here: Settings, request: Request) -> None:
         done = steps.work_off(here, request, _run_id(), on_progress, stop.is_set)
     if stop.is_set() and done and not done.done:
         out.print(
-            "stopped; nothing is lost: the DAG backfill_candle goes on with it, and so does the same command. "
-            f"To end it: python -m upbit_elt backfill --cancel {request.id}",
+            "stopped; nothing is lost: the DAG backfill_candle continues the request, and so does the same command. "
+            f"To cancel it: python -m upbit_elt backfill --cancel {request.id}",
             soft_wrap=True,
         )
         sys.exit(130)
@@ -99,7 +99,10 @@ def _work_off(here: Settings, request: Request) -> None:
 
 @contextmanager
 def _stops_on_signal() -> Iterator[Event]:
-    """Set by Ctrl-C or SIGTERM: the chunk under way is kept then. A second Ctrl-C ends at once."""
+    """Give an Event that Ctrl-C or SIGTERM sets, so that the current chunk can be finished and stored.
+
+    A second Ctrl-C ends the process at once.
+    """
     stop = Event()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -118,19 +121,19 @@ def _stops_on_signal() -> Iterator[Event]:
 
 def _outcome(request: Request, done: Request | None) -> str:
     if done is None:
-        return f"{request.id} was cancelled; what it brought in stays"
+        return f"{request.id} was cancelled; candles that it fetched stay"
     late = sorted(done.nothing_before.items())
     lines = [str(done)]
     lines += [f"  {market}: the exchange has nothing before {moment:%Y-%m-%dT%H:%MZ}" for market, moment in late]
     if done.done:
-        lines += [f"  {day}: a market did not answer; written down as a hole with its reason" for day in done.left]
+        lines += [f"  {day}: requests of a market failed; stored as a hole with its reason" for day in done.left]
     return "\n".join(lines)
 
 
 def _go_on(here: Settings, minutes: int) -> None:
     progress = steps.go_on(here, _run_id(), datetime.now(UTC) + timedelta(minutes=minutes))
     if progress.busy:
-        click.echo("another backfill is at work; nothing was done")
+        click.echo("another backfill is running; nothing was done")
     days_published = ", ".join(item.day for item in progress.published) or "none"
     click.echo(
         f"{progress.candles} candles; days published: {days_published}; left: {', '.join(progress.left) or 'none'}"
@@ -138,7 +141,7 @@ def _go_on(here: Settings, minutes: int) -> None:
     for request in progress.requests:
         click.echo(f"open: {request}")
     for name, trouble in progress.troubles.items():
-        click.echo(f"{name} does not get on: {trouble}")
+        click.echo(f"{name} makes no progress: {trouble}")
     sys.exit(1 if progress.troubles else 0)
 
 
@@ -147,7 +150,7 @@ def _run_id() -> str:
 
 
 class _Candles(ProgressColumn):
-    """Candles so far and a second."""
+    """Column with the candles so far, in total and per second."""
 
     def render(self, task: Task) -> Text:
         """Text of the column."""

@@ -1,4 +1,4 @@
-"""`prove`: hold closed days against the exchange's own hours."""
+"""The command `prove`: reconciles closed days with the exchange's own hourly candles."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from upbit_elt.quality.reconcile import wanted
 from upbit_elt.quality.results import state_of
 from upbit_elt.settings import settings
 
-MAX_PRINTED = 50  # that are printed
-DAYS = 10  # that are named
+MAX_PRINTED = 50  # most markets whose discrepancies are printed
+MAX_DAYS = 10  # most days that a message names
 
 
 @click.command()
@@ -44,11 +44,11 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
     closed = _closed(chosen) if chosen else wanted(Lake.from_settings(settings()), now, retry=True)
     with Progress(
         SpinnerColumn(),
-        TextColumn("{task.completed:.0f} spans asked"),
+        TextColumn("{task.completed:.0f} spans fetched"),
         TimeElapsedColumn(),
         console=Console(stderr=True),
     ) as bar:
-        task = bar.add_task("asking", total=None)
+        task = bar.add_task("fetching", total=None)
         reconciled = prove_day.prove(
             settings(),
             f"cli__{now:%Y-%m-%dT%H:%M:%SZ}",
@@ -65,14 +65,14 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
             click.echo(f"finding {day} {row.market} {json.dumps(discrepancy)}")
     left = sorted(set(closed) - {one.day for one in reconciled})
     if left:
-        click.echo(f"not looked at yet: {', '.join(left)}; run it again")
+        click.echo(f"not reconciled yet: {', '.join(left)}; run it again")
     if not reconciled and not left:
         click.echo("nothing to do: every closed day is proven")
     sys.exit(1 if discrepancies or left or any(one.unreconciled or one.trouble for one in reconciled) else 0)
 
 
 def _closed(days: list[str]) -> list[str]:
-    """Those of the days that are closed; says which are not, and why. Raises NotCollected when none is."""
+    """Filter the days that are closed; print which are not, and why. Raises NotCollected when none is closed."""
     lake = Lake.from_settings(settings())
     there = set(ledger.days(lake, "candle"))
     absent = [day for day in days if day not in there]
@@ -90,4 +90,5 @@ def _closed(days: list[str]) -> list[str]:
 
 
 def _named(days: list[str]) -> str:
-    return ", ".join(days) if len(days) <= DAYS else f"{', '.join(days[:DAYS])} and {len(days) - DAYS} more"
+    more = f" and {len(days) - MAX_DAYS} more" if len(days) > MAX_DAYS else ""
+    return ", ".join(days[:MAX_DAYS]) + more

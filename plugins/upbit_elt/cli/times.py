@@ -1,4 +1,4 @@
-"""Times on the command line and in what it prints."""
+"""Types of command-line parameters: times, days, durations, markets; and how times are printed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _CODE = re.compile(r"^[A-Z0-9]{1,20}-[A-Z0-9]{1,20}$", re.ASCII)
 
 
 class Moment(click.ParamType[datetime]):
-    """A time with or without zone (none means KST), to the minute."""
+    """A time with minute precision; without a zone it is KST."""
 
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """UTC minute of an ISO 8601 text. Fails with the allowed form."""
+        """Convert an ISO 8601 text to a UTC minute. Fails with a message that shows the allowed form."""
         if isinstance(value, datetime):
             return value
         try:
@@ -38,7 +38,7 @@ class Day(click.ParamType[str]):
     name = "day"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The day as `yyMMdd`. Fails with the allowed form."""
+        """Convert to `yyMMdd`. Fails with a message that shows the allowed form."""
         text = str(value)
         try:
             start = day_start(text[2:].replace("-", "") if len(text) == len("2026-11-24") else text)
@@ -48,19 +48,19 @@ class Day(click.ParamType[str]):
 
 
 class Minutes(click.IntRange):
-    """How long to work, at most a week."""
+    """A duration in minutes, at most a week."""
 
     def __init__(self) -> None:
         super().__init__(1, 7 * 24 * 60)
 
 
 class MarketCode(click.ParamType[str]):
-    """A market as `KRW-BTC`; small letters will do."""
+    """A market as `KRW-BTC`; lower case is accepted."""
 
     name = "market"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The exchange's code. Fails with the allowed form."""
+        """Convert to the exchange's code. Fails with a message that shows the allowed form."""
         code = str(value).strip().upper()
         if not _CODE.match(code):
             self.fail(f"{value!r} is no market; write quote and coin, as KRW-BTC", param, ctx)
@@ -68,5 +68,5 @@ class MarketCode(click.ParamType[str]):
 
 
 def kst(moment: datetime) -> str:
-    """`2026-11-24 09:30 KST` of an aware datetime."""
+    """Write an aware datetime as `2026-11-24 09:30 KST`."""
     return f"{moment.astimezone(KST):%Y-%m-%d %H:%M} KST"
