@@ -1,1 +1,1 @@
-"""What Tableau opens: days read in bulk, and the file made of them."""
+"""The Tableau extract: reads days in bulk, and writes the `.hyper` file."""

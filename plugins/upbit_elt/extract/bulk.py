@@ -1,4 +1,4 @@
-"""Many candles at once: the Parquet files at Hive's locations, read over WebHDFS."""
+"""Reads many candles at once: the Parquet files at Hive's locations, over WebHDFS."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_candles(lake: Lake, folders: Folders, start: datetime, end: datetime) -
 
 
 def load_readable(lake: Lake, folders: Folders, start: datetime, end: datetime) -> pa.Table:
-    """As `load_candles`, without the files that cannot be read: each is logged, and the live runs replace it.
+    """Load as `load_candles` does, but skip files that cannot be read: each is logged, and live runs replace it.
 
     Raises:
         LakeUnavailable: HDFS does not answer.

@@ -1,4 +1,4 @@
-"""Tables of the `.hyper` extract: real timestamps, in UTC and in KST, and sums by hour and day."""
+"""Writes the `.hyper` extract: tables with real timestamps in UTC and KST, and sums by hour and day."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ def days(now: datetime, count: int) -> list[str]:
 
 
 def write(candles: Iterable[pa.Table], forecast: pa.Table, folder: Path) -> Path:
-    """The `.hyper` file of candles (SCHEMA, sorted by market and time), a table a KST day, and of a forecast.
+    """Write candles and a forecast into a `.hyper` file in `folder`, which also gets Hyper's log; give its path.
 
-    Names of its tables are those of the views in Hive's BI database. Columns ending in `_utc` and `_kst` are timestamps
-    without zone. Hours and days are those of KST. `folder` takes the file and Hyper's own log.
+    `candles` yields a table per KST day (SCHEMA, sorted by market and time). The file's tables have the names of the
+    views in Hive's BI database. Columns ending in `_utc` and `_kst` are timestamps without zone. Hours and days are
+    those of KST.
 
     Raises:
-        UpbitEltError: what reading the candles raised.
+        UpbitEltError: reading the candles failed.
     """
     import pantab  # noqa: PLC0415  not on every processor
 
@@ -47,7 +48,7 @@ def write(candles: Iterable[pa.Table], forecast: pa.Table, folder: Path) -> Path
     empty = _minutes(SCHEMA.empty_table())
     content = {
         "candle": pa.RecordBatchReader.from_batches(empty.schema, source.batches()),
-        # Written after the candles, so that these have been summed by then.
+        # Written after the candles, because their sums are complete only then.
         "candle_day": _later(_summed(empty, "day").schema, source.days),
         "candle_hour": _later(_summed(empty, "hour").schema, source.hours),
         "forecast": _forecast(forecast),
@@ -58,17 +59,17 @@ def write(candles: Iterable[pa.Table], forecast: pa.Table, folder: Path) -> Path
 
 
 class _Minutes:
-    """The candles by the minute as they are written, and their sums by hour and by day, which are small."""
+    """Passes the candles on to the writer, and sums them by hour and by day meanwhile."""
 
     def __init__(self, candles: Iterable[pa.Table]) -> None:
         self._candles = candles
         self._stopped: UpbitEltError | None = None
-        self._whole = False
+        self._complete = False
         self.hours: list[pa.Table] = []
         self.days: list[pa.Table] = []
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """All of them, a day in memory at a time. Between two batches other threads get their turn."""
+        """Yield all candles with one day in memory at a time, in batches small enough to let other threads run."""
         try:
             for table in self._candles:
                 minutes = _minutes(table)
@@ -79,18 +80,18 @@ class _Minutes:
         except UpbitEltError as error:
             self._stopped = error
             return
-        self._whole = True
+        self._complete = True
 
     def check(self) -> None:
-        """Raise what stopped the candles: the writer takes their end for the end, whatever its reason."""
+        """Raise the error that ended the candles early; the writer cannot tell it from their normal end."""
         if self._stopped:
             raise self._stopped
-        if not self._whole:
+        if not self._complete:
             raise RuntimeError("the candles of the extract ended early")
 
 
 def _later(schema: pa.Schema, tables: Iterable[pa.Table]) -> pa.RecordBatchReader:
-    """Batches of tables that are not there yet."""
+    """Reader of tables that are filled only when the writer reads them."""
     return pa.RecordBatchReader.from_batches(schema, (batch for table in tables for batch in table.to_batches()))
 
 
@@ -108,7 +109,7 @@ def _minutes(candles: pa.Table) -> pa.Table:
 def _summed(minutes: pa.Table, unit: str) -> pa.Table:
     start = pc.floor_temporal(minutes.column("candle_time_kst"), unit=unit)
     keyed = minutes.select(["market", *_VALUES]).append_column("start", start)
-    # Ordered, so that first and last are those in time.
+    # One thread keeps the order, so that first and last are those in time.
     sums = keyed.group_by(["market", "start"], use_threads=False).aggregate(
         [
             ("opening_price", "first"),

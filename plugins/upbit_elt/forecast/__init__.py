@@ -1,1 +1,1 @@
-"""Forecasts: panel, features, model, training, prediction, storage. The only room that imports torch."""
+"""Forecasts: panel, features, model, training, prediction, storage. The only package that imports torch."""

@@ -1,4 +1,4 @@
-"""Models in the lake: weights and card of each version, and the pointer to the champion."""
+"""Models in the lake: weights and card of each version, and the pointer to the champion, the model in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upbit_elt.forecast.train import FORMAT, TrainedModel
 from upbit_elt.lake.layout import champion_path, model_folder
 from upbit_elt.lake.webhdfs import Lake
 
-# What torch raises of bytes that are no weights, or of those of another network.
+# Errors that torch raises for bytes that are no weights, or are another network's.
 _NO_WEIGHTS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, pickle.UnpicklingError, EOFError)
 
 
@@ -34,7 +34,10 @@ class Champion:
 
 
 class Verdict(NamedTuple):
-    """Whether a model becomes the champion, why, and whether it is only to be trusted until a better one comes."""
+    """Whether a model becomes the champion, the reason, and whether it is provisional.
+
+    A provisional model (the first one, or one trained on few days) is replaced even by one that cannot be compared.
+    """
 
     promoted: bool
     reason: str
@@ -45,10 +48,12 @@ FIRST = Verdict(True, "the first model: there was none to compare it with, so it
 
 
 def save_model(lake: Lake, trained: TrainedModel, verdict: Verdict = FIRST) -> str:
-    """Write weights and card, then, if the verdict says so, point the champion at them. Returns the version.
+    """Write weights and card; if the verdict promotes the model, point the champion's pointer at it.
+
+    Gives the model's version.
 
     Raises:
-        LakeConflict: another model was made in the same minute.
+        LakeConflict: another model was stored under the same version, the minute of its creation.
     """
     version = str(trained.card["version"])
     folder = model_folder(lake.root, version)
@@ -63,7 +68,7 @@ def save_model(lake: Lake, trained: TrainedModel, verdict: Verdict = FIRST) -> s
 
 
 def champion_version(lake: Lake) -> str | None:
-    """Version that the pointer names, None before the first model: a cheap way to see a change.
+    """Version that the pointer names; None before the first model. Reading it is a cheap way to notice a change.
 
     Raises:
         UnusableModel: the pointer cannot be read.
@@ -100,7 +105,7 @@ def load_champion(lake: Lake) -> Champion:
 
 @contextmanager
 def _usable(what: str) -> Iterator[None]:
-    """A file that cannot be read makes the champion unusable, and no more than that."""
+    """Turn LakeCorrupt of a file of the champion into UnusableModel."""
     try:
         yield
     except LakeCorrupt as error:

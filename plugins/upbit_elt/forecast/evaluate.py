@@ -1,4 +1,4 @@
-"""Scores of quantile forecasts, and of the baselines that a model has to beat."""
+"""Scores quantile forecasts, and the baselines that a model has to beat."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
 from upbit_elt.forecast.ticks import round_to_tick
 
 BASIS_POINT = 1e-4
-CHUNK = 8_192
-ROUND_OFF = 1e-9  # a price that equals a quantile lies inside of the interval
+CHUNK = 8_192  # samples that are computed at once
+ROUND_OFF = 1e-9  # tolerance with which a price that equals a quantile counts as inside of the interval
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Samples with what followed them: log returns and base volumes, (N, horizons), NaN where not known."""
+    """Samples with their outcomes: log returns and base volumes, (N, horizons), NaN where not known."""
 
     batch: Batch
     returns: Floats
@@ -34,7 +34,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Forecasts of N samples: prices (N, horizons, quantiles), volume (base units) and volatility (N, horizons)."""
+    """Forecasts of N samples: prices (N, horizons, quantiles); volume and volatility (N, horizons).
+
+    Prices are in the quote currency, volume in base units; volatility is the standard deviation of the log return.
+    """
 
     prices: Floats
     volume: Floats
@@ -42,7 +45,7 @@ class Forecast:
 
 
 def forecast(net: QuantileNet, batch: Batch) -> Forecast:
-    """What the model serves for the samples: the prices are multiples of the tick."""
+    """Compute the forecasts that are served for the samples; prices are rounded to the tick."""
     net.eval()
     with torch.no_grad():
         parts = [net.served(x) for x in chunks(batch.x)]
@@ -53,12 +56,15 @@ def forecast(net: QuantileNet, batch: Batch) -> Forecast:
 
 
 def chunks(x: Floats) -> list[torch.Tensor]:
-    """The features as tensors of at most CHUNK rows, which bounds what a pass through the network holds."""
+    """Split features (N, features) into tensors of at most CHUNK rows, which bounds the memory of a forward pass."""
     return [torch.from_numpy(x[part]) for part in _parts(len(x))]
 
 
 def prices(batch: Batch, z: Floats) -> Floats:
-    """Prices of scaled returns z (N, horizons, quantiles), rounded to the tick."""
+    """Convert scaled returns z (N, horizons, quantiles) to prices rounded to the tick.
+
+    z is the log return divided by sigma * sqrt(horizon).
+    """
     result = np.empty(z.shape)
     for part in _parts(len(z)):
         last, tick, sigma = (field[part, None, None] for field in (batch.last, batch.tick, batch.sigma))
@@ -78,9 +84,10 @@ def _parts(size: int) -> list[slice]:
 
 
 def crps(quantiles: Floats, outcome: Floats) -> Floats:
-    """CRPS over QUANTILES, twice the mean pinball loss, in the outcome's unit.
+    """Continuous ranked probability score over QUANTILES: twice the mean pinball loss, in the outcome's unit.
 
-    Quantiles have one more axis, the last, than outcomes (Gneiting and Ranjan 2011, J. Bus. Econ. Stat. 29).
+    The last axis of `quantiles` is the level; `outcome` has the other axes. Source: Gneiting and Ranjan 2011,
+    J. Bus. Econ. Stat. 29.
     """
     total = np.zeros_like(outcome)
     for i, level in enumerate(QUANTILES):
@@ -92,7 +99,7 @@ def crps(quantiles: Floats, outcome: Floats) -> Floats:
 def own_quantiles(train: Sample, batch: Batch) -> Floats:
     """Unconditional baseline: quantiles of each market's own returns in training, (N, horizons, quantiles).
 
-    A market that training did not see gets those of all markets.
+    A market without known returns in training gets the quantiles of all markets.
     """
     table: dict[int, Floats] = {}
     for market in np.unique(batch.market):
@@ -103,7 +110,11 @@ def own_quantiles(train: Sample, batch: Batch) -> Floats:
 
 
 def baselines(net: QuantileNet, train: Sample, test: Sample) -> dict[str, Floats]:
-    """Mean CRPS by horizon of the last price, of the market's own past, and of volatility-scaled quantiles."""
+    """Mean CRPS (horizons,) of each baseline, in basis points.
+
+    `naive` forecasts the last price, `unconditional` the quantiles of the market's own past, `scaled` fixed quantiles
+    times the current volatility.
+    """
     shape = (len(test.batch), len(HORIZONS), len(QUANTILES))
     scaled = prices(test.batch, np.broadcast_to(net.base.double().numpy(), shape))
     return {
@@ -119,11 +130,11 @@ def mean_crps(quantiles: Floats, returns: Floats) -> Floats:
 
 
 def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]]:
-    """One row a horizon: CRPS, coverage of the 90 % interval, MAE, volume and volatility, beside the baselines.
+    """One row per horizon: CRPS, coverage of the 90 % interval, MAE, volume and volatility, with the baselines.
 
     CRPS and MAE are in basis points of the log price. `volume` and `volatility` are the deviance
-    x * exp(-s) + s of the forecast (s its log, x the outcome over the scale), lower is better, beside that of a
-    constant. Values are None where no outcome is known.
+    x * exp(-s) + s of the forecast (s is its log, x the outcome over the scale; lower is better), and
+    `*_constant` that of a constant forecast. Values are None where no outcome is known.
     """
     made, returns = forecast(net, test.batch), test.returns
     served = log_returns(test.batch, made.prices)

@@ -1,9 +1,9 @@
-"""What the model sees of a market at an origin, and the outcome it learns from.
+"""The features of a market at an origin, and the outcomes on which the model is trained.
 
-All features are free of the price level: returns are divided by the market's own volatility, volumes and
+All features are independent of the price level: returns are divided by the market's own volatility, volumes and
 volatilities are logs of ratios, so that one network serves every market. The scale `sigma` is the volatility of
-a minute from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)), at
-least a part of the tick. Windows that reach beyond the known history are cut to it.
+a minute estimated from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)),
+combined with a part of the tick as its lower bound. Windows that reach beyond the known history are cut to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from upbit_elt.forecast.ticks import ticks
 from upbit_elt.forecast.windows import Block
 
 LOOKBACK = 1440
-"""Minutes before an origin that the features look at."""
+"""Minutes before an origin from which the features are computed."""
 WARMUP = 30
-"""Minutes of known history that a market needs before an origin is used to learn from it."""
+"""Minutes of known history that a market needs before an origin is used for training."""
 
 LAGS = (1, 2, 3, 5, 10, 15, 30, 60, 240)
 WINDOWS = (5, 15, 60, 240, 1440)
@@ -40,17 +40,17 @@ NAMES = (
     *("sin_day", "cos_day", "sin_half_day", "cos_half_day"),
 )
 SHARED = len(LEADERS) * len(LEADER_LAGS) + 4
-"""How many features, the last ones, are equal for all markets of an origin: only days of history teach them."""
+"""Number of features, the last ones, that are equal for all markets of an origin: training them takes days of data."""
 
 TINY = 1e-12
 TICK_PART = 0.25
 CELLS = 500_000
-"""Minutes of the markets that are worked on at once: bounds the memory of long panels."""
+"""Market-minutes that are processed at once, which bounds the memory of long panels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Samples, one a market and origin: N rows.
+    """N samples, one per market and origin.
 
     `x` (N, features) float32; `last` price, `tick`, `sigma` (per square root of a minute), `rate` (base volume a
     minute over the last hours); `market` and `row` are indices into the panel: the origin is the end of minute `row`.
@@ -73,9 +73,9 @@ class Batch:
 
 
 def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
-    """Samples of every market with a known price at every origin in `rows`.
+    """Make a sample for every market with a known price, at every origin in `rows` (indices of minutes).
 
-    So many markets are worked on at once as have at most `cells` minutes together, at least one.
+    Markets are processed in groups that have at most `cells` minutes together, or one market.
     """
     tick, leaders = ticks(panel), _leaders(panel, rows)
     clock = _clock(panel, rows)
@@ -86,10 +86,10 @@ def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
 
 
 def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
-    """What followed each sample: log returns and base volumes over each horizon, both (N, horizons).
+    """Outcomes of each sample: log returns and base volumes over each horizon, both (N, horizons).
 
-    NaN where the horizon passes the panel's end, or reaches over minutes in which no market traded or which are holes
-    of the market.
+    They are NaN where the horizon passes the panel's end, or where more than a tenth of its minutes are without a trade
+    of any market or are holes of the market.
     """
     steps = np.array(HORIZONS)
     ends = of.row[:, None] + steps
@@ -108,7 +108,7 @@ def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
 
 
 def learnable(panel: Panel, of: Batch) -> Bools:
-    """Which samples have a warm-up of known, covered minutes behind them, and are of no hole. Shape (N,)."""
+    """Mask (N,) of the samples usable for training: known, covered minutes precede them, and they are in no hole."""
     dark = np.concatenate([[0], np.cumsum(~panel.covered)])
     begin = np.maximum(of.row + 1 - WARMUP, 0)
     calm = dark[of.row + 1] - dark[begin] <= WARMUP // 10
@@ -123,7 +123,7 @@ def learnable(panel: Panel, of: Batch) -> Bools:
 
 
 def _leaders(panel: Panel, rows: Ints) -> Floats:
-    """Scaled returns of the markets' mean, BTC and ETH: (rows, leaders * lags); zeros for one not listed."""
+    """Scaled returns of the markets' mean, BTC and ETH, shape (rows, leaders * lags); zeros if not listed."""
     mean, named = np.zeros(panel.minutes), {base: np.zeros(panel.minutes) for base in LEADERS[1:]}
     for market, close in zip(panel.markets, panel.close.T, strict=True):
         steps = np.nan_to_num(np.diff(np.log(close), prepend=np.nan))
@@ -134,7 +134,7 @@ def _leaders(panel: Panel, rows: Ints) -> Floats:
 
 
 def _scaled(steps: Floats, rows: Ints) -> Floats:
-    """Returns over LEADER_LAGS divided by the volatility of the last hour, (rows, lags)."""
+    """Returns over LEADER_LAGS divided by the volatility of the last hour, shape (rows, lags)."""
     path = np.concatenate([[0.0], np.cumsum(steps)])
     square = np.concatenate([[0.0], np.cumsum(steps**2)])
     hour = np.maximum(rows + 1 - 60, 0)
@@ -145,7 +145,7 @@ def _scaled(steps: Floats, rows: Ints) -> Floats:
 
 
 def _clock(panel: Panel, rows: Ints) -> Floats:
-    """Sine and cosine of the origin's UTC time of day, whole and half day: (rows, 4)."""
+    """Sine and cosine of the origin's UTC time of day with periods of a day and half a day, shape (rows, 4)."""
     begin = (panel.start.hour * 60 + panel.start.minute) * MINUTE.seconds // 60
     angle = 2 * np.pi * (begin + rows + 1) / 1440
     return np.stack([f(k * angle) for k in (1, 2) for f in (np.sin, np.cos)], axis=1)
@@ -167,7 +167,7 @@ def _samples(panel: Panel, markets: slice, rows: Ints, tick: Floats, leaders: Fl
 
 
 def _columns(block: Block, tick: Floats) -> tuple[list[Floats], Floats, Floats]:
-    """The market's own features in the order of NAMES, sigma and rate, each of shape (markets, rows)."""
+    """A market's own features in the order of NAMES, sigma and rate, each of shape (markets, rows)."""
     coarse = tick / np.exp(block.now(block.log))
     widths = block.roots(block.span / (4 * np.log(2)) ** 0.5, 30, *WINDOWS)
     sigma = np.hypot(widths[0], TICK_PART * coarse)
@@ -184,7 +184,7 @@ def _columns(block: Block, tick: Floats) -> tuple[list[Floats], Floats, Floats]:
 
 
 def _above_means(block: Block, sigma: Floats, coarse: Floats) -> list[Floats]:
-    """How far the price is above its means: in units of sigma, then in ticks."""
+    """Distance of the price above its means, in units of sigma and then in ticks."""
     base = np.nan_to_num(block.log[:, -1:])
     gaps = [block.now(block.log) - base - mean for mean in block.means(block.log - base, *MEANS)]
     scaled = [(gap / (sigma * window**0.5)).clip(-4, 4) for gap, window in zip(gaps, MEANS, strict=True)]
@@ -192,7 +192,7 @@ def _above_means(block: Block, sigma: Floats, coarse: Floats) -> list[Floats]:
 
 
 def _places(block: Block) -> list[Floats]:
-    """Where the price is between lowest (-1) and highest (1) of the last minute and of the last 30."""
+    """Position of the price between lowest (-1) and highest (1) of the last minute, and of the last 30."""
     here, places = block.now(block.log), []
     for window in (1, 30):
         high, low = block.extremes(window)
@@ -201,7 +201,7 @@ def _places(block: Block) -> list[Floats]:
 
 
 def _volumes(block: Block) -> tuple[list[Floats], Floats]:
-    """Log ratios of volume, shares of minutes traded and moved, and the base rate a minute."""
+    """Log ratios of volume, shares of minutes with trades and with moves, and the base volume per minute."""
     one, five, half, hours, day = block.means(block.volume, 1, 5, 30, 240, 1440)
     rate = 0.5 * half + 0.3 * hours + 0.2 * day
     ratios = [np.log((v + 0.01 * rate + TINY) / (rate + TINY)) for v in (one, five, half, hours)]

@@ -1,4 +1,4 @@
-"""Fit the network to a sample, and decide on another sample how much of it to serve."""
+"""Trains the network on a sample, and decides on another sample how much of its corrections is served."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ VARIANCE_WEIGHT, VOLUME_WEIGHT = 0.02, 0.05
 LIMIT = 20.0  # scaled returns beyond this are outliers, not information
 VOLUME_LIMIT = 30.0
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-GAIN = 0.999  # a loss below this part of the baseline's is a gain worth having
-# Stricter for the median: on recorded days smaller gains, and any beyond ten minutes, were lost on the days after.
+GAIN = 0.999  # a loss counts as a gain when it is below this part of the baseline's
+# Stricter for the median: on recorded days, smaller gains and any beyond ten minutes did not last on the days after.
 MEDIAN_GAIN = 0.995
 DRIFT_HORIZON = 10
 LEAST_ORIGINS = 20
 
 
 def fit(seen: Sample, *, seed: int, shared: bool) -> QuantileNet:
-    """Fit to a sample; `shared` says whether features that are equal for all markets may be used.
+    """Train a network on a sample; `shared` says whether features that are equal for all markets are used.
 
-    Every horizon needs a known return. The caller's random state is left as it was.
+    Every horizon needs at least one known return. The caller's random state is not changed.
     """
     torch.set_num_threads(THREADS)
     with torch.random.fork_rng(devices=[]):
@@ -49,11 +49,12 @@ def fit(seen: Sample, *, seed: int, shared: bool) -> QuantileNet:
 
 
 def calibrate(net: QuantileNet, unseen: Sample) -> None:
-    """Choose for each horizon how far the served quantiles go from the base to the network's.
+    """Choose for each horizon how far the served quantiles move from the base quantiles to the network's.
 
-    The share with the lowest CRPS of rounded prices wins, if it beats the base in every third of the span; a
-    horizon with too few origins stays at the base. The median leaves the last price only up to
-    DRIFT_HORIZON, and if that takes MEDIAN_GAIN off the absolute error in every third.
+    Sets `net.blend` and `net.shift`. The share with the lowest CRPS of rounded prices is chosen, if it beats the base
+    in every third of the sample's span; a horizon with too few origins stays at the base. The median differs from the
+    last price only up to DRIFT_HORIZON, and only if that lowers the absolute error below MEDIAN_GAIN of the naive one
+    in every third.
     """
     with torch.no_grad():
         z = torch.cat([net(x)[0] for x in chunks(unseen.batch.x)])
@@ -78,13 +79,13 @@ def calibrate(net: QuantileNet, unseen: Sample) -> None:
 
 
 def _thirds(sample: Sample, values: Floats) -> Floats:
-    """Sums of values (N, horizons) over each third of the sample's span: (3, horizons)."""
+    """Sums of values (N, horizons) over each third of the sample's span, shape (3, horizons)."""
     thirds = np.array_split(np.unique(sample.batch.row), 3)
     return np.stack([np.nansum(values[np.isin(sample.batch.row, third)], axis=0) for third in thirds])
 
 
 def _targets(sample: Sample) -> tuple[Floats, Floats]:
-    """Scaled returns, and volume over the base rate; (N, horizons), NaN where not known."""
+    """Targets of the training: scaled returns, and volume over the base rate; (N, horizons), NaN where not known."""
     steps = np.array(HORIZONS)
     z = sample.returns / (sample.batch.sigma[:, None] * np.sqrt(steps))
     rate = np.where(sample.batch.rate > 0, sample.batch.rate, np.nan)
@@ -140,7 +141,7 @@ def _loss(net: QuantileNet, x: Tensor, z: Tensor, volume: Tensor) -> Tensor:
 
 
 def _log_mean(values: Floats) -> Tensor:
-    """Log of the mean of each column; of a column without a value, that of one."""
+    """Log of the mean of each column; 0 for a column without a value."""
     count = (~np.isnan(values)).sum(axis=0)
     mean = np.where(count > 0, np.nansum(values, axis=0) / np.maximum(count, 1), 1.0)
     return _tensor(np.log(np.maximum(mean, 1e-6)))

@@ -1,4 +1,4 @@
-"""Bulk reading: the panel of many days straight from the Parquet files that Hive's tables lie over."""
+"""Bulk reading: builds the panel of many days from the Parquet files at the locations of Hive's tables."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from upbit_elt.warehouse.tables import locations
 
 
 def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, minutes: int) -> Panel:
-    """Panel of all markets over [end - minutes, end), UTC, of the days that Hive shows, with their holes.
+    """Load the panel of all markets over [end - minutes, end), UTC, with its holes, from the days registered in Hive.
 
-    Files are taken one at a time, so that memory holds the panel and one file. One that cannot be read is logged, and
+    Files are read one at a time, so that memory holds the panel and one file. A file that cannot be read is logged, and
     its minutes are holes of all markets.
     """
     end = floor_minute(end)
@@ -41,7 +41,7 @@ def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, min
 
 
 def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) -> None:
-    """Take over the candles and holes of the files of a KST day."""
+    """Add the candles and holes of the files of a KST day to the builder."""
     parts: list[Coverage] = []
     troubles: dict[str, str] = {}
     for path in paths:
@@ -50,7 +50,7 @@ def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) 
             coverage = coverage_of(data, path)
             builder.add(_decoded(data, path))
             parts.append(coverage)
-    # What a later file knows of another's hole is none any more.
+    # merge() drops the parts of a hole that a later file has filled.
     for hole in merge(parts, "").holes() if any(part.holes() for part in parts) else ():
         builder.add_hole(hole.market, hole)
     for path in troubles:

@@ -1,4 +1,4 @@
-"""The network: corrections to volatility-scaled quantiles, zero before training."""
+"""The network: it learns corrections to volatility-scaled quantiles, which are zero before training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ LEAST_GAP = 0.02
 
 
 class QuantileNet(nn.Module):
-    """Quantiles of the scaled return z = log(price / last) / (sigma * sqrt(horizon)), and two expectations.
+    """Forecasts quantiles of the scaled return z = log(price / last) / (sigma * sqrt(horizon)), and two expectations.
 
-    All buffers travel with the weights: `mean`, `scale` and `mask` normalise features; `base` (horizons, quantiles)
-    are the quantiles of z in training; `log_variance` and `log_volume` (horizons,) the same for z**2 and for volume
-    over rate * horizon; `blend` and `shift` (horizons,) say how much of the network's shape and median is served.
+    All buffers are stored with the weights: `mean`, `scale` and `mask` normalise features; `base` (horizons, quantiles)
+    holds the quantiles of z in training; `log_variance` and `log_volume` (horizons,) the log means of z**2 and of
+    volume over rate * horizon; `blend` and `shift` (horizons,) say how much of the network's shape and median is
+    served.
     """
 
     def __init__(self, features: int, hidden: int = HIDDEN, dropout: float = DROPOUT) -> None:
@@ -37,7 +38,7 @@ class QuantileNet(nn.Module):
         self.base = _buffer(horizons, quantiles)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """z quantiles (N, horizons, quantiles), log of E[z**2] and of E[volume ratio] (N, horizons each)."""
+        """Compute quantiles of z (N, horizons, quantiles), log E[z**2] and log E[volume ratio] (N, horizons each)."""
         normal = ((x - self.mean) / self.scale).clamp(-6, 6) * self.mask
         out = self.head(self.trunk(normal))
         out = out.view(-1, len(HORIZONS), len(QUANTILES) + 2)
@@ -50,15 +51,16 @@ class QuantileNet(nn.Module):
         return z, self.log_variance + _bounded(variance, 3.0), self.log_volume + _bounded(volume, 3.0)
 
     def served(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Like forward, shrunken to the base quantiles and to a median at the last price as `blend` and `shift` say."""
+        """Compute as `forward`, then shrink the quantiles by `blend` and `shift` (see `shrink`)."""
         z, variance, volume = self(x)
         return shrink(z, self.base, self.blend, self.shift), variance, volume
 
 
 def shrink(z: Tensor, base: Tensor, blend: Tensor, shift: Tensor) -> Tensor:
-    """Quantiles between `base` and `z` (N, horizons, quantiles), the median between zero and its own.
+    """Interpolate quantiles between `base` and `z` (N, horizons, quantiles), and the median between zero and its own.
 
-    They stay monotone: those beyond the median are held at it.
+    `blend` and `shift` (horizons,) are the weights of `z` and of its median. Quantiles that would cross the median are
+    set to it, so that they stay monotone.
     """
     mixed = torch.lerp(base.expand_as(z), z, blend[:, None])
     median = (mixed[..., MEDIAN] * shift)[..., None]

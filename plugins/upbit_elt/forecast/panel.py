@@ -1,4 +1,4 @@
-"""Dense candles: one array cell a market and minute, empty minutes filled."""
+"""The panel: candles in dense arrays, one cell per market and minute, with empty minutes filled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Ints = npt.NDArray[np.int64]
 FIELDS = {"close": "trade_price", "high": "high_price", "low": "low_price", "volume": "candle_acc_trade_volume"}
 KINDS = {"close": np.float64, "high": np.float32, "low": np.float32, "volume": np.float32}
 COLUMNS = ("market", "candle_date_time_utc", *FIELDS.values())
-"""The candle columns a panel is made of."""
+"""The candle columns from which a panel is built."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,8 +30,8 @@ class Panel:
     """Candles of all markets over [end - minutes, end), arrays of shape (minutes, markets).
 
     A minute without a trade carries the last price forward (high = low = close) with zero volume. Before a
-    market's first price in the window its prices are NaN and its volume is zero. `high` and `low` are float32:
-    they serve as ratios only. `missing` minutes are holes: what was carried over them is no price of theirs.
+    market's first price in the window its prices are NaN and its volume is zero. `high` and `low` are float32,
+    because only their ratios are used. `missing` marks holes: the price carried forward there is not known to be true.
     """
 
     markets: tuple[str, ...]
@@ -45,7 +45,7 @@ class Panel:
 
     @classmethod
     def from_table(cls, table: pa.Table, *, end: datetime, minutes: int) -> Panel:
-        """Panel of a table with the columns in COLUMNS; rows outside of the window are ignored.
+        """Build a panel from a table with the columns in COLUMNS; rows outside of the window are ignored.
 
         `end` is UTC-aware and exclusive. Of two rows with the same market and minute the later one counts.
         """
@@ -55,7 +55,7 @@ class Panel:
 
     @property
     def minutes(self) -> int:
-        """Length of the window."""
+        """Length of the window in minutes."""
         return int(self.close.shape[0])
 
     @property
@@ -65,18 +65,18 @@ class Panel:
 
     @property
     def covered(self) -> Bools:
-        """Shape (minutes,): whether any market traded. A minute in which none did is an outage or not loaded."""
+        """Mask (minutes,) of the minutes in which any market traded; the others are an outage or were not loaded."""
         covered: Bools = np.logical_or.reduce(self.traded, axis=1)
         return covered
 
     @property
     def first(self) -> Ints:
-        """Shape (markets,): index of the first minute with a known price; `minutes` where there is none."""
+        """Index (markets,) of the first minute with a known price; equal to `minutes` where there is none."""
         known = ~np.isnan(self.close)
         return np.where(known.any(axis=0), known.argmax(axis=0), self.minutes).astype(np.int64)
 
     def tail(self, minutes: int) -> Panel:
-        """The last `minutes` minutes, sharing memory; fills made before stay."""
+        """The last `minutes` minutes, sharing memory; prices that were carried forward stay."""
         return self._cut(slice(max(self.minutes - minutes, 0), None), self.end)
 
     def until(self, end: datetime) -> Panel:
@@ -85,7 +85,7 @@ class Panel:
         return self._cut(slice(0, (end - self.start) // MINUTE), end)
 
     def only(self, markets: Collection[str]) -> Panel:
-        """The same minutes of those of its markets that are in `markets`."""
+        """The same minutes, with only those markets that are in `markets`."""
         pick = [number for number, name in enumerate(self.markets) if name in markets]
         names = tuple(self.markets[number] for number in pick)
         close, high, low, volume = (field[:, pick] for field in (self.close, self.high, self.low, self.volume))
@@ -97,7 +97,7 @@ class Panel:
 
 
 class PanelBuilder:
-    """Collects candle tables, in any number and order, into one panel without holding the tables."""
+    """Collects any number of candle tables, in any order, into one panel without keeping the tables."""
 
     def __init__(self, *, end: datetime, minutes: int) -> None:
         self._end = floor_minute(end)
@@ -107,16 +107,16 @@ class PanelBuilder:
         self._gaps: list[Bounded] = []
 
     def add(self, table: pa.Table) -> None:
-        """Take over the rows inside of the window; a key seen before is overwritten."""
+        """Add the rows inside of the window; a row with the same market and minute is overwritten."""
         for batch in table.select(COLUMNS).to_batches(max_chunksize=1 << 18):
             self._add(batch)
 
     def add_hole(self, market: str, span: Bounded) -> None:
-        """Minutes of a market that are not known; a candle of such a minute counts all the same."""
+        """Add a hole of a market; minutes with a candle stay known."""
         self._holes[market].append(span)
 
     def add_gap(self, span: Bounded) -> None:
-        """Minutes that are not known of any market; a candle of such a minute counts all the same."""
+        """Add a hole of all markets; minutes with a candle stay known."""
         self._gaps.append(span)
 
     def _add(self, batch: pa.RecordBatch) -> None:
@@ -165,7 +165,7 @@ class PanelBuilder:
         return missing & ~traded
 
     def _stack(self, field: str, names: tuple[str, ...]) -> Floats:
-        """Moves one field out of the builder, so that no more than one field is held twice."""
+        """Move one field out of the builder into an array (markets, minutes), so that only one field is held twice."""
         cells, self._rows[field] = self._rows[field], {}
         stacked: Floats = np.empty((len(names), self._minutes), dtype=KINDS[field])
         for row, name in enumerate(names):

@@ -1,4 +1,4 @@
-"""Forecasts of all markets at one origin."""
+"""Computes the forecasts of all markets at one origin."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMN
 
 
 def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
-    """FORECAST_SCHEMA rows of every market with a known price at `origin` (UTC minute), in one batch.
+    """Forecast every market with a known price at `origin` (UTC minute); gives a table with FORECAST_SCHEMA.
 
-    The model sees the minutes of the panel before the origin, features.LOOKBACK of them at most; with fewer it
-    makes do with what there is.
+    The features are computed from the panel's minutes before the origin, features.LOOKBACK of them at most.
 
     Raises:
         NotEnoughHistory: the panel does not reach the origin, or covers too few minutes before it.

@@ -1,4 +1,4 @@
-"""Train a challenger and decide whether it takes over."""
+"""Trains a challenger, and decides whether it replaces the champion, the model in use."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ LEAST_ORIGINS = 60
 
 
 def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Train on the newest TRAIN_DAYS days that the lake knows, store the model, promote it if it deserves that.
+    """Train on the newest TRAIN_DAYS days of the lake, store the model, and promote it if it beats the champion.
 
-    Returns the card, with `promoted`, `reason` and `provisional`.
+    Gives the model's card, with `promoted`, `reason` and `provisional`.
 
     Raises:
         NotEnoughHistory: the lake holds too few minutes yet.
@@ -45,7 +45,7 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
 
 
 def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Verdict:
-    """A champion that cannot be used counts as none, or nothing would ever be promoted again."""
+    """Compare with the champion; one that cannot be used counts as none, so that it can be replaced."""
     try:
         return compare_with_champion(trained, load_champion(lake), panel)
     except UnusableModel as error:
@@ -55,10 +55,10 @@ def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Verdic
 
 
 def compare_with_champion(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:
-    """Compare with the champion on origins that neither saw: the challenger's test span after the champion's data.
+    """Compare with the champion on origins that neither has seen: the challenger's test span after the champion's data.
 
-    The challenger has to have the lower CRPS, as a mean of the horizons' ratios, against the champion and against
-    every baseline. Where there are too few such origins, it replaces a provisional champion only.
+    The challenger is promoted when the mean over the horizons of its CRPS divided by the rival's is below 1, for the
+    champion and for every baseline. With too few such origins it replaces only a provisional champion.
     """
     if champion is None:
         return FIRST
@@ -83,6 +83,6 @@ def _served(net: QuantileNet, test: Sample) -> Floats:
 
 
 def _ratio(own: Floats, rival: Floats) -> float:
-    """Mean ratio over the horizons with outcomes; 1 where the rival makes no error at all."""
+    """Mean ratio over the horizons in which the rival has an error; 1 when there is none."""
     useful = rival > 0
     return float((own[useful] / rival[useful]).mean()) if useful.any() else 1.0

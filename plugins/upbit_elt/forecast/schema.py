@@ -1,4 +1,4 @@
-"""Shape of a forecast: horizons, quantiles, and the Arrow schema that HDFS, Hive and Flask share."""
+"""Shape of a forecast: horizons, quantiles, and the Arrow schema of its rows in HDFS, Hive and Flask."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ FORECAST_SCHEMA = pa.schema(
         ("model_version", pa.string()),
     ]
 )
-"""One row a market and horizon. `origin` and `target` are wire strings in UTC: origin is the end of the last
-closed minute that the model saw, target is origin + horizon minutes. Quantiles are those of the last price at
+"""One row per market and horizon. `origin` and `target` are wire strings in UTC: origin is the end of the last
+closed minute that the features include, target is origin + horizon minutes. Quantiles are those of the last price at
 target (the close of the minute that ends there), in the quote currency. `expected_volume` is in base units over
 the horizon; `volatility` is the standard deviation of the log return over the horizon."""
 
 FORECAST = Shape("forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False)
-"""Of an origin the forecasts count that were stored first."""
+"""Table of the forecasts. Of several forecasts with the same key the one stored first counts."""

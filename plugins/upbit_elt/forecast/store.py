@@ -1,4 +1,4 @@
-"""Stored forecasts: one file an origin, the first write wins; made one file by and by, as candles are."""
+"""Stores forecasts: one file per origin, the first write wins; files are compacted later, as those of candles are."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day, register, register_day
 
 ORIGINS = "origins"
-# Twice as many as of candles: a day of forecasts is five times as large.
+# Files of an open day at which it is compacted: twice as many as of candles, as forecasts are five times as large.
 MOST_FILES = 30
 
 
 def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Clock | None = None) -> str | None:
-    """Store the forecasts of one origin in the folder of its KST day, and show that day in Hive.
+    """Store the forecasts of one origin in the folder of its KST day, and register that day in Hive.
 
-    Returns the file's name, or None if forecasts of this origin were stored before: those stay. `clock` is the
-    lease's; without it that is the machine's.
+    Gives the file's name, or None if forecasts of this origin were stored before: those stay. `clock` is used for the
+    lease; the default is the machine's.
 
     Raises:
         LakeConflict: the origin's day is complete and takes no more forecasts.
-        LeaseHeld: another writer keeps the day too long.
+        LeaseHeld: another writer holds the day's lease too long.
         ValueError: the table is not of FORECAST_SCHEMA, or not of one origin.
     """
     origin = parse_wire(_origin(table))
@@ -52,7 +52,7 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
             if not snapshot:
                 pending.add(lake, pending.registering("forecast", folder))
             lake.publish(f"{folder}/{name}", encode(table), held.check)
-    # Also for an origin that was there: the run that wrote it may have died before this line.
+    # Registered also when the origin was stored before: the run that wrote it may have died before this line.
     if snapshot:
         with hive.session() as session:
             register_day(lake, session, settings, "forecast", day, folder=snapshot.path)
@@ -62,17 +62,17 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
 
 
 def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
-    """One file of all forecasts of a KST day; with `complete` the day takes no more.
+    """Compact all forecasts of a KST day into a snapshot with one file; with `complete` the day accepts no more.
 
     The caller holds the day's lease.
 
     Raises:
-        LakeCorrupt: the day has none, or what was written does not hold what it should; nothing became visible.
+        LakeCorrupt: the day has no forecasts, or the written file differs from its sources; readers see no change.
     """
     sources = read_files(lake, FORECAST, day)
     origins = sorted({origin for source in sources for origin in _of_source(source)})
     if not origins:
-        raise LakeCorrupt(f"{layout.day_folder(lake.root, 'forecast', day)}: no forecasts to make one file of")
+        raise LakeCorrupt(f"{layout.day_folder(lake.root, 'forecast', day)}: no forecasts to compact")
     name = "forecast.parquet" if complete else _name(origins)
     notes = compaction_notes(lake, FORECAST, day, sources, run) | {ORIGINS: origins}
     tables = [source.table for source in sources]
@@ -80,15 +80,15 @@ def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: b
 
 
 def is_due(lake: Lake, snapshot: Snapshot, day: str) -> bool:
-    """Whether the snapshot of an open day has MOST_FILES and more, which `rewrite` should make one."""
+    """Whether the snapshot of an open day has MOST_FILES files or more, so that it should be compacted."""
     return len(ledger.files(lake, snapshot, day)) >= MOST_FILES
 
 
 def _holds(lake: Lake, snapshot: Snapshot, day: str, origin: str) -> bool:
-    """Whether an origin (as in file names) is there, in a file of its own or in one of many."""
+    """Whether the snapshot holds an origin (as in file names), in a file of its own or in a compacted one."""
     moment = layout.parse_stamp(origin)
     files = ledger.files(lake, snapshot, day)
-    # Of a file that a roll-up made, the span in its name says whether its footer has to be read.
+    # The span in a compacted file's name says whether its footer has to be read.
     return any(origin in _of_file(lake, file) for file in files if file.start <= moment < file.end)
 
 

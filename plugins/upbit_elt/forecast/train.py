@@ -1,4 +1,4 @@
-"""Train the model on a panel: split by time, fit, shrink to the baselines where they are better, score."""
+"""Trains the model on a panel: splits by time, fits, shrinks to the baselines where they are better, scores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from upbit_elt.forecast.panel import Ints, Panel
 from upbit_elt.forecast.schema import HORIZONS
 
 FORMAT = 1
-"""Raised when features or network change, so that weights made before are refused."""
+"""Format of the weights. It is incremented when features or network change, so that older weights are not loaded."""
 SEED = 7
 LEAST_MINUTES = 180
 SETTLED_MINUTES = 3 * 1440
@@ -32,7 +32,10 @@ HELD_SAMPLES = 40_000
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model with its card; `test` is the span that neither training nor calibration saw, `train` what it saw."""
+    """A model with its card, the sample on which it was trained, and a test sample that it has not seen.
+
+    The calibration did not use the test sample either.
+    """
 
     net: QuantileNet
     card: dict[str, Any]
@@ -42,7 +45,7 @@ class TrainedModel:
 
 @dataclass(frozen=True)
 class _Split:
-    """Panel rows: training ends before `hold`, calibration before `middle`, the test with the panel."""
+    """Covered rows of the panel; training ends before row `hold`, calibration before `middle`, the test at the end."""
 
     minutes: Ints
     hold: int
@@ -50,10 +53,10 @@ class _Split:
 
 
 def train(panel: Panel, *, now: datetime, seed: int = SEED) -> TrainedModel:
-    """Train on all markets of a panel; the same panel, time and seed give the same model.
+    """Train on all markets of a panel. The same panel, time and seed give the same model.
 
     Raises:
-        NotEnoughHistory: fewer than LEAST_MINUTES minutes of candles, or an outage leaves a horizon no outcome.
+        NotEnoughHistory: there are fewer than LEAST_MINUTES minutes of candles, or a horizon has no known outcome.
     """
     split = _split(panel)
     rng = np.random.default_rng(seed)
@@ -85,7 +88,7 @@ def _split(panel: Panel) -> _Split:
 
 
 def _sample(panel: Panel, rows: Ints, samples: int, rng: np.random.Generator) -> Sample:
-    """Learnable samples of a random choice of `rows`, about `samples` over all markets."""
+    """Make about `samples` samples over all markets, usable for training, at origins chosen randomly from `rows`."""
     wanted = min(rows.size, max(samples // len(panel.markets), 1))
     batch = features.batch(panel, np.sort(rng.choice(rows, wanted, replace=False)))
     batch = batch.take(features.learnable(panel, batch))
@@ -93,7 +96,7 @@ def _sample(panel: Panel, rows: Ints, samples: int, rng: np.random.Generator) ->
 
 
 def _until(sample: Sample, end: int) -> Sample:
-    """The sample with only the outcomes known before row `end`: a target must not reach into the next span."""
+    """Remove the outcomes that are known only at row `end` or later: a target must not reach into the next span."""
     known = sample.batch.row[:, None] + np.array(HORIZONS) < end
     parts = (np.where(known, part, np.nan) for part in (sample.returns, sample.volumes))
     return Sample(sample.batch, *parts)
@@ -109,7 +112,7 @@ def _check(seen: Sample) -> None:
 
 
 def _test(held: Sample, split: _Split) -> Sample:
-    """Samples after calibration; for a horizon too long for calibration also those before, which it did not use."""
+    """Samples after the calibration span; for horizons too long for calibration also those in it, which were unused."""
     late = held.batch.row >= split.middle
     unused = np.isnan(np.where(late[:, None], held.returns, np.nan)).all(axis=0)
     keep = late[:, None] | unused

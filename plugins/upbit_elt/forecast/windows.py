@@ -1,4 +1,4 @@
-"""Running sums over a block of markets: the mean over any window is the difference of two of them."""
+"""Statistics over windows for a block of markets, computed as differences of running sums."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
 
 
 class Block:
-    """Some markets of a panel at some origins; every answer has the shape (markets, rows).
+    """Some markets of a panel at some origins; every result has the shape (markets, rows) unless noted.
 
     Row i stands for the origin at the end of minute i. Windows end with that minute and are cut to the market's
     known history; means are over the minutes in which any market of the panel traded.
@@ -37,7 +37,7 @@ class Block:
         return np.where(self.traded, np.log(self._high / self._low), np.float32(0.0))
 
     def now(self, values: Floats) -> Floats:
-        """Values of the last minute before each origin."""
+        """Values (markets, minutes) of the last minute before each origin."""
         return values[:, self.rows]
 
     def change(self, lag: int) -> Floats:
@@ -46,7 +46,7 @@ class Block:
         return self.now(self.log) - np.take_along_axis(self.log, before, axis=1)
 
     def means(self, values: Floats | Bools, *windows: int) -> list[Floats]:
-        """Mean of `values` over each window."""
+        """Mean of `values` (markets, minutes) over each window (minutes)."""
         total = np.zeros((values.shape[0], values.shape[1] + 1))
         np.cumsum(np.nan_to_num(values), axis=1, out=total[:, 1:])
         lows = [np.clip(self.rows + 1 - window, self.first, self.rows + 1) for window in windows]
@@ -55,7 +55,7 @@ class Block:
         return [part / np.maximum(count, 1) for part, count in pairs]
 
     def roots(self, values: Floats, *windows: int) -> list[Floats]:
-        """Root of the mean square over each window."""
+        """Root of the mean square of `values` over each window."""
         return [np.sqrt(np.maximum(mean, 0.0)) for mean in self.means(np.square(values), *windows)]
 
     def extremes(self, window: int) -> tuple[Floats, Floats]:
