@@ -1,4 +1,4 @@
-"""`python -m upbit_elt.replica`: serves the replica until it is told to stop."""
+"""`python -m upbit_elt.replica`: serves the replica until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from upbit_elt.replica.synthetic import SyntheticSource
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8900, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--seed", default=0, show_default=True, help="Another seed is another synthetic exchange.")
-@click.option("--markets", default=289, show_default=True, type=click.IntRange(1, MOST_COINS), help="Coins a quote.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the synthetic exchange.")
+@click.option("--markets", default=289, show_default=True, type=click.IntRange(1, MOST_COINS), help="Coins per quote.")
 @click.option("--quotes", default="KRW", show_default=True, help="Quote currencies, such as KRW,BTC,USDT.")
-@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds an answer takes.")
+@click.option("--latency", default=0.0, show_default=True, type=click.FloatRange(0), help="Seconds per response.")
 @click.option(
     "--replay",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
@@ -35,19 +35,19 @@ from upbit_elt.replica.synthetic import SyntheticSource
     "spec",
     default="",
     envvar="UPBIT_REPLICA_FAULTS",
-    help=f"Faults to throw in, by share of the requests: all=0.01 or storm=0.01,bad=0.05 ... of {', '.join(KINDS)}.",
+    help=f"Faults to inject, by share of the requests: all=0.01 or storm=0.01,bad=0.05 ... of {', '.join(KINDS)}.",
 )
 @click.option(
     "--faults-minutes",
     type=click.FloatRange(0),
     envvar="UPBIT_REPLICA_FAULTS_MINUTES",
-    help="How long after the start the faults last; default: as long as it runs.",
+    help="Minutes after the start at which the faults end; default: never.",
 )
 @click.option(
     "--outage-file",
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="UPBIT_REPLICA_OUTAGE_FILE",
-    help="While this file is there, the endpoints it names hang, refuse or have changed: candles=hang, ticker=503, "
+    help="While this file exists, the endpoints it names hang, fail or have changed: candles=hang, ticker=503, "
     "candles:0.07=hang (a share of the markets), candles:KRW-BTC=500 or candles=text (prices as text).",
 )
 def main(

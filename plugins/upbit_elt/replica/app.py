@@ -22,7 +22,7 @@ _JSON = "application/json;charset=UTF-8"
 
 
 def utc_now() -> datetime:
-    """The clock of a replica that runs on the wall clock."""
+    """The current time; the clock of a replica that runs in real time."""
     return datetime.now(UTC)
 
 
@@ -33,10 +33,10 @@ def create_replica(
     latency: float = 0.0,
     pause: Callable[[float], object] = time.sleep,
 ) -> Flask:
-    """An exchange that shows `source` as of `clock` (aware UTC), with limits of its own.
+    """Make an exchange that serves `source` as of the time of `clock` (aware UTC), with rate limits of its own.
 
-    `latency` is the time in seconds that every answer takes, spent by `pause`. The app keeps its limits and caches in
-    memory: one process serves it, with as many threads as wanted.
+    `latency` is the time in seconds that every response takes; `pause` waits that long. The app keeps its limits and
+    caches in memory, so one process serves it, with any number of threads.
     """
     app = Flask("upbit_elt.replica", static_folder=None)
     responses, limiter = Responses(source, clock), Limiter(clock)
@@ -60,7 +60,7 @@ def create_replica(
 
 
 def _limit(limiter: Limiter) -> Response | None:
-    """Takes a ticket for a request that has a route; the answer if there is none left."""
+    """Count a request that has a route against its limit. Gives the error response when the limit is reached."""
     if request.url_rule is None:
         return None
     group = "origin" if "Origin" in request.headers else request.path.split("/")[2]  # market, candles or ticker
@@ -96,7 +96,7 @@ def _api_error(error: ApiError) -> Response:
 
 
 def _http_error(error: HTTPException) -> Response | HTTPException:
-    """What the gateway says where no service answers."""
+    """Upbit's gateway response for an unknown route."""
     if isinstance(error, NotFound | MethodNotAllowed):
         return _error(404, "no Route matched with those values", "not_found")
     return error

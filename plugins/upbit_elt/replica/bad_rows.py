@@ -1,4 +1,4 @@
-"""Candle rows as they must not be: one row of an answer is spoilt in a named way."""
+"""Invalid candle rows: each entry corrupts one row of a response in a named way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _with(**changes: Any) -> Spoil:
 
 
 def _shifted(years: int) -> Spoil:
-    """The same clock time some years off, in both zones: only `timestamp` and the window tell."""
+    """Shift a row by years in both zones, so that only `timestamp` and the requested window reveal it."""
 
     def spoil(row: Row) -> list[Row]:
         names = ("candle_date_time_utc", "candle_date_time_kst")

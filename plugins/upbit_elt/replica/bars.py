@@ -1,4 +1,4 @@
-"""Candles of one market as columns: the form in which the replica computes."""
+"""Candles of one market as NumPy columns, the form in which the replica computes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Bars:
         )
 
     def take(self, rows: slice | NDArray[np.bool_] | Ints) -> Bars:
-        """The rows that a slice, a mask or an index array picks."""
+        """The rows that a slice, a mask or an index array selects."""
         return Bars(*(column[rows] for column in self.columns))  # type: ignore[arg-type]
 
     def between(self, start: int, end: int) -> Bars:
@@ -62,7 +62,7 @@ EMPTY = Bars(*(np.empty(0, dtype) for dtype in "qddddqdd"))
 
 
 def concat(parts: Sequence[Bars]) -> Bars:
-    """Rows of several spans, given oldest first."""
+    """Join the rows of several spans, which are given oldest first."""
     filled = [part for part in parts if len(part)]
     if len(filled) < 2:
         return filled[0] if filled else EMPTY
@@ -71,7 +71,10 @@ def concat(parts: Sequence[Bars]) -> Bars:
 
 
 def group(bars: Bars, keys: Ints) -> Bars:
-    """One row for each run of equal `keys`, which become the starts: the true sums of the given rows."""
+    """Aggregate each run of equal `keys` into one row, whose `start` is the key.
+
+    `keys` has one value per row, in seconds since the epoch.
+    """
     if not len(bars):
         return EMPTY
     first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))

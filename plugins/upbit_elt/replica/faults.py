@@ -1,7 +1,8 @@
-"""Faults of an exchange, thrown in between a replica and its clients: seeded, counted, switched on and off.
+"""Injects faults of an exchange between a replica and its clients: seeded, counted, switched on and off.
 
-A draw depends on the seed, the kind of fault, the request's address and how often that was asked, never on the order
-in which threads arrive; storms, bans and late minutes go by the exchange's clock. So a seed makes a run repeatable.
+A random draw depends on the seed, the kind of fault, the request's address and how often it was requested, never on
+the order in which threads arrive; storms, bans and late minutes depend on the exchange's clock. So a seed makes a run
+repeatable.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ KINDS = {
     "storm": "429 to everything for some tries, by the minute",
     "ban": "418 to everything for 1 to 3 minutes",
     "error": "500, 502, 503 or 504",
-    "hang": "no answer for longer than anybody waits",
+    "hang": "no response for longer than any client waits",
     "cut": "the body ends before it should",
     "garbage": "200 with a body that is no JSON",
     "html": "200 with a page of a proxy",
     "empty": "200 with an empty list, up to three times in a row",
-    "slow": "an answer that takes seconds",
+    "slow": "a response that takes seconds",
     "skew": "a Date that is off by up to 90 s",
     "late": "a closed minute, and what follows it, appears 1 to 4 minutes late",
     "stale": "ticker/all as it was before",
-    "bad": "one row of a candle answer spoilt",
+    "bad": "one row of a response with candles is invalid",
 }
 HANG, SLOW, SKEW, LATE = 60.0, 4.0, 90.0, 240.0  # seconds, the longest
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -48,10 +49,11 @@ _HTML = "<html><head><title>Service check</title></head><body>점검 중입니�
 
 @dataclass
 class Faults:
-    """A WSGI layer; `rates` (0 to 1 by kind, see KINDS) may be changed while it runs, `injected` counts by kind.
+    """A WSGI layer that injects faults into the responses of `inner`.
 
-    They end at `until` (UTC). `outages` is asked at each request which endpoints hang or refuse now. `listed` and
-    `delisted` say when (UTC) a market comes or goes: before and after, nobody knows it.
+    `rates` (0 to 1 by kind, see KINDS) may be changed while it runs; `injected` counts faults by kind. Faults end at
+    `until` (UTC). `outages` is called at each request and gives the endpoints that hang or fail now. `listed` and
+    `delisted` say when (UTC) a market is listed and delisted; outside of that time it is unknown.
     """
 
     inner: Callable[..., Iterable[bytes]]
@@ -71,7 +73,7 @@ class Faults:
     _lock: Lock = field(default_factory=Lock)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, perhaps wrongly."""
+        """Answer one request, perhaps with a fault."""
         request = Request(environ)
         with self._lock:
             self._tries[request.full_path] += 1
@@ -135,7 +137,7 @@ class Faults:
         return Response(json.dumps(error), 418, content_type="application/json")
 
     def _answered(self, environ: WSGIEnvironment, request: Request, key: str, tried: int) -> Response:
-        environ.pop("HTTP_ACCEPT_ENCODING", None)  # a body is spoilt before it is packed
+        environ.pop("HTTP_ACCEPT_ENCODING", None)  # faults change the body, so it must not be compressed
         response = Response.from_app(self.inner, environ, buffered=True)
         if response.status_code != 200:
             return response
@@ -171,7 +173,7 @@ class Faults:
             self.injected[kind] += 1
 
     def _is_late(self, row: dict[str, Any]) -> bool:
-        """Whether a minute is one of those that appear late, and it is still too early."""
+        """Whether a minute is one of those that appear late, and must not appear yet."""
         market, start = row["market"], row["candle_date_time_utc"]
         if self.draw("late", market, start) >= self._rate("late"):
             return False
@@ -189,11 +191,11 @@ class Faults:
             return rows
         name = list(BAD_ROWS)[int(len(BAD_ROWS) * self.draw("how", key, tried))]
         self._count(f"bad: {name}")
-        place = int(len(rows) * self.draw("which", key, tried) ** 3)  # rather one of the newest
+        place = int(len(rows) * self.draw("which", key, tried) ** 3)  # mostly one of the newest
         return [*rows[:place], *BAD_ROWS[name](rows[place]), *rows[place + 1 :]]
 
     def _hidden(self, row: Any) -> bool:
-        """Whether a row is of a market that is not there now, or of a time when it was not."""
+        """Whether a row's market is not listed now, or was not listed at the row's time."""
         market = str(row.get("market")) if isinstance(row, dict) else ""
         if market not in self.listed and market not in self.delisted:
             return False
@@ -215,7 +217,7 @@ class Faults:
         )
 
     def _wire(self, response: Response, key: str, tried: int) -> Response:
-        """What may happen on the way."""
+        """Apply the faults that happen on the way to the client."""
         if self._hit("skew", key, tried):
             off = timedelta(seconds=SKEW * (2 * self.draw("by", key, tried) - 1))
             response.headers["Date"] = http_date(self.clock() + off)
@@ -236,14 +238,14 @@ class Faults:
 
 
 def inject(app: Flask, clock: Clock, seed: int, rates: Mapping[str, float], **more: Any) -> Faults:
-    """Throw faults in between a replica and its clients from now on; see Faults for `more`."""
+    """Inject faults between a replica and its clients from now on; see Faults for `more`."""
     faults = Faults(app.wsgi_app, clock, seed, rates, **more)
     app.wsgi_app = faults  # type: ignore[method-assign]
     return faults
 
 
 def parse_rates(text: str) -> dict[str, float]:
-    """Rates of a command line, `storm=0.01,bad=0.02`; a bare `all` or number sets every kind. Raises ValueError."""
+    """Parse rates such as `storm=0.01,bad=0.02`; `all` sets every kind, the default rate is 0.01. Raises ValueError."""
     rates: dict[str, float] = {}
     for part in filter(None, text.split(",")):
         name, _, value = part.partition("=")

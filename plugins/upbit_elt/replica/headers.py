@@ -1,4 +1,4 @@
-"""The headers and the compression of the exchange's answers."""
+"""Headers and compression of the exchange's responses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _VARY = "origin,access-control-request-method,access-control-request-headers,acc
 
 
 def dress(response: Response, remaining: str | None) -> Response:
-    """Adds what a real answer carries; `remaining` is None where no service was reached, and so nothing counted."""
+    """Add the headers of a real response, and compress it.
+
+    `remaining` is the value of `Remaining-Req`; None when the request reached no service and was not counted.
+    """
     headers = response.headers
     headers["Vary"] = _VARY
     if remaining is not None:

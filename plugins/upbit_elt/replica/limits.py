@@ -1,7 +1,7 @@
-"""The exchange's rate limits: 10 tickets a second, 429 beyond, 418 for who goes on.
+"""The exchange's rate limits: 10 requests a second, status 429 beyond that, 418 (a ban) for clients that continue.
 
-The window is the best fit to 2,746 recorded requests: opened by the first request, 1 s long, 10 tickets. What
-leads to a ban is not published; here it is 30 refusals without a pause of 2 s (75 scattered ones led to none).
+The window is the best fit to 2,746 recorded requests: the first request opens it, it is 1 s long, and admits 10. Upbit
+does not publish what leads to a ban; here it is 30 times 429 without a pause of 2 s (75 scattered ones led to none).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ TICKETS, WINDOW = 10, timedelta(seconds=1)
 ORIGIN_TICKETS, ORIGIN_WINDOW = 1, timedelta(seconds=10)  # requests with an Origin header, as browsers send
 PATIENCE, PAUSE = 30, timedelta(seconds=2)
 FIRST_BAN, LONGEST_BAN = timedelta(minutes=1), timedelta(hours=1)
-FORGIVEN = timedelta(hours=24)  # after so long without a ban, the next one is short again
+FORGIVEN = timedelta(hours=24)  # after this time without a ban the next one is short again
 
 
 class Verdict(NamedTuple):
-    """Whether a request may pass: `status` 200, 429 or 418; tickets left in the window; time the ban lasts."""
+    """Whether a request is admitted: `status` 200, 429 or 418; requests left in the window; time until the ban ends."""
 
     status: int
     remaining: int = 0
@@ -36,7 +36,7 @@ class _Window:
 
 @dataclass(slots=True)
 class _Record:
-    """What an address has done wrong."""
+    """How often an address exceeded the limits, and its bans."""
 
     refusals: int = 0
     last_refusal: datetime | None = None
@@ -54,7 +54,7 @@ class Limiter:
         self._lock = Lock()
 
     def admit(self, address: str, group: str) -> Verdict:
-        """Takes a ticket, or says why there is none. A ban holds for all groups of the address."""
+        """Count a request, and say whether it is admitted. A ban applies to all groups of the address."""
         with self._lock:
             now = self._clock()
             record = self._records.setdefault(address, _Record())
@@ -64,7 +64,7 @@ class Limiter:
             return Verdict(200, left) if left >= 0 else self._refuse(record, now)
 
     def _take(self, address: str, group: str, now: datetime) -> int:
-        """Tickets left after this one; -1 if there was none."""
+        """Requests left in the window after this one; -1 if there was none left."""
         tickets, length = (ORIGIN_TICKETS, ORIGIN_WINDOW) if group == "origin" else (TICKETS, WINDOW)
         window = self._windows.get((address, group))
         if window is None or now - window.opened >= length:

@@ -1,6 +1,6 @@
-"""Random numbers by position: any element of an endless random sequence without the ones before it.
+"""Random numbers by position: any element of an endless random sequence, without computing the ones before it.
 
-A sequence is named by a 64-bit key; element i is SplitMix64 (Steele, Lea, Flood 2014) of `key + i * golden`.
+A sequence is identified by a 64-bit key; element i is SplitMix64 (Steele, Lea, Flood 2014) of `key + i * golden`.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _LOW_32 = np.uint64(0xFFFFFFFF)
 
 @lru_cache(maxsize=8192)
 def key(*parts: str | int) -> int:
-    """64-bit key of a named sequence; the same parts give the same key in every process."""
+    """Compute the 64-bit key of a sequence from its name; the same parts give the same key in every process."""
     digest = blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little")
 
 
 def keys(names: tuple[str, ...], *parts: str | int) -> Bits:
-    """Column of keys, one a name, shape (names, 1), to draw several sequences in one call."""
+    """Keys of several sequences, shape (names, 1), to draw all of them in one call."""
     return np.array([[key(*parts, name)] for name in names], dtype=np.uint64)
 
 
 def bits(sequence: int | Bits, index: NDArray[Any]) -> Bits:
-    """Elements at `index` (any integers, broadcast against the keys) as 64 random bits each."""
+    """Elements at `index` (any integers, broadcast against the keys), 64 random bits each."""
     z = np.asarray(sequence, dtype=np.uint64) + (index.astype(np.uint64) + np.uint64(1)) * _GOLDEN
     z = (z ^ (z >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
@@ -43,18 +43,18 @@ def bits(sequence: int | Bits, index: NDArray[Any]) -> Bits:
 
 
 def uniform(random: Bits) -> Floats:
-    """Uniform numbers in (0, 1), never 0 nor 1."""
+    """Convert bits to uniform numbers in (0, 1), never 0 or 1."""
     return ((random >> np.uint64(12)).astype(np.float64) + 0.5) * 2.0**-52
 
 
 def normal(random: Bits) -> Floats:
-    """Standard normal numbers (Box-Muller on the two halves of the 64 bits)."""
+    """Convert bits to standard normal numbers (Box and Muller 1958, on the two halves of the 64 bits)."""
     radius = np.sqrt(-2.0 * np.log(((random >> np.uint64(32)).astype(np.float64) + 0.5) * 2.0**-32))
     return radius * np.cos((random & _LOW_32).astype(np.float64) * (2.0 * np.pi * 2.0**-32))
 
 
 def smooth(sequence: int, wavelength: int, start: int, end: int) -> Floats:
-    """Value noise on the integers [start, end): normal knots every `wavelength`, straight lines between them."""
+    """Value noise on the integers [start, end): normal values every `wavelength`, linear between them."""
     knots = np.arange(start // wavelength, (end - 1) // wavelength + 2, dtype=np.int64)
     positions = np.arange(start, end, dtype=np.float64)
     return np.interp(positions, (knots * wavelength).astype(np.float64), normal(bits(sequence, knots)))
@@ -65,10 +65,10 @@ _AMPLITUDES = 0.5 * np.sqrt(_OCTAVES)
 
 
 def walk(octave_keys: Bits, index: Ints) -> Floats:
-    """Seekable walk on the integers with steps of variance 1: ten octaves of value noise.
+    """Values at `index` of a walk on the integers with steps of variance 1: the sum of ten octaves of value noise.
 
-    Over 1 to 512 steps it moves like a random walk; over longer spans it returns to 0 (deviation about 13).
-    `octave_keys` has shape (10, 1).
+    Any position is computed directly. Over 1 to 512 steps it moves like a random walk; over longer spans it returns to
+    0 (standard deviation about 13). `octave_keys` has shape (10, 1).
     """
     cells, rest = np.divmod(index[None, :], _OCTAVES)
     left, right = normal(bits(octave_keys, np.stack([cells, cells + 1])))

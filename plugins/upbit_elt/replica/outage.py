@@ -1,13 +1,13 @@
-"""Outages of a replica that somebody switches on and off while it runs: an endpoint hangs, refuses, or has changed.
+"""Outages of a replica that are switched on and off while it runs: an endpoint hangs, fails, or has changed.
 
-Written as `ENDPOINT=WHAT` or `ENDPOINT:WHO=WHAT`, several with commas, spaces or lines between them:
+They are written as `ENDPOINT=WHAT` or `ENDPOINT:WHO=WHAT`, separated by commas, spaces or line ends:
 
 - ENDPOINT is `market`, `ticker` or `candles`: the part of the path behind /v1;
-- WHAT is `hang` (no answer for longer than anybody waits), a status from 400 to 599, or for candles `text`: prices
-  come as text, as if the exchange had changed its answers;
-- WHO is a market, or a share from 0 to 1 of the markets, always the same ones of a seed; without it all are meant.
+- WHAT is `hang` (no response for longer than any client waits), a status from 400 to 599, or for candles `text`: prices
+  are strings, as if the exchange had changed its API;
+- WHO is a market, or a share from 0 to 1 of the markets (a seed always gives the same ones); without it, all markets.
 
-`candles=hang`, `candles:0.07=503`, `market=502 ticker=502`.
+Examples: `candles=hang`, `candles:0.07=503`, `market=502 ticker=502`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HANGS, TEXT = 0, 1
 
 
 class Outage(NamedTuple):
-    """What is wrong with an endpoint: `status` that it refuses with, HANGS or TEXT; of one market, a share, or all."""
+    """An outage of an endpoint: its `status` (or HANGS, or TEXT), for one market, a share of the markets, or all."""
 
     endpoint: str
     status: int
@@ -33,14 +33,14 @@ Outages = Callable[[], Sequence[Outage]]
 
 
 def parse_outages(text: str) -> tuple[Outage, ...]:
-    """Outages as written (see above), () of an empty text. Raises ValueError, which says how to write them."""
+    """Parse outages as described above; () for an empty text. Raises ValueError, which says how to write them."""
     return tuple(_outage(part) for part in text.replace(",", " ").split())
 
 
 def from_file(path: Path) -> Outages:
-    """The outages that a file names at the moment of asking; none while it is not there.
+    """Make a function that reads the current outages from a file; none while the file does not exist.
 
-    The callable raises ValueError when the file's text is none.
+    The function raises ValueError when the file's text cannot be parsed.
     """
 
     def now() -> tuple[Outage, ...]:

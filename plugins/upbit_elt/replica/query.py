@@ -1,4 +1,4 @@
-"""Query parameters as Upbit reads them, and its error answers."""
+"""Parses query parameters as Upbit does, and has its error responses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BOOLEANS = {"true": True, "false": False, "": False}
 
 
 class ApiError(Exception):
-    """An error answer: `{"error": {"name": <status>, "message": ...}}` with that HTTP status."""
+    """An error response: `{"error": {"name": <status>, "message": ...}}` with that HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -22,39 +22,39 @@ class ApiError(Exception):
 
     @classmethod
     def missing(cls) -> ApiError:
-        """A required parameter is not there."""
+        """A required parameter is missing."""
         return cls(400, "Missing request parameter error. Check the required parameters!")
 
     @classmethod
     def mismatch(cls) -> ApiError:
-        """A parameter is not of its type."""
+        """A parameter has the wrong type."""
         return cls(400, "Type mismatch error. Check the parameters type!")
 
     @classmethod
     def invalid(cls) -> ApiError:
-        """A parameter has a value that is not allowed, or is badly encoded."""
+        """A parameter has a value that is not allowed, or is encoded wrongly."""
         return cls(400, "Invalid parameter. Check the given value!")
 
     @classmethod
     def wrong_unit(cls) -> ApiError:
-        """Minutes of a unit that does not exist."""
+        """The unit of minute candles does not exist."""
         return cls(400, "specified unit is not valid.")
 
     @classmethod
     def unknown(cls) -> ApiError:
-        """A market that is not listed, or no longer."""
+        """The market is not listed, or no longer."""
         return cls(404, "Code not found")
 
 
 def required(query: Mapping[str, str], name: str) -> str:
-    """A parameter that must be there. Raises ApiError."""
+    """The value of a required parameter. Raises ApiError."""
     if not query.get(name):
         raise ApiError.missing()
     return query[name]
 
 
 def unit(text: str) -> int:
-    """The unit of minutes in the path. Raises ApiError."""
+    """Parse the unit of minute candles in the path. Raises ApiError."""
     if not re.fullmatch(r"\d{1,9}", text):
         raise ApiError.mismatch()
     if int(text) not in UNITS:
@@ -63,7 +63,7 @@ def unit(text: str) -> int:
 
 
 def count(query: Mapping[str, str]) -> int:
-    """Rows wanted: 1 unless told, silently cut to 200. Raises ApiError."""
+    """Number of rows to return: 1 by default, silently limited to 200. Raises ApiError."""
     text = query.get("count") or "1"
     if not re.fullmatch(r"[+-]?\d{1,9}", text):
         raise ApiError.mismatch()
@@ -73,9 +73,9 @@ def count(query: Mapping[str, str]) -> int:
 
 
 def before(query: Mapping[str, str], now: float) -> int:
-    """`to` in seconds since the epoch, rounded up: candles start before it. Absent or empty means now.
+    """Parse `to` to seconds since the epoch, rounded up: returned candles start before it.
 
-    Without a zone it is UTC. Raises ApiError.
+    Absent or empty means now; without a zone it is UTC. Raises ApiError.
     """
     text = query.get("to")
     if not text:
@@ -90,7 +90,7 @@ def before(query: Mapping[str, str], now: float) -> int:
 
 
 def boolean(query: Mapping[str, str], *names: str) -> bool:
-    """A flag under any of its names; false when absent. Raises ApiError."""
+    """Value of a flag that has several names; false when absent. Raises ApiError."""
     text = next((query[name] for name in names if name in query), "").lower()
     if text not in _BOOLEANS:
         raise ApiError.mismatch()
@@ -98,7 +98,7 @@ def boolean(query: Mapping[str, str], *names: str) -> bool:
 
 
 def converting(query: Mapping[str, str]) -> bool:
-    """Whether day closes are wanted in KRW as well, the only currency there is. Raises ApiError."""
+    """Whether the closes of days are requested in KRW as well, the only currency allowed. Raises ApiError."""
     text = query.get("converting_price_unit") or query.get("convertingPriceUnit")
     if text and text != "KRW":
         raise ApiError.invalid()

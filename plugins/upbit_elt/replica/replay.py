@@ -1,9 +1,9 @@
-"""Recorded 1-minute candles, replayed for ever: the recording repeats every so many whole weeks.
+"""Replays recorded 1-minute candles for ever: the recording repeats after a whole number of weeks.
 
-A minute t is answered with the recorded minute `first + (t - first) mod period`, where `period` is the largest
-number of whole weeks that the recording covers. So weekday and time of day stay, and an answer depends neither
-on the clock nor on the start of the process: what was read once will be read again. Prices jump where a round
-ends. Nothing exists before the first recorded minute.
+For a minute t it gives the recorded minute `first + (t - first) mod period`, where `period` is the largest number of
+whole weeks that the recording covers. So weekday and time of day are kept, and the candles of a minute depend neither
+on the clock nor on the start of the process. Prices jump where a repetition ends. Nothing exists before the first
+recorded minute.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ _OPTIONAL = ("timestamp", _QUOTE_SUM, "unit")
 
 
 class ReplaySource:
-    """Source of the Parquet files below `folder`: needed are market, candle_date_time_utc, the four prices and
-    candle_acc_trade_volume; `timestamp` and `candle_acc_trade_price` are derived where they are not recorded.
+    """Source that replays the Parquet files below `folder`.
+
+    Required columns are market, candle_date_time_utc, the four prices and candle_acc_trade_volume; `timestamp` and
+    `candle_acc_trade_price` are derived where they are missing.
 
     Raises:
-        ConfigError: no Parquet file, one that cannot be read, a column or value that is missing, candles of
-            another unit than one minute, a quote currency that Upbit does not have, or less than a week.
+        ConfigError: there is no Parquet file, one cannot be read, a column or value is missing, the candles have
+            another unit than one minute or an unknown quote currency, or cover less than a week.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -54,12 +56,12 @@ class ReplaySource:
             raise ConfigError(f"a replay repeats whole weeks, but {folder} holds less than one")
 
     def markets(self) -> Sequence[Market]:
-        """All recorded markets, named after known coins where there are such."""
+        """All recorded markets; those of known coins have the coins' names."""
         known = {coin.code: coin for coin in roster.coins(roster.MOST_COINS)}
         return [self._named(code, known.get(code.partition("-")[2])) for code in sorted(self._recorded)]
 
     def minutes(self, market: str, start: datetime, end: datetime) -> Bars:
-        """Minutes with trades in [start, end), none before the first recorded one. Raises UnknownMarket."""
+        """Minutes with trades in [start, end); none before the first recorded one. Raises UnknownMarket."""
         rows = self._rows(market)
         low, high = max(int(start.timestamp()), self._first), int(end.timestamp())
         rounds = range((low - self._first) // self._period, -(-(high - self._first) // self._period))
@@ -79,7 +81,7 @@ class ReplaySource:
         return self._recorded[market]
 
     def _round(self, rows: Bars, shift: int, low: int, high: int) -> Bars:
-        """Recorded rows of [low, high) when the recording is `shift` seconds later, a multiple of weeks."""
+        """Rows in [low, high) of the repetition that is `shift` seconds (whole weeks) after the recording."""
         part = rows.between(low - shift, min(high - shift, self._first + self._period))
         return replace(part, start=part.start + shift, timestamp=part.timestamp + shift * 1000)
 
@@ -122,7 +124,7 @@ def _check(folder: Path, table: pa.Table, codes: list[str]) -> None:
 
 
 def _bars(table: pa.Table) -> Bars:
-    """All rows as recorded; timestamps that are not are left at 0."""
+    """All recorded rows; a missing `timestamp` is 0."""
     start = _numbers(pc.cast(table["candle_date_time_utc"], pa.timestamp("s")), pa.int64())
     open_, high, low, close, volume = (_numbers(table[name], pa.float64()) for name in (*_PRICES, _VOLUME))
     has = table.column_names
@@ -133,18 +135,18 @@ def _bars(table: pa.Table) -> Bars:
 
 
 def _sorted(code: str, rows: Bars) -> Bars:
-    """Rows of one market by time; of a minute that is there twice, the row written last."""
+    """Sort the rows of one market by time; of several rows of a minute the one with the last `timestamp` stays."""
     rows = rows.take(np.lexsort((rows.timestamp, rows.start)))
     rows = rows.take(np.append(rows.start[1:] != rows.start[:-1], True))
     return replace(rows, timestamp=np.where(rows.timestamp > 0, rows.timestamp, _last_tick(code, rows.start)))
 
 
 def _numbers(column: pa.ChunkedArray, kind: pa.DataType) -> NDArray[Any]:
-    """A column without empty values, by DLPack: Arrow's `to_numpy` would import pandas."""
+    """Convert a column without nulls to NumPy, by DLPack, because Arrow's `to_numpy` would import pandas."""
     return np.from_dlpack(pc.cast(column, kind).combine_chunks())
 
 
 def _last_tick(code: str, start: Ints) -> Ints:
-    """A last tick within each minute, more likely late than early, as nothing recorded says."""
+    """Random time (ms since the epoch) of the last tick within each minute, more likely late than early."""
     draw = noise.uniform(noise.bits(noise.key("last tick", code), start // MINUTE))
     return np.asarray(start * 1000 + (60_000 * draw**0.1).astype(np.int64))

@@ -1,4 +1,4 @@
-"""What each endpoint answers, as plain values; parameters and errors as Upbit has them."""
+"""The endpoints' responses as plain Python values, with Upbit's parameters and errors."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CAUTIONS = (
 
 
 class Responses:
-    """The endpoints over one source; every method raises ApiError for what Upbit answers with 400 or 404."""
+    """The endpoints over one source. Every method raises ApiError where Upbit answers with 400 or 404."""
 
     def __init__(self, source: Source, clock: Clock) -> None:
         self._tape, self._clock = Tape(source), clock
@@ -46,7 +46,7 @@ class Responses:
         }
 
     def market_all(self, args: Query) -> list[Row]:
-        """All listed markets, in no order; with `is_details` also their warnings."""
+        """All listed markets, in no particular order; with `is_details` also their warnings."""
         details = query.boolean(args, "is_details", "isDetails")
         listed = self._tape.markets(self._now())
         listed.sort(key=lambda market: noise.key("order", market.code))
@@ -82,7 +82,7 @@ class Responses:
         market, now, wanted = self._market(args), self._now(), query.count(args)
         before, convert = query.before(args, now), query.converting(args)
         bars = self._tape.periods(market, "days", before, wanted + 1, now)
-        previous = np.concatenate([bars.open[:1], bars.close[:-1]])  # the first day of all began at its own price
+        previous = np.concatenate([bars.open[:1], bars.close[:-1]])  # the very first day has none before
         last_rows = slice(-wanted, None)
         page = bars.take(last_rows)
         converted = self._in_krw(market, page, now) if convert else None
@@ -95,7 +95,7 @@ class Responses:
         return wire.period_rows(market, bars)
 
     def _in_krw(self, market: str, bars: Bars, now: float) -> list[float | None]:
-        """Closes in KRW by the quote coin's own day close; None for a KRW market, or if that has no KRW market."""
+        """Closes converted to KRW by the quote coin's close of the day; None where there is no KRW market of it."""
         rate_market = f"KRW-{market.partition('-')[0]}"
         if not len(bars) or not self._tape.is_listed(rate_market, now):
             return [None] * len(bars)

@@ -75,7 +75,7 @@ _SYLLABLES = (
 )  # fmt: skip
 _KINDS = (("Network", "네트워크"), ("Protocol", "프로토콜"), ("Token", "토큰"), ("Finance", "파이낸스"))
 
-# Share of the roster listed by a date: KRW markets grew 119, 193, 234, 289 (counts seen on the real exchange)
+# Share of the coins listed by a date: KRW markets grew 119, 193, 234, 289 (counts on the real exchange)
 _GROWTH = (
     (0.0, FIRST_LISTING),
     (0.41, datetime(2024, 4, 1, tzinfo=UTC)),
@@ -106,7 +106,7 @@ class Coin:
 
 
 def coins(count: int) -> list[Coin]:
-    """The `count` coins that were listed by 2026-09-20 and a few (1 in 64) that come later, most traded first."""
+    """`count` coins that are listed by 2026-09-20, and a few more (1 in 64) listed later; most traded first."""
     names = _names()
     return [_coin(rank, count, *next(names)) for rank in range(count + count // 64)]
 
@@ -139,7 +139,7 @@ def _coin(rank: int, count: int, code: str, english: str, korean: str, price: fl
 
 
 def _listed(rank: int, count: int, code: str) -> datetime:
-    """First minute: on the full hour; the coins known by name are the early ones."""
+    """First minute of a coin, on a full hour; real coins are listed earlier than made-up ones."""
     if rank == 0:
         return FIRST_LISTING
     if rank >= count:

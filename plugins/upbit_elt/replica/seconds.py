@@ -1,4 +1,4 @@
-"""What happened inside a minute: seconds whose resampling is the minute, and so the minute as it grows."""
+"""Second candles inside a minute: they aggregate to the minute's candle, and give its state while it is open."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _DRAWS = ("second", "close", "weight", "stamp")
 
 
 def split(market: str, minute: Bars) -> Bars:
-    """Second candles of one closed minute (one row): their high, low, open, close and sums give the minute's.
+    """Second candles of one closed minute (one row); their open, high, low, close and sums aggregate to the minute's.
 
-    A second's `timestamp` lies in it, but the last one has the minute's own.
+    The `timestamp` of a second lies in that second; the last one has the minute's own.
     """
     begin = int(minute.start[0])
     random = noise.bits(noise.keys(_DRAWS, "seconds", market), begin + np.arange(MINUTE, dtype=np.int64))
@@ -29,7 +29,7 @@ def split(market: str, minute: Bars) -> Bars:
 
 
 def so_far(market: str, minute: Bars, now_ms: int) -> Bars:
-    """The minute (one row) as it stands at `now_ms` (ms since the epoch): no row before its first trade."""
+    """State of the minute (one row) at `now_ms` (ms since the epoch); no row before its first trade."""
     if minute.timestamp[0] <= now_ms:
         return minute
     parts = split(market, minute)
@@ -38,7 +38,7 @@ def so_far(market: str, minute: Bars, now_ms: int) -> Bars:
 
 
 def _offsets(minute: Bars, random: Bits) -> Ints:
-    """Seconds (0..59) of the minute in which it traded, the last being that of its timestamp."""
+    """Seconds (0 to 59) of the minute that have a trade; the last one contains the minute's `timestamp`."""
     last = min(int(minute.timestamp[0] // 1000 - minute.start[0]), MINUTE - 1)
     flat = minute.high[0] == minute.low[0]
     wanted = 1 + int(random[0, -1] % np.uint64(3 if flat else 40))
@@ -47,7 +47,7 @@ def _offsets(minute: Bars, random: Bits) -> Ints:
 
 
 def _path(market: str, minute: Bars, random: Bits) -> Bars:
-    """Prices of the seconds: a path on the tick from open to close; the largest draw touches high, the least low."""
+    """Prices of the seconds: a path in ticks from open to close; the largest draw touches high, the smallest low."""
     count = len(random)
     high, low = minute.high[0], minute.low[0]
     close = np.clip(ticks.ladder(market).snap(low + noise.uniform(random) * (high - low)), low, high)
@@ -61,7 +61,7 @@ def _path(market: str, minute: Bars, random: Bits) -> Bars:
 
 
 def _shares(minute: Bars, path: Bars, random: Bits, weight: Floats) -> tuple[Floats, Floats]:
-    """Volume and quote sum of the seconds: the mean price of each lies within it, and the sums are the minute's."""
+    """Volume and quote sum of each second: its mean price lies between its low and high; sums equal the minute's."""
     volume, high, low = minute.volume[0], minute.high[0], minute.low[0]
     price = (path.high + path.low) / 2
     if high == low or len(weight) == 1:

@@ -15,22 +15,22 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 
 class _Handler(WSGIRequestHandler):
-    """Werkzeug's handler, but keeping connections open as the exchange does; its own closes after each answer."""
+    """Keeps connections open as the exchange does; Werkzeug's own handler closes them after each response."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # a small answer is one write
-    disable_nagle_algorithm = True  # a large one is two, and the second must not wait for an acknowledgement
+    wbufsize = -1  # a small response is one write
+    disable_nagle_algorithm = True  # a large response is two, and the second must not wait for an acknowledgement
     timeout = 75  # seconds after which an idle connection is closed
 
     def run_wsgi(self) -> None:
-        """Answers one request. Who sends a body, which no endpoint reads, must open a new connection."""
+        """Answer one request. After a request with a body, which no endpoint reads, the connection is closed."""
         response = Response.from_app(self.server.app, self.make_environ(), buffered=True)
         self.send_response_only(response.status_code)
         for name, value in response.headers.items():
             self.send_header(name, value)
         body = response.get_data()
         if len(body) < int(response.headers.get("Content-Length", 0)) and self.command != "HEAD":
-            self.close_connection = True  # a fault: the answer is cut
+            self.close_connection = True  # an injected fault has cut the body
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self.send_header("Connection", "close")
         self.end_headers()
@@ -39,16 +39,16 @@ class _Handler(WSGIRequestHandler):
 
 
 def make(app: Flask, host: str, port: int) -> BaseWSGIServer:
-    """A server that is bound but does not serve yet; port 0 takes a free one. Raises OSError."""
+    """Make a server that is bound but does not serve yet; port 0 takes a free one. Raises OSError."""
     with socket.create_server((host, port), backlog=128) as bound:  # Werkzeug itself would exit on a port in use
         return make_server(host, port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
 
 
 def serve(server: BaseWSGIServer) -> None:
-    """Serves until SIGTERM or SIGINT, then closes the socket."""
+    """Serve until SIGTERM or SIGINT, then close the socket."""
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()  # from here it would wait for itself
+        threading.Thread(target=server.shutdown).start()  # shutdown() called here would wait for itself
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -58,7 +58,7 @@ def serve(server: BaseWSGIServer) -> None:
 
 @contextmanager
 def running(app: Flask, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serves in a thread; gives the origin, such as `http://127.0.0.1:34567`."""
+    """Serve in a thread while the block runs; give the origin, such as `http://127.0.0.1:34567`."""
     with make(app, host, port) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

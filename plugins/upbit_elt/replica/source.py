@@ -1,4 +1,4 @@
-"""What a replica asks of its data, and the plain description of a market."""
+"""The interface of a replica's data, and the description of a market."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Market:
 
 
 class Source(Protocol):
-    """Final minutes of any time: the same question always gets the same answer, whatever the clock says."""
+    """Final candles of any time: the same call always gives the same result, whatever the clock says."""
 
     def markets(self) -> Sequence[Market]:
         """All markets, also those listed in the future."""
 
     def minutes(self, market: str, start: datetime, end: datetime) -> Bars:
-        """Minutes with trades that start in [start, end) (aware), as they are once closed.
+        """Minutes with trades that start in [start, end) (aware), in their closed state.
 
         Raises UnknownMarket.
         """
 
     def prices_on(self, market: str, days: Ints) -> Floats:
-        """Prices at 00:00 UTC of days since the epoch; NaN where there is none. Raises UnknownMarket."""
+        """Prices at 00:00 UTC of days (numbers since the epoch); NaN where there is none. Raises UnknownMarket."""

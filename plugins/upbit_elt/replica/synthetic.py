@@ -1,8 +1,9 @@
-"""An endless synthetic exchange that stores nothing: any minute since 2017 and into the future, from a seed.
+"""An endless synthetic exchange that stores nothing: it computes any minute since 2017, also future ones, from a seed.
 
-A coin's log price stands, at each 00:00 UTC, on a seekable walk; between two of these anchors it takes 1,440
-steps (a factor common to all coins plus its own part, with volatility that clusters over an hour to a week, a
-KST season and fat tails), bridged so that the day ends on the next anchor. A day needs no other day.
+A coin's log price at each 00:00 UTC is a value of a random walk (see noise.walk); between two of these anchors it takes
+1,440 steps (a factor common to all coins plus its own part, with volatility that clusters over an hour to a week, a
+daily pattern in KST and fat tails), corrected linearly so that the day ends on the next anchor. A day is computed
+without any other day.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ _TAIL = 0.35
 class Path(NamedTuple):
     """One day of a coin or of the common factor.
 
-    `level` (1441 values) is the log price at each minute's edge; `step` has unit deviation on average, `vol` is
-    the log of its momentary deviation (1440 values each).
+    `level` (1441 values) is the log price at each minute's edge; `step` (1440 values) has unit deviation on average,
+    and `vol` (1440 values) is the log of its momentary deviation.
     """
 
     level: Floats
@@ -45,7 +46,7 @@ class SyntheticSource:
     """Source of `markets` coins against each of `quotes`; the same seed gives the same exchange for ever.
 
     Raises:
-        ConfigError: a quote currency that Upbit does not have, or too many markets.
+        ConfigError: Upbit does not have the quote currency, or there are too many markets.
     """
 
     def __init__(self, seed: int = 0, markets: int = 289, quotes: Sequence[str] = ("KRW",)) -> None:
@@ -74,7 +75,7 @@ class SyntheticSource:
         return bars.concat([self._day(market, day) for day in days]).between(first, last)
 
     def prices_on(self, market: str, days: Ints) -> Floats:
-        """Prices at 00:00 UTC of days since the epoch, NaN before the listing. Raises UnknownMarket."""
+        """Prices at 00:00 UTC of days (numbers since the epoch); NaN before the listing. Raises UnknownMarket."""
         listed = self._market(market).listed
         quote, _, base = market.partition("-")
         level = self._anchor(base, days) - (0.0 if quote == "KRW" else self._anchor(quote, days))
@@ -116,7 +117,7 @@ class SyntheticSource:
         return Path(np.empty(0), step, vol)
 
     def _shocks(self, name: str, day: int) -> tuple[Floats, Floats]:
-        """Steps and log volatility of one day."""
+        """Steps and log volatility of one day, 1440 values each."""
         start, end = day * DAY_MINUTES, (day + 1) * DAY_MINUTES
         vol = _season() + sum(
             size * noise.smooth(noise.key(self._seed, name, length), length, start, end) for length, size in _SCALES
@@ -126,7 +127,7 @@ class SyntheticSource:
         return np.exp(vol + _TAIL * tail - _TAIL**2) * step, np.asarray(vol)
 
     def _anchor(self, code: str, days: Ints) -> Floats:
-        """Log price in KRW at 00:00 UTC of days since the epoch."""
+        """Log price in KRW at 00:00 UTC of days (numbers since the epoch)."""
         coin = self._coins[code]
         common = noise.walk(noise.keys(_OCTAVES, self._seed, "common factor"), days)
         own = noise.walk(noise.keys(_OCTAVES, self._seed, code), days)
@@ -137,7 +138,7 @@ class SyntheticSource:
 
 @lru_cache(maxsize=1)
 def _season() -> Floats:
-    """Log volatility by UTC minute: busy at 09:00 and 23:00 KST, quiet before dawn."""
+    """Log volatility by UTC minute of the day: high around 09:00 and 23:00 KST, low before dawn."""
     hours = np.arange(DAY_MINUTES) / 60 + 9
 
     def peak(at: float, width: float) -> Floats:

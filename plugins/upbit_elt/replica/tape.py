@@ -1,4 +1,4 @@
-"""Candles of every kind as an exchange shows them at a moment, computed from a source's final minutes."""
+"""Candles of every kind as an exchange serves them at a given time, computed from a source's final minutes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from upbit_elt.replica.source import Market, Source
 Period = Literal["days", "weeks", "months", "years"]
 SECONDS_KEPT = 90 * DAY  # second candles reach back three months
 _LONGEST: dict[Period, int] = {"days": 1, "weeks": 7, "months": 31, "years": 366}
-_CHUNK = 32  # days that are summed and kept together
+_CHUNK = 32  # days that are aggregated and cached together
 _LATE = MINUTE + 1  # a minute is final this long after its start, as ticks come up to 0.35 s late
 
 
 class _Lru:
-    """Bars by key, the least recently used forgotten when there are too many rows."""
+    """Cache of Bars by key, which drops the least recently used ones when it holds too many rows."""
 
     def __init__(self, rows: int) -> None:
         self._most, self._rows = rows, 0
@@ -48,10 +48,10 @@ class _Lru:
 
 
 class Tape:
-    """What the exchange shows of `source`. Times are seconds since the epoch (UTC), `now` included.
+    """The candles of `source` that the exchange serves at the time `now`. Times are in seconds since the epoch (UTC).
 
-    A candle is there from its first trade on and changes until its last tick is stored. Answers are oldest first;
-    a market that the source does not have raises UnknownMarket.
+    A candle exists from its first trade on and changes until its last tick is stored. Results are oldest first. Methods
+    raise UnknownMarket for a market that the source does not have.
     """
 
     def __init__(self, source: Source) -> None:
@@ -62,11 +62,11 @@ class Tape:
         self.year_marks = lru_cache(maxsize=2048)(self._year_prices)
 
     def markets(self, now: float) -> list[Market]:
-        """The markets listed by now, in the source's order."""
+        """The markets that are listed at `now`, in the source's order."""
         return [market for market in self._by_code.values() if market.listed.timestamp() <= now]
 
     def is_listed(self, market: str, now: float) -> bool:
-        """Whether the market can be asked for by now."""
+        """Whether the market is listed at `now`."""
         found = self._by_code.get(market)
         return found is not None and found.listed.timestamp() <= now
 
@@ -106,12 +106,12 @@ class Tape:
             days = concat([self._chunk(market, chunk, now), days])
             bars = group(days, starts(period, days.start))
             bars = bars.take(bars.start < before)
-            if len(bars) > count:  # one more than asked: the oldest may lack days of an earlier chunk
+            if len(bars) > count:  # one more than requested, because the oldest may lack days of an earlier chunk
                 break
         return bars.take(slice(-count, None))
 
     def day_minutes(self, market: str, day: int, now: float) -> Bars:
-        """Minutes of a UTC day (days since the epoch) as they stand now."""
+        """Minutes of a UTC day (number since the epoch) as they are at `now`."""
         final = self._final(market, day)
         if (day + 1) * DAY + _LATE <= now:
             return final
@@ -147,7 +147,7 @@ class Tape:
         return self.source.minutes(market, _moment(first_day * DAY), _moment(end_day * DAY))
 
     def _chunk(self, market: str, chunk: int, now: float) -> Bars:
-        """Day candles of one chunk as they stand now; those of finished days are kept."""
+        """Day candles of one chunk of days as they are at `now`; those of finished days are cached."""
         first, end = chunk * _CHUNK, (chunk + 1) * _CHUNK
         closed = max(min(end, int((now - _LATE) // DAY)), first)  # days before this one are final
         kept = self._days.get((market, chunk, closed), lambda: _by_day(self._read(market, first, closed)))

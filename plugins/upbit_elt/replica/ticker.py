@@ -1,4 +1,4 @@
-"""Tickers: the last trade of a market, its day (from 00:00 UTC) and its last 24 hours."""
+"""Tickers: the last trade of a market, its sums of the day (from 00:00 UTC) and of the last 24 hours."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _KST_MS = 9 * 3600 * 1000
 
 
 def ticker(tape: Tape, market: str, now: float) -> Row | None:
-    """The ticker as it stands at `now` (seconds since the epoch, UTC); None before the first trade.
+    """The ticker at `now` (seconds since the epoch, UTC); None before the first trade.
 
-    The 52-week extremes are taken from today and from the prices at 00:00 UTC of the days before, not from every
-    trade of the year. Raises UnknownMarket.
+    The 52-week extremes are those of today and of the prices at 00:00 UTC of the days before, not of every trade of
+    the year. Raises UnknownMarket.
     """
     last = tape.minutes(market, 1, int(now) + 1, 1, now)
     if not len(last):
@@ -51,7 +51,7 @@ def _trade_times(stamp: int) -> Row:
 
 
 def _prices(today: Bars, previous: float, price: float) -> Row:
-    """The day so far; a day without trades stands at the last close."""
+    """Prices of the day so far; those of a day without trades are the last close."""
     return {
         "opening_price": float(today.open[0]) if len(today) else previous,
         "high_price": float(today.high.max()) if len(today) else previous,

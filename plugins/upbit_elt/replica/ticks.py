@@ -14,9 +14,9 @@ from upbit_elt.replica.noise import Floats
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ladder:
-    """A quote currency's ticks: from price `floors[i]` on, the tick is `numerators[i] / denominators[i]`.
+    """Ticks of a quote currency: from price `floors[i]` on, the tick is `numerators[i] / denominators[i]`.
 
-    A tick below 1 is kept as 1/n: only a division gives the very double that the decimal literal means.
+    A tick below 1 is stored as 1/n, because only a division gives exactly the double of the decimal literal.
     """
 
     floors: Floats
@@ -29,10 +29,10 @@ class Ladder:
         return self.numerators[row], self.denominators[row]
 
     def snap(self, price: Floats, threshold: Floats | float = 0.5) -> Floats:
-        """Nearest multiple of the tick, never below one tick.
+        """Round prices to a multiple of the tick, to at least one tick.
 
-        `threshold` is the part of a tick from which a price goes up: uniform random thresholds give trades at
-        either side of the spread whose mean is the price.
+        `threshold` is the part of a tick from which a price is rounded up. Uniform random thresholds give trades on
+        both sides of the spread whose mean is the price.
         """
         numerator, denominator = self.steps(price)
         ticks = price / numerator * denominator
@@ -68,5 +68,5 @@ LADDERS = {"KRW": _KRW, "USDT": _USDT, "BTC": _BTC}
 
 
 def ladder(market: str) -> Ladder:
-    """Ticks of a market such as `KRW-BTC`. Raises KeyError for a quote currency that Upbit does not have."""
+    """Ticks of a market such as `KRW-BTC`. Raises KeyError when Upbit does not have the quote currency."""
     return LADDERS[market.partition("-")[0]]

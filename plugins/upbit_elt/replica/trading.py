@@ -1,4 +1,4 @@
-"""Trades on a given price path: one day of minute candles of one market."""
+"""Simulates trades along a given price path: one day of minute candles of one market."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LATE_SHARE = 0.04
 
 
 class Flow(NamedTuple):
-    """What drives one day of a market.
+    """The inputs of one simulated day of a market.
 
     `level` is the log price at the 1,441 edges of the minutes, `deviation` the momentary deviation of a minute's
     log return, `activity` the log of the momentary activity (1,440 values each), `trades` the mean number of
@@ -40,8 +40,8 @@ class _Prices(NamedTuple):
 
 
 def trade(market: str, seed: int, day: int, flow: Flow) -> Bars:
-    """Minutes of a UTC day (days since the epoch) in which the market traded. Prices are multiples of the tick."""
-    index = day * 1440 + np.arange(-1, 1440, dtype=np.int64)  # the minute before gives the price to open at
+    """Simulate a UTC day (number since the epoch); give its minutes with trades. Prices are multiples of the tick."""
+    index = day * 1440 + np.arange(-1, 1440, dtype=np.int64)  # the minute before gives the opening price
     draws = dict(zip(DRAWS, noise.bits(_keys(market, seed), index), strict=True))
     edges = noise.uniform(draws["close"])
     draws = {name: random[1:] for name, random in draws.items()}
@@ -63,7 +63,7 @@ def _keys(market: str, seed: int) -> Bits:
 
 
 def _counts(random: Floats, rate: Floats) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which minutes have a trade, and which have exactly one (Poisson)."""
+    """Masks of the minutes that have a trade, and of those that have exactly one (Poisson distribution)."""
     none = np.exp(-rate)
     return random >= none, random < none * (1 + rate)
 
@@ -89,12 +89,15 @@ def _prices(market: str, flow: Flow, rate: Floats, edges: Floats, draws: dict[st
 
 
 def _excess(move: Floats, deviation: Floats, random: Floats) -> Floats:
-    """How far a Brownian bridge goes beyond its higher end: the inverse of its maximum's distribution."""
+    """Distance that a Brownian bridge goes beyond its higher end, drawn by inverting its maximum's distribution.
+
+    With P(max > higher end + e) = exp(-2 e (e + move) / deviation^2), as follows from the reflection principle.
+    """
     return np.asarray((np.sqrt(move**2 - 2 * deviation**2 * np.log(random)) - move) / 2)
 
 
 def _amounts(prices: _Prices, size: Floats, activity: Floats, draws: dict[str, Bits]) -> tuple[Floats, Floats]:
-    """Base volume (8 decimals) and quote sum, which lies between low and high times the volume."""
+    """Base volume (8 decimals) and quote sum, whose ratio lies between low and high."""
     spent = size * np.exp(activity + 0.8 * noise.normal(draws["size"]))
     volume = np.maximum(np.round(spent / prices.close, 8), 1e-8)
     place = 0.15 + 0.7 * noise.uniform(draws["vwap"])
@@ -102,7 +105,7 @@ def _amounts(prices: _Prices, size: Floats, activity: Floats, draws: dict[str, B
 
 
 def _last_tick(trades: Floats, draws: dict[str, Bits]) -> Ints:
-    """Ms from the minute's start to the last of `trades` ticks; now and then stored after the minute's end."""
+    """Ms from the minute's start to the last of `trades` ticks; sometimes it is stored after the minute's end."""
     offset = 59_999 * noise.uniform(draws["last"]) ** (1 / trades)
     late = noise.uniform(draws["late"])
     return np.where((late < _LATE_SHARE) & (trades > 3), 60_000 + LATE_MS * late / _LATE_SHARE, offset).astype(np.int64)

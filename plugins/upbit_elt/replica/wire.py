@@ -1,4 +1,4 @@
-"""Rows as the API spells them: Upbit's field names in Upbit's order, newest first."""
+"""Converts Bars to rows of the API: Upbit's field names in Upbit's order, newest first."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = (
 
 
 def rows(market: str, bars: Bars, **more: Iterable[object]) -> list[Row]:
-    """One dict a candle, newest first; `more` adds columns (oldest first, like `bars`) behind Upbit's common ones."""
+    """One dict per candle, newest first; `more` adds columns (oldest first, like `bars`) after the common ones."""
     columns: list[list[Any]] = [
         times(bars.start),
         times(bars.start + _KST),
@@ -44,27 +44,30 @@ def rows(market: str, bars: Bars, **more: Iterable[object]) -> list[Row]:
 
 
 def times(moments: Ints) -> list[str]:
-    """`YYYY-MM-DDTHH:MM:SS` of seconds since the epoch."""
+    """Write seconds since the epoch as `YYYY-MM-DDTHH:MM:SS` (UTC)."""
     return [str(text) for text in np.datetime_as_string(moments.astype("datetime64[s]"))]
 
 
 def dates(moments: Ints) -> list[str]:
-    """`YYYY-MM-DD` of seconds since the epoch."""
+    """Write seconds since the epoch as `YYYY-MM-DD` (UTC)."""
     return [text[:10] for text in times(moments)]
 
 
 def minute_rows(market: str, bars: Bars, unit: int) -> list[Row]:
-    """Minute candles of `unit` minutes."""
+    """Rows of minute candles; `unit` is their length in minutes."""
     return rows(market, bars, unit=[unit] * len(bars))
 
 
 def period_rows(market: str, bars: Bars) -> list[Row]:
-    """Weeks, months or years."""
+    """Rows of week, month or year candles."""
     return rows(market, bars, first_day_of_period=dates(bars.start))
 
 
 def day_rows(market: str, bars: Bars, previous: Floats, converted: list[float | None] | None) -> list[Row]:
-    """Days; `previous` are the closes of the days before, `converted` the closes in another currency if asked."""
+    """Rows of day candles; `previous` are the closes of the days before.
+
+    `converted` are the closes in another currency, None if they were not requested.
+    """
     change = bars.close - previous
     more: dict[str, Iterable[object]] = {
         "prev_closing_price": previous.tolist(),
