@@ -7,6 +7,7 @@
 # STACK_SLOTS      set: several DataNodes share one volume, each takes a folder of its own
 # STACK_HIVE_USERS set: HiveServer2 asks for passwords; name:password pairs, separated by commas
 # STACK_HIVE_WRITERS  with it: users who may do everything, others read (default: upbit)
+# STACK_MERGE_LOOK  the NameNode looks every so many seconds (default: 60) whether its image is older than a day
 # Hosts and ports: STACK_* in hadoop-conf/*.xml and hive/hive-site.xml.
 set -euo pipefail
 
@@ -17,6 +18,7 @@ export STACK_DATA_DIR=${STACK_DATA_DIR:-/data}
 export STACK_JARS_DIR=${STACK_JARS_DIR:-/opt/jars}
 export STACK_NAME_DIR=${STACK_NAME_DIR:-$STACK_DATA_DIR/hdfs/name}
 export STACK_BLOCK_DIR=${STACK_BLOCK_DIR:-$STACK_DATA_DIR/hdfs/blocks}
+export STACK_CHECKPOINT_DIR=$STACK_DATA_DIR/hdfs/checkpoint
 export STACK_METASTORE_DB_URL=${STACK_METASTORE_DB_URL:-jdbc:derby:;databaseName=$STACK_DATA_DIR/metastore;create=true}
 case $STACK_METASTORE_DB_URL in
   jdbc:derby:*) export STACK_METASTORE_DB_DRIVER=org.apache.derby.jdbc.EmbeddedDriver ;;
@@ -105,6 +107,31 @@ schema_tool() { # -validate|-create: the metastore's tables, by the tool of its 
   )
 }
 
+# What has changed since the last image is what the next start does again, and it lies on the disk: once a day it goes into
+# a new image, without a restart and while HDFS is written to. Ends with the NameNode, whose log it writes into.
+merge_journal_daily() { # PID: the NameNode's
+  local look=${STACK_MERGE_LOOK:-60} wait said
+  wait=$look
+  until timeout "$wait" tail --pid="$1" -f /dev/null; do
+    wait=$look
+    ! has_fresh_image || continue
+    rm -rf "$STACK_CHECKPOINT_DIR" # what one that was killed has left
+    said="the journal is in a new image"
+    # it ends well, too, when the NameNode has not taken the image
+    { merge_journal >"$STACK_DATA_DIR/tmp/merge.log" 2>&1 && has_fresh_image; } ||
+      { wait=3600 said="the journal could not be put into an image, next try in an hour: $(tail -n 1 "$STACK_DATA_DIR/tmp/merge.log")"; }
+    echo "namenode: $said" >"/proc/$1/fd/2" || true
+  done
+}
+
+has_fresh_image() {
+  [ -n "$(find "$STACK_NAME_DIR/current" -name 'fsimage_*' ! -name '*.md5' -mmin -1440)" ]
+}
+
+merge_journal() { # a NameNode's helper that fetches image and journal, merges them, sends the image and ends
+  (java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.namenode.SecondaryNameNode -checkpoint force)
+}
+
 # Every user may list the server's environment and change nothing in it: passwords go to it in a file.
 hide_passwords() {
   [ -n "${STACK_HIVE_USERS:-}" ] || return 0
@@ -130,6 +157,7 @@ check_schema() {
 case $daemon in
   namenode)
     format_if_empty
+    merge_journal_daily $$ </dev/null >/dev/null 2>&1 & # it must not hold the log of a NameNode that has ended
     java "$hadoop_classpath" 256m org.apache.hadoop.hdfs.server.namenode.NameNode ;;
   datanode)
     mkdir -p "$STACK_BLOCK_DIR"

@@ -75,7 +75,9 @@ class Machine:
 
     def _launch(self, service: Service) -> None:
         self._stacks[service.name] = ExitStack()
-        self._children[service.name] = self._stacks[service.name].enter_context(process(service, self._stack))
+        self._children[service.name] = self._stacks[service.name].enter_context(
+            process(service, self._stack, {"STACK_MERGE_LOOK": "2"})
+        )
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -19,6 +20,12 @@ case "$*" in *-format*)
   mkdir -p "$STACK_NAME_DIR/current"
   touch "$STACK_NAME_DIR/current/VERSION"
   exit ${FORMAT_EXIT:-0} ;;
+*SecondaryNameNode*)
+  [ -z "${MERGED:-}" ] || touch "$STACK_NAME_DIR/current/$MERGED"
+  exit ${MERGE_EXIT:-0} ;;
+*NameNode) # works until its log says that somebody has merged, or so many seconds
+  look='until grep -q journal "$SAID"; do sleep 0.1; done'
+  [ -z "${STACK_MERGE_LOOK:-}" ] || timeout "${NAMENODE_SECONDS:-60}" sh -c "$look" || true ;;
 esac
 """
 
@@ -26,13 +33,19 @@ esac
 class World:
     def __init__(self, folder: Path) -> None:
         self.data, self.calls, self.home = folder / "data", folder / "calls", folder / "java"
+        self.said = folder / "said"
         self.names, self.blocks = self.data / "hdfs" / "name", self.data / "hdfs" / "blocks"
         program(self.home / "bin" / "java", JAVA)
 
     def start(self, daemon: str, **variables: str) -> subprocess.CompletedProcess[str]:
         own = {"JAVA_HOME": str(self.home), "CALLS": str(self.calls), "STACK_DATA_DIR": str(self.data)}
-        environment = {"PATH": os.environ["PATH"], **own, **variables}
-        return subprocess.run([ENTRYPOINT, daemon], env=environment, capture_output=True, text=True, check=False)
+        environment = {"PATH": os.environ["PATH"], "SAID": str(self.said), **own, **variables}
+        with self.said.open("w+") as said:
+            done = subprocess.run(
+                [ENTRYPOINT, daemon], env=environment, stdout=PIPE, stderr=said, text=True, check=False
+            )
+        done.stderr = self.said.read_text()
+        return done
 
     def java(self) -> list[str]:
         return self.calls.read_text().splitlines() if self.calls.exists() else []
@@ -48,6 +61,36 @@ def test_the_first_start_formats_and_the_second_does_not(world: World) -> None:
         assert world.start("namenode").returncode == 0
     assert ["-format" in call for call in world.java()] == [True, False, False]
     assert (world.names / "current" / "VERSION").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "merged", "words"),
+    [
+        ("0", "fsimage_0000000000000000043", "the journal is in a new image"),
+        ("1", "", "next try in an hour"),
+        ("0", "", "next try in an hour"),  # the NameNode has not taken it
+    ],
+)
+def test_the_journal_goes_into_an_image_that_is_older_than_a_day(
+    world: World, code: str, merged: str, words: str
+) -> None:
+    """The NameNode runs on meanwhile; what merges holds nothing that would keep its end from being seen."""
+    current = world.names / "current"
+    current.mkdir(parents=True)
+    image = current / "fsimage_0000000000000000042"
+    image.touch()
+    os.utime(image, (0, 0))
+    done = world.start("namenode", STACK_MERGE_LOOK="0.2", MERGE_EXIT=code, MERGED=merged)
+    assert next(call for call in world.java() if "Secondary" in call).endswith(" -checkpoint force")
+    assert words in done.stderr
+
+
+def test_an_image_of_today_is_left_as_it_is(world: World) -> None:
+    current = world.names / "current"
+    current.mkdir(parents=True)
+    (current / "fsimage_0000000000000000042").touch()
+    world.start("namenode", STACK_MERGE_LOOK="0.2", NAMENODE_SECONDS="1")
+    assert len(world.java()) == 1
 
 
 def test_a_folder_that_holds_anything_is_never_formatted(world: World) -> None:
