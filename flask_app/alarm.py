@@ -15,7 +15,7 @@ from flask_app.forecasts import Forecasts
 from flask_app.window import Window
 from upbit_elt.clock import Clock
 from upbit_elt.settings import Settings
-from upbit_elt.troubles import Trouble, Troubles, Unkept
+from upbit_elt.troubles import Trouble, Troubles, UnstoredTrouble
 
 log = logging.getLogger(__name__)
 # A trouble is reported once it has lasted PATIENCE; it counts as over when it was not seen for OVER_AFTER.
@@ -52,7 +52,7 @@ class Alarm:
         self._settings, self._clock, self._troubles, self._disk = settings, clock, troubles, disk
         self._follower, self._forecasts = follower, forecasts
         self._first: dict[str, datetime] = {}
-        self._unkept = Unkept.from_settings(settings, clock)
+        self._unstored = UnstoredTrouble.from_settings(settings, clock)
 
     def check(self, away: str, namenode: NameNode | None) -> None:
         """Report what is wrong and send the notifications that are due.
@@ -61,7 +61,7 @@ class Alarm:
         webhook that does not answer is logged and changes nothing. While the state folder cannot be written, only that
         is sent, with what was wrong when it began.
         """
-        unkept, current = "", self._current_troubles(away, namenode)
+        unstored, current = "", self._current_troubles(away, namenode)
         try:
             self._settings.state_dir.mkdir(parents=True, exist_ok=True)
             self._report(current)
@@ -69,9 +69,9 @@ class Alarm:
         except (sqlite3.Error, OSError) as error:
             log.warning("troubles cannot be stored: %s", error)
             wrong = [words for words in current.values() if words]
-            # what Hive says of a full disk is long, and no chat takes all of it
-            unkept = "; ".join([f"{self._settings.state_dir} cannot be written: {error}", *reversed(wrong)])
-        self._unkept.look(unkept)
+            # Hive's message about a full disk is long, and a chat truncates it, so it comes last
+            unstored = "; ".join([f"{self._settings.state_dir} cannot be written: {error}", *reversed(wrong)])
+        self._unstored.update(unstored)
 
     def _report(self, current: Mapping[str, str | None]) -> None:
         now = self._clock.now()

@@ -26,7 +26,7 @@ from upbit_elt.lake.freshness import MarketFreshness
 from upbit_elt.quality.results import state_of
 
 # At most so many of the markets without a forecast are named in a response.
-NAMED = 20
+MAX_NAMED = 20
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -106,7 +106,7 @@ def read_day(day: str) -> ResponseReturnValue:
 
 
 @blueprint.get("/forecasts")
-def show_forecast() -> ResponseReturnValue:
+def read_forecast() -> ResponseReturnValue:
     """A market's newest forecast, or that of `origin`. It is `stale` when it is old or the market's candles are."""
     query = ForecastQuery.of(request.args)
     shared = services()
@@ -139,12 +139,12 @@ def make_forecast() -> ResponseReturnValue:
     up to which each is known and the reason.
     """
     _authorize(services().settings.flask_token.get_secret_value())
-    made = services().forecaster.run()
+    stored = services().forecaster.run()
     return {
-        **_summary(made.forecast),
-        "file": made.file,
-        "stored": made.file is not None,
-        "left_out": {"count": len(made.left_out), "markets": [_left_out(one) for one in made.left_out[:NAMED]]},
+        **_summary(stored.forecast),
+        "file": stored.file,
+        "stored": stored.file is not None,
+        "left_out": {"count": len(stored.left_out), "markets": [_left_out(one) for one in stored.left_out[:MAX_NAMED]]},
     }
 
 

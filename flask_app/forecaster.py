@@ -21,7 +21,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
 
-class Made(NamedTuple):
+class StoredForecast(NamedTuple):
     """The stored forecast of an origin; `file` is the name of its file, None when an earlier call has stored it.
 
     `left_out` are the listed markets that are not known up to the origin: no forecast is made from an old price.
@@ -41,7 +41,7 @@ class Forecaster:
         self._lock, self._model_lock = Lock(), Lock()
         self._champion: Champion | None = None
 
-    def run(self) -> Made:
+    def run(self) -> StoredForecast:
         """Forecast every market that is known up to the end of the newest live run registered in Hive; store it.
 
         Raises:
@@ -54,7 +54,7 @@ class Forecaster:
         if not self._lock.acquire(timeout=self._settings.hive_timeout):
             raise Problem(BUSY, "another call is computing a forecast and will store it")
         try:
-            return self._made(self.champion())
+            return self._forecast(self.champion())
         finally:
             self._lock.release()
 
@@ -65,7 +65,7 @@ class Forecaster:
                 self._champion = load_champion(self._lake)
             return self._champion
 
-    def _made(self, champion: Champion) -> Made:
+    def _forecast(self, champion: Champion) -> StoredForecast:
         window = self._follower.refresh()
         if window is None:
             raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not finished")
@@ -79,7 +79,7 @@ class Forecaster:
         if stored is None:
             raise NotEnoughHistory("no market has enough closed minutes for a forecast yet")
         self._forecasts.remember(stored)
-        return Made(stored, file, left_out)
+        return StoredForecast(stored, file, left_out)
 
 
 def _why(left_out: list[MarketFreshness]) -> str:

@@ -40,7 +40,7 @@ def register(app: Flask, settings: Settings) -> None:
     named = {name for url in (settings.page_url, settings.flask_url) if (name := urlsplit(url).hostname)}
 
     @app.before_request
-    def refuse_strangers() -> None:
+    def reject_foreign_requests() -> None:
         if not is_own_host(request.host, named):
             raise Problem(WRONG_HOST, f"{_WRONG_HOST} (this request named {request.host!r})")
         if _crosses_sites():

@@ -92,7 +92,7 @@ class _Reader(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         left = self._end - self._clock()
         if left <= 0:
-            raise TimeoutError("the answer was not there as a whole in time")
+            raise TimeoutError("the response was not complete in time")
         self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 

@@ -6,9 +6,9 @@
     data = MarketData.of_folder("copy")      # a copy of the lake's folders; needs no service
     data.candles("KRW-BTC", "2026-11-24", "2026-11-25", every_minute=True)
 
-Times that go in are aware datetimes, or ISO 8601 texts, which are KST unless they name a zone (`2026-11-24T00:00Z`).
-Times that come out are UTC. A span is half-open, [start, end), in whole minutes; what lies after the lake's newest
-covered minute is left out.
+Times that are passed are aware datetimes, or ISO 8601 texts, which are KST unless they name a zone
+(`2026-11-24T00:00Z`). Times in results are UTC. A span is half-open, [start, end), in whole minutes, and is cut at the
+lake's newest covered minute.
 """
 
 from __future__ import annotations
@@ -46,36 +46,36 @@ PRICES = {
 
 
 class MarketData:
-    """What one lake holds. Each call reads the lake anew; nothing is kept, nothing is written."""
+    """The candles, forecasts and coverage of one lake. Each call reads the lake; nothing is cached or written."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
 
     @classmethod
     def of_deployment(cls) -> MarketData:
-        """The lake that the settings name. Raises ConfigError when a setting is wrong."""
+        """Read the lake that the settings name. Raises ConfigError when a setting is wrong."""
         return cls(Lake.from_settings(settings()))
 
     @classmethod
     def of_folder(cls, folder: str | Path) -> MarketData:
-        """A copy of the lake: a local folder with `candle/` in it. Raises ConfigError when it is none."""
+        """Read a copy of the lake in a local folder that contains `candle/`. Raises ConfigError when it does not."""
         return cls(FolderLake(Path(folder)))
 
     def markets(self) -> list[str]:
-        """Codes of the markets that live runs collect or collected, sorted. Raises NotCollected of an empty lake."""
+        """Codes of the markets that live runs collect or collected, sorted. Raises NotCollected when there are none."""
         return sorted(self._coverage().watermark)
 
     def candles(self, market: str, start: Time, end: Time | None = None, *, every_minute: bool = False) -> pd.DataFrame:
         """Minute candles of a market, indexed by `time` (UTC, the minute's start): open, high, low, close in the quote
         currency, volume in the base currency, value (the sum traded) in the quote currency.
 
-        A minute without a trade has no row. With `every_minute` it has one, without prices, and the column `state` says
-        of each minute whether it is a `candle`, `empty` (the exchange had no trade) or a `hole`: not known, with its
-        `reason`. Without `end`: up to the lake's newest covered minute.
+        A minute without a trade has no row. With `every_minute` it has one without prices, and the column `state` says
+        of each minute whether it is a `candle`, `empty` (the exchange had no trade) or a `hole` (not known); `reason`
+        says why it is a hole. Without `end` the span reaches up to the lake's newest covered minute.
 
         Raises:
             NotCollected: the lake is empty, or does not know the market.
-            ConfigError: a time cannot be read, or nothing lies between the two.
+            ConfigError: a time cannot be parsed, or the span is empty.
             LakeUnavailable, LakeCorrupt: HDFS does not answer, or a file cannot be read.
         """
         span = self._span(start, end)
@@ -85,10 +85,10 @@ class MarketData:
         return _with_states(found, account, span) if every_minute else found
 
     def holes(self, market: str, start: Time, end: Time | None = None) -> pd.DataFrame:
-        """What is not known of a market, a row a hole: `start` and `end` (UTC), `minutes`, the `reason` (its code),
-        `words` for people, and `explained`: whether the exchange has nothing to give there.
+        """Holes of a market, one per row: `start` and `end` (UTC), `minutes`, `reason` (a HoleReason value), `words`
+        (the reason as a text), and `explained` (whether the exchange has no candles there).
 
-        Raises as `candles`.
+        Raises the same errors as `candles`.
         """
         rows = [
             (hole.start, hole.end, hole.minutes, hole.reason.value, hole.words, hole.explained)
@@ -101,12 +101,13 @@ class MarketData:
     ) -> pd.DataFrame:
         """Stored forecasts of a market with an origin in [start, end), sorted by `origin` and `horizon` (minutes).
 
-        `origin` and `target` (UTC) are when the forecast begins and the minute that it is for; `q05` to `q95` are
-        quantiles of the close at the target. With `horizon` only those. Empty when there is none.
+        `origin` (UTC) is the end of the last minute that the forecast used, `target` (UTC) the moment that it is for;
+        `q05` to `q95` are quantiles of the last price at the target. With `horizon` only forecasts of that horizon are
+        returned. The table is empty when there is none.
 
         Raises:
             NotCollected: the lake is empty.
-            ConfigError, LakeUnavailable, LakeCorrupt: as `candles`.
+            ConfigError, LakeUnavailable, LakeCorrupt: as for `candles`.
         """
         span = self._span(start, end)
         tables = [source.table for day in span.days() for source in read_files(self._lake, FORECAST, day)]
@@ -144,7 +145,7 @@ class _Span(NamedTuple):
     end: datetime
 
     def days(self) -> list[str]:
-        """The KST days that it touches."""
+        """The KST days (`yyMMdd`) that the span touches."""
         return list(days_between(self.start, self.end))
 
 

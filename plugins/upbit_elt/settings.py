@@ -38,13 +38,13 @@ def origin_of(address: str) -> str:
     return f"{parts.scheme}://{host}{'' if port in (None, _PORTS[parts.scheme]) else f':{port}'}{path}"
 
 
-def named_after(base_url: str) -> str:
+def default_dataset(base_url: str) -> str:
     """Default name of an origin's dataset: `upbit` for Upbit's own, `x_<host>` (31 characters at most) for others."""
     host = urlsplit(base_url).netloc
     return "upbit" if base_url == REAL_ORIGIN else f"x_{re.sub(r'[^a-z0-9]+', '_', host)}"[:31]
 
 
-def is_upbits(base_url: str) -> bool:
+def is_upbit_exchange(base_url: str) -> bool:
     """Whether an origin is an exchange of Upbit, in any region; any other may be a replica."""
     host = urlsplit(base_url).hostname or ""
     return host == "upbit.com" or host.endswith(".upbit.com")
@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         description="Origin of the exchange (name and form as in the official SDK); a /v1 at its end is removed.",
     )
     dataset: str = Field(
-        default_factory=lambda known: named_after(known["base_url"]),
+        default_factory=lambda known: default_dataset(known["base_url"]),
         pattern=r"^[a-z][a-z0-9_]{0,30}$",
         description="Name of the data: `upbit` for the real exchange; replicas and other exchanges have other names, "
         "hence another lake root and other databases, so that candles never mix. The default follows from `base_url`.",
@@ -146,12 +146,12 @@ class Settings(BaseSettings):
         if (base_url := info.data.get("base_url")) is None:  # its own error is reported already
             return value
         advice = f"UPBIT_BASE_URL is {base_url}: leave UPBIT_ELT_DATASET empty, or choose another name"
-        own = named_after(base_url)
+        own = default_dataset(base_url)
         if value == "upbit" and base_url != REAL_ORIGIN:
             raise ValueError(f"`upbit` is the dataset of {REAL_ORIGIN} alone, and {advice}")
-        if is_upbits(base_url) and value.startswith((*REPLICAS, "x_")) and not value.startswith(own):
+        if is_upbit_exchange(base_url) and value.startswith((*REPLICAS, "x_")) and not value.startswith(own):
             raise ValueError(f"`{value}` is the dataset of a replica or of another exchange, and {advice}")
-        if not is_upbits(base_url) and not value.startswith((*REPLICAS, own)):
+        if not is_upbit_exchange(base_url) and not value.startswith((*REPLICAS, own)):
             begins = ", ".join((*REPLICAS, own))
             raise ValueError(f"`{value}` could hold real candles; {advice} that begins with one of {begins}")
         return value

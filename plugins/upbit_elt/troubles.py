@@ -126,7 +126,7 @@ class Troubles:
         return opened(self._file, _SCHEMA)
 
 
-class Unkept:
+class UnstoredTrouble:
     """The one trouble that the file cannot store: that the file itself cannot be written, as on a full disk.
 
     The process that notices it keeps it in memory, and sends a line when it begins and one when it is over.
@@ -135,24 +135,24 @@ class Unkept:
     def __init__(self, name: str, webhook: Webhook, clock: Clock) -> None:
         self._name, self._webhook, self._clock = name, webhook, clock
         self._since: float | None = None
-        self._told = ""
+        self._sent = ""
 
     @classmethod
-    def from_settings(cls, settings: Settings, clock: Clock) -> Unkept:
+    def from_settings(cls, settings: Settings, clock: Clock) -> UnstoredTrouble:
         """The one of a deployment, sent to the webhook of its settings."""
         return cls(settings.dataset, _webhook(settings), clock)
 
-    def look(self, words: str) -> None:
+    def update(self, words: str) -> None:
         """Take what is wrong while the file cannot be written, "" when it can; send it if it outlasts CLAIM."""
         now = self._clock.now().timestamp()
         if not words:
-            if self._told and self._since is not None and not self._send(_over(self._told, self._since, now)):
+            if self._sent and self._since is not None and not self._send(_over(self._sent, self._since, now)):
                 return
-            self._since, self._told = None, ""
+            self._since, self._sent = None, ""
             return
         self._since = self._since or now
-        if not self._told and now - self._since >= CLAIM and self._send(words):
-            self._told = words
+        if not self._sent and now - self._since >= CLAIM and self._send(words):
+            self._sent = words
 
     def _send(self, line: str) -> bool:
         return not self._webhook.is_there or self._webhook.send(f"[{self._name}] {line}")

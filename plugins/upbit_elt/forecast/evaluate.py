@@ -136,8 +136,8 @@ def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]
     x * exp(-s) + s of the forecast (s is its log, x the outcome over the scale; lower is better), and
     `*_constant` that of a constant forecast. Values are None where no outcome is known.
     """
-    made, returns = forecast(net, test.batch), test.returns
-    served = log_returns(test.batch, made.prices)
+    predicted, returns = forecast(net, test.batch), test.returns
+    served = log_returns(test.batch, predicted.prices)
     inside = (returns > served[..., 0] - ROUND_OFF) & (returns < served[..., -1] + ROUND_OFF)
     columns = {
         "crps": mean_crps(served, returns),
@@ -145,7 +145,7 @@ def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]
         "coverage_90": _mean(np.where(np.isnan(returns), np.nan, inside)),
         "mae": _mean(np.abs(returns - served[..., MEDIAN])) / BASIS_POINT,
         "mae_naive": _mean(np.abs(returns)) / BASIS_POINT,
-        **_deviances(net, made, test),
+        **_deviances(net, predicted, test),
     }
     rows = np.sum(~np.isnan(returns), axis=0)
     return [
@@ -154,12 +154,12 @@ def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]
     ]
 
 
-def _deviances(net: QuantileNet, made: Forecast, test: Sample) -> dict[str, Floats]:
+def _deviances(net: QuantileNet, predicted: Forecast, test: Sample) -> dict[str, Floats]:
     unit = test.batch.sigma[:, None] * np.sqrt(HORIZONS)
     span = np.where(test.batch.rate > 0, test.batch.rate, np.nan)[:, None] * np.array(HORIZONS)
     pairs = {
-        "volume": (test.volumes / span, np.log(made.volume / span), net.log_volume),
-        "volatility": ((test.returns / unit) ** 2, 2 * np.log(made.volatility / unit), net.log_variance),
+        "volume": (test.volumes / span, np.log(predicted.volume / span), net.log_volume),
+        "volatility": ((test.returns / unit) ** 2, 2 * np.log(predicted.volatility / unit), net.log_variance),
     }
     result = {}
     for name, (outcome, log, constant) in pairs.items():

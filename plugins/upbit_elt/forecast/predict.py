@@ -34,7 +34,7 @@ def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
             f"a forecast needs {features.WARMUP} minutes of candles before {wire(origin)} UTC, there are {covered}"
         )
     batch = features.batch(past, np.array([past.minutes - 1]))
-    made = forecast(champion.model, batch)
+    predicted = forecast(champion.model, batch)
     markets = [past.markets[number] for number in batch.market]
     count, steps = len(markets), len(HORIZONS)
     targets = [wire(origin + horizon * MINUTE) for horizon in HORIZONS]
@@ -43,9 +43,9 @@ def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
         "origin": [wire(origin)] * (count * steps),
         "horizon": np.tile(HORIZONS, count),
         "target": targets * count,
-        **{name: made.prices[..., i].ravel() for i, name in enumerate(QUANTILE_COLUMNS)},
-        "expected_volume": made.volume.ravel(),
-        "volatility": made.volatility.ravel(),
+        **{name: predicted.prices[..., i].ravel() for i, name in enumerate(QUANTILE_COLUMNS)},
+        "expected_volume": predicted.volume.ravel(),
+        "volatility": predicted.volatility.ravel(),
         "model_version": [champion.version] * (count * steps),
     }
     return pa.table(columns, schema=FORECAST_SCHEMA)
