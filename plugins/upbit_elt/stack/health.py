@@ -155,7 +155,15 @@ class AirflowHealth:
                 return Hung(f"{words}: no heartbeat since {parts[name].get(f'latest_{name}_heartbeat')}")
             return None if status == "healthy" else words
 
-        return needing(_guarded(check), self.server())
+        server = self.server()
+        own = needing(_guarded(check), server)
+
+        def told() -> str | None:
+            trouble = own()
+            silent = None if trouble is None or isinstance(trouble, Hung) else server()
+            return f"Airflow's API server, which knows of it: {silent}" if silent else trouble
+
+        return told
 
     def server(self) -> Check:
         """Check of the API server: it answers, and reaches its database."""
