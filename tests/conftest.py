@@ -95,9 +95,11 @@ def edge(request: pytest.FixtureRequest) -> Edge:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterator[Stack]:
     """Everything, started by `./run --exchange replica`; stopped at the end of the run."""
-    folders = {"UPBIT_RUN_DATA_DIR": str(tmp_path_factory.mktemp("stack")), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
+    data = tmp_path_factory.mktemp("stack")
+    folders = {"UPBIT_RUN_DATA_DIR": str(data), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
+    outage = {"UPBIT_REPLICA_OUTAGE_FILE": str(data / "outage")}
     little = {"UPBIT_ELT_HISTORY_DAYS": "1"}  # a week of 289 markets takes the machine an hour
-    running = Stack(folders | little | {variable(name): str(port) for name, port in stack_ports().items()})
+    running = Stack(folders | outage | little | {variable(name): str(port) for name, port in stack_ports().items()})
     try:
         running.start()
         ARTIFACTS.mkdir(exist_ok=True)

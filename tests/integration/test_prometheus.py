@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
-import yaml  # type: ignore[import-untyped]
 from flask import Flask
 from werkzeug.serving import make_server
 
 from tests.support.ports import free_ports
-from tests.support.prometheus import CONFIG, RULES, queries, rules, tool
+from tests.support.prometheus import prometheus, queries, rules
 from tests.unit.flask_app.world import World
 from upbit_elt.candle import floor_minute
-from upbit_elt.direct import ask
 from upbit_elt.stack.polling import becomes_true
 
 
@@ -36,63 +31,6 @@ def served(app: Flask) -> Iterator[int]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-class Prometheus:
-    """A running Prometheus with the deployment's own configuration, but quicker, and other addresses."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def get(self, path: str, **query: str) -> Any:
-        return self.ask(path, **query)["data"]
-
-    def ask(self, path: str, **query: str) -> Any:
-        return ask("GET", f"{self._url}/api/v1/{path}", params=query, timeout=10).json()
-
-    def is_ready(self) -> bool:
-        try:
-            return ask("GET", f"{self._url}/-/ready", timeout=10).ok
-        except OSError:
-            return False
-
-    def firing(self) -> set[str]:
-        return {one["labels"]["alertname"] for one in self.get("alerts")["alerts"] if one["state"] == "firing"}
-
-    def health(self) -> dict[str, str]:
-        """Of each rule, after its first evaluation."""
-        return {rule["name"]: rule["health"] for group in self.get("rules")["groups"] for rule in group["rules"]}
-
-
-@contextmanager
-def prometheus(folder: Path, target: int) -> Iterator[Prometheus]:
-    (port,) = free_ports(1)
-    config = yaml.safe_load(CONFIG.read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["scrape_configs"][0]["static_configs"][0]["targets"] = [f"127.0.0.1:{target}"]
-    config["rule_files"] = [str(RULES)]
-    folder.mkdir()
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
-    log = folder / "log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [
-                str(tool("prometheus")),
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=file,
-            stderr=file,
-            env=os.environ | {"GOMAXPROCS": "1"},
-        )
-    try:
-        running = Prometheus(f"http://127.0.0.1:{port}")
-        assert becomes_true(running.is_ready, 60), log.read_text()
-        yield running
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_an_alert_fires_when_candles_grow_old_and_ends_when_they_have_come(tmp_path: Path) -> None:

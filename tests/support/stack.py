@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +67,21 @@ class Stack:
         }
         options = load(**given)
         return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
+
+    @property
+    def data(self) -> Path:
+        """Its data folder."""
+        return Path(self.variables["UPBIT_RUN_DATA_DIR"])
+
+    @contextmanager
+    def tells(self, webhook: str) -> Iterator[None]:
+        """It tells this webhook what is wrong, for the block."""
+        file = self.data / "state" / "webhook"
+        file.write_text(webhook)
+        try:
+            yield
+        finally:
+            file.unlink()
 
     @property
     def page(self) -> str:
