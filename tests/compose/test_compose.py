@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from tests.compose.conftest import Note
+from tests.support import walk
 from tests.support.compose import Deployment, not_healthy
 from tests.support.stack import wait_for as wait_often
-from upbit_elt.errors import LoginRefused, QueryFailed
 
 RUN = 900  # seconds in which a scheduled run has surely come and gone, on a busy machine
 # Each look costs the deployment something, and nothing here comes within seconds.
@@ -45,75 +45,30 @@ def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
     rows = deployment.hive().query("SELECT market, count(*) FROM upbit_lake_replica.candle GROUP BY market")
     assert len(rows) > 30  # of 60; some have not traded yet
     assert 1000 < sum(count for _, count in rows) <= deployment.count("candle")
-    apps = json.loads(from_inside(deployment, "http://resourcemanager:8088/ws/v1/cluster/apps")[1])["apps"]["app"]
+    apps = on_yarn(deployment)
     assert {app["applicationType"] for app in apps} == {"TEZ"}
     assert {app["user"] for app in apps} == {"hive"}
 
 
-def test_webhdfs_works_from_this_machine_when_it_is_published(deployment: Deployment, tmp_path: Path) -> None:
-    file = tmp_path / "hello"
-    file.write_text("from outside")
-    port = deployment.settings()["WEBHDFS_PORT"]
-    url = f"http://localhost:{port}/webhdfs/v1/tmp/hello?op="
-    with published(deployment, "webhdfs", "webhdfs", "webhdfs-data"):
-        header = ("-H", "X-XSRF-HEADER: curl")
-        deployment.run("curl", "-sfL", *header, "-T", str(file), f"{url}CREATE&user.name=upbit")
-        assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
-        # a page in a browser cannot send the header
-        quarantined = deployment.run("curl", "-s", "-X", "POST", f"{url}TRUNCATE&newlength=0&user.name=hdfs")
-        assert "CSRF" in quarantined
-        assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
-        candles = f"http://localhost:{port}/webhdfs/v1/replica/candle?op=DELETE&recursive=true&user.name=tableau"
-        assert "AccessControlException" in deployment.run("curl", "-s", *header, "-X", "DELETE", candles)
-    assert deployment.count("candle") > 0
-
-
-def test_nobody_submits_to_yarn_over_http(deployment: Deployment) -> None:
-    api = "http://resourcemanager:8088/ws/v1/cluster"
-    for user in ("evil", "hive", "yarn"):
-        status, said = from_inside(deployment, f"{api}/apps/new-application?user.name={user}", "POST")
-        assert (status, "application-id" in said) == (403, False), said
-    assert from_inside(deployment, f"{api}/info")[0] == 200
-
-
-def test_hive_wants_a_password(deployment: Deployment) -> None:
-    reader = deployment.settings()["HIVE_READER_PASSWORD"]
-    assert deployment.hive("tableau", reader).query("SELECT 1") == [(1,)]
-    for user, password in (("upbit", "wrong"), ("nobody", reader), ("upbit", reader)):
-        with pytest.raises(LoginRefused, match="refuses the password"):
-            deployment.hive(user, password).query("SELECT 1")
-
-
-def test_the_reader_reads_and_changes_nothing(deployment: Deployment) -> None:
-    """All that is refused: tests/integration/test_hive_users.py. Here, that the image has it on."""
-    reader = deployment.hive("tableau", deployment.settings()["HIVE_READER_PASSWORD"])
-    with reader.session() as hive:
-        for sql in (
-            "SELECT reflect('java.lang.System', 'getenv', 'STACK_HIVE_USERS')",
-            "DROP TABLE upbit_lake_replica.candle",
-            "CREATE DATABASE evil",
-            "dfs -ls /",
-            "SET system:a=b",
-            "CREATE TEMPORARY TABLE evil (line STRING) STORED AS AVRO",
-        ):
-            with pytest.raises(QueryFailed):
-                hive.execute(sql)
-        secrets = [value for name, value in deployment.settings().items() if name.endswith(("PASSWORD", "SECRET"))]
-        assert not [line for line in hive.query("SET -v") for secret in secrets if secret in str(line)]
-        assert len(hive.query("SELECT candle_time_utc FROM upbit_bi_replica.candle LIMIT 1")) == 1
-        hive.execute("CREATE TEMPORARY TABLE mine AS SELECT market FROM upbit_lake_replica.candle LIMIT 3")
-        assert hive.query("SELECT count(*) FROM mine") == [(3,)]
-
-
-def test_only_this_machine_is_let_in(deployment: Deployment) -> None:
-    bindings = [
-        binding["HostIp"]
-        for container in deployment.containers().values()
-        for published in container["NetworkSettings"]["Ports"].values()
-        for binding in published or []
-    ]
-    assert len(bindings) == 3  # Airflow, Flask, Hive
-    assert set(bindings) == {"127.0.0.1"}
+def test_at_every_published_port_each_user_gets_what_is_his_and_no_more(
+    deployment: Deployment, tmp_path: Path, note: Note
+) -> None:
+    tried: list[tuple[str, walk.Attempt, str | None]] = []
+    with profiles(deployment, "webhdfs", "yarn"):
+        ports = walk.published(deployment)
+        assert set(ports) == set(walk.WALKS), "each port has its attempts in tests/support/walk.py"
+        assert bound(deployment) == set(ports.values())
+        assert {address for address, _ in ports.values()} == {"127.0.0.1"}
+        before = counts(deployment)
+        for service, attempts in walk.WALKS.items():
+            at = "http://{}:{}".format(*ports[service])
+            tried += [(service, attempt, attempt.act()) for attempt in attempts(deployment, at)]
+        written_from_outside(deployment, tmp_path / "hello", ports["webhdfs"][1])
+    for line in walk.table(tried):
+        note("walk", line)
+    assert [row for row in tried if row[1].needed != (row[2] is None)] == []
+    after = counts(deployment)
+    assert all(after[table] >= before[table] for table in before)
 
 
 def test_containers_are_read_only_and_without_privileges(deployment: Deployment) -> None:
@@ -163,8 +118,8 @@ def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_
     before = counts(deployment)
     note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).splitlines()[-1].split()[0])
     after = counts(deployment)
-    quarantined = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
-    assert "exists: a backup is restored into an empty deployment only" in quarantined
+    refused = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
+    assert "exists: a backup is restored into an empty deployment only" in refused
 
     deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
     shutil.move(deployment.env_file, tmp_path / "old.env")
@@ -238,6 +193,13 @@ def test_no_password_is_an_argument_of_a_process(deployment: Deployment) -> None
             assert not [secret for secret in secrets if secret in arguments], name
 
 
+def on_yarn(deployment: Deployment) -> list[dict[str, Any]]:
+    """What the ResourceManager says of each application."""
+    _, said = from_inside(deployment, "http://resourcemanager:8088/ws/v1/cluster/apps")
+    found: list[dict[str, Any]] = json.loads(said)["apps"]["app"]
+    return found
+
+
 def from_inside(deployment: Deployment, url: str, method: str = "GET") -> tuple[int, str]:
     """Status and text of a request from a container of the deployment, with the header that pages cannot send."""
     program = (
@@ -252,13 +214,35 @@ def from_inside(deployment: Deployment, url: str, method: str = "GET") -> tuple[
 
 
 @contextmanager
-def published(deployment: Deployment, profile: str, *services: str) -> Iterator[None]:
-    """A profile that publishes ports, for the block."""
-    deployment.compose("--profile", profile, "up", "--wait", "--detach", "--no-deps", *services)
+def profiles(deployment: Deployment, *names: str) -> Iterator[None]:
+    """Profiles that publish ports, for the block."""
+    chosen = [word for name in names for word in ("--profile", name)]
+    everything = set(deployment.compose(*chosen, "config", "--services").split())
+    added = sorted(everything - set(deployment.compose("config", "--services").split()))
+    deployment.compose(*chosen, "up", "--wait", "--detach", "--no-deps", *added)
     try:
         yield
     finally:
-        deployment.compose("--profile", profile, "rm", "--stop", "--force", *services)
+        deployment.compose(*chosen, "rm", "--stop", "--force", *added)
+
+
+def bound(deployment: Deployment) -> set[tuple[str, int]]:
+    """Addresses and ports of this machine that the engine has given to the deployment's containers."""
+    return {
+        (binding["HostIp"], int(binding["HostPort"]))
+        for container in deployment.containers().values()
+        for of_port in container["NetworkSettings"]["Ports"].values()
+        for binding in of_port or []
+    }
+
+
+def written_from_outside(deployment: Deployment, file: Path, port: int) -> None:
+    """A file goes to HDFS and comes back by curl, by the name that WebHDFS sends its clients to."""
+    file.write_text("from outside")
+    url = f"http://localhost:{port}/webhdfs/v1/tmp/hello?op="
+    header = ("-H", "X-XSRF-HEADER: curl")
+    deployment.run("curl", "-sfL", *header, "-T", str(file), f"{url}CREATE&overwrite=true&user.name=upbit")
+    assert deployment.run("curl", "-sfL", f"{url}OPEN&user.name=tableau") == "from outside"
 
 
 def counts(deployment: Deployment) -> dict[str, int]:

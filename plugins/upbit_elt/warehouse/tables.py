@@ -56,6 +56,19 @@ def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, locat
     Each of the two takes one metastore operation; when a run dies between them, the next one does the other.
     """
     uri = f"{settings.hdfs_uri}{location}"
+    database = settings.database
+    ensure_view(hive, settings, kind)
+    hive.execute(f"ALTER TABLE {database}.{kind} ADD IF NOT EXISTS PARTITION (dt='{partition(day)}') LOCATION '{uri}'")
+    if kind in DAILY:
+        daily = daily_table(kind, day)
+        hive.execute(_create(settings, kind, daily, uri, partitioned=False))
+        _settle(hive, kind, f"{database}.{daily}", uri)
+    _settle(hive, kind, _partition_of(settings, kind, day), uri)
+
+
+def ensure_view(hive: Statements, settings: Settings, kind: Kind) -> None:
+    """Make databases, the table over all days of a kind and its view where they are missing, and bring those of an
+    earlier release up to hive/ddl; a kind that has no day yet has no rows."""
     database, all_days = settings.database, f"{settings.database}.{kind}"
     hive.execute(
         f"CREATE DATABASE IF NOT EXISTS {database}",
@@ -63,15 +76,7 @@ def ensure_day(hive: Statements, settings: Settings, kind: Kind, day: str, locat
         _create(settings, kind, kind, _root(settings, kind), partitioned=True),
     )
     _widen(hive, kind, all_days, _describe(hive, all_days))
-    hive.execute(
-        _ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database),
-        f"ALTER TABLE {all_days} ADD IF NOT EXISTS PARTITION (dt='{partition(day)}') LOCATION '{uri}'",
-    )
-    if kind in DAILY:
-        daily = daily_table(kind, day)
-        hive.execute(_create(settings, kind, daily, uri, partitioned=False))
-        _settle(hive, kind, f"{database}.{daily}", uri)
-    _settle(hive, kind, _partition_of(settings, kind, day), uri)
+    hive.execute(_ddl(f"bi_{kind}", database=database, bi_database=settings.bi_database))
 
 
 @cache
