@@ -137,7 +137,7 @@ def proven(world: World, days: list[str], title: str) -> list[ReconciledDay]:
 
 def account(world: World, days: list[str]) -> None:
     """The coverage ledger over the days, timed."""
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     began = time.monotonic()
     found = ledger_of(world.lake, known, day_start(days[0]), day_end(days[-1]))

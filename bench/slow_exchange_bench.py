@@ -61,7 +61,7 @@ class Bench:
         collected = Collector(client, self.lake, self.settings, clock).run(f"bench-{datetime.now():%H%M}")
         took = time.monotonic() - began
         client.close()
-        known = ledger.newest(self.lake)
+        known = ledger.live_coverage(self.lake)
         assert known is not None
         self.first = self.first or collected.start
         why = Counter(span.reason.value for span in known.holes())
@@ -74,7 +74,7 @@ class Bench:
 
     def audit(self) -> None:
         """The lake against the exchange."""
-        known = ledger.newest(self.lake)
+        known = ledger.live_coverage(self.lake)
         assert known is not None
         assert self.first is not None
         days = list(days_between(self.first, known.end))

@@ -84,7 +84,7 @@ def _spans(
     here: Settings, start: datetime | None, end: datetime | None, markets: tuple[str, ...]
 ) -> list[FetchRequest]:
     lake = Lake.from_settings(here)
-    known = ledger.newest(lake)
+    known = ledger.live_coverage(lake)
     if known is None:
         raise click.ClickException("the lake is empty; start collecting first")
     unknown = sorted(set(markets) - known.watermark.keys())

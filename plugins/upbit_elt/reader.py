@@ -120,7 +120,7 @@ class MarketData:
         return chosen[columns].sort_values(["origin", "horizon"], ignore_index=True)
 
     def _coverage(self) -> Coverage:
-        known = ledger.newest(self._lake)
+        known = ledger.live_coverage(self._lake)
         if known is None:
             raise NotCollected("the lake is empty; start collecting first")
         return known

@@ -107,7 +107,7 @@ def killed(world: World, job: Job, moment: datetime) -> int | None:
 
 
 def assert_equal_since(world: World, start: datetime) -> None:
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     first = start.replace(second=0)
     found = world.audits(first, known.end)
@@ -181,7 +181,7 @@ def test_two_writers_at_once_one_killed_again_and_again(
         last = clock.now()
         settle_with(job, WarpClock(clock.start, clock.speed, clock.origin), last)
     world.clock.set(clock.now())
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     assert known.end >= end - TWO
     assert kills > 0

@@ -75,7 +75,7 @@ def test_the_run_after_ten_days_takes_no_more_memory_than_the_one_after_two(
             child = spawn(measured, job, back)
             child.join(300)
         assert child.exitcode == 0
-        known = ledger.newest(world.lake)
+        known = ledger.live_coverage(world.lake)
         assert known is not None
         assert known.end == back.replace(second=0)
         (request,) = BackfillQueue(world.lake).open()

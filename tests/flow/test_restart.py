@@ -99,7 +99,7 @@ def test_services_are_killed_or_frozen_and_nothing_is_lost(
     assert "unhealthy: no heartbeat since" in restarted[FROZEN]["why"]
     settings = stack.settings
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
-    known = ledger.newest(lake)
+    known = ledger.live_coverage(lake)
     assert known is not None
     end = known.end
     real = _truth(lake, start, end)

@@ -54,7 +54,7 @@ def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> N
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(), closed, just_closed)
     save(tmp_path, "20261120021001_candel_data.parquet", fresh(), closed, just_closed)
     found = world.adopt(tmp_path)
-    assert (found.files, found.rows, found.kept) == (2, 6, 2)
+    assert (found.files, found.rows, found.imported) == (2, 6, 2)
     assert sum(found.duplicates.values()) == 1
     assert sum(found.open.values()) == 3, "02:09 is open in the run that began 1 s after it, closed in the later"
     kept = from_table(read_day(world.lake, "261120"))
@@ -69,7 +69,7 @@ def test_only_what_is_provably_closed_is_kept(world: World, tmp_path: Path) -> N
 
     snapshot = ledger.current(world.lake, "candle", "261120")
     again = world.adopt(tmp_path)
-    assert (again.kept, again.published) == (0, [])
+    assert (again.imported, again.published) == (0, [])
     assert ledger.current(world.lake, "candle", "261120") == snapshot
 
 
@@ -77,7 +77,7 @@ def test_the_rest_is_brought_in_by_the_backfill_and_live_runs_are_not_led_astray
     old = world.truth(utc(2, day=20), utc(2, 5, day=20))
     rows = [{name: getattr(c, name) for name in FIELDS} for c in old]
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(world.markets[0]), *rows)
-    assert world.adopt(tmp_path).kept == len(old)
+    assert world.adopt(tmp_path).imported == len(old)
     live = world.collect()
     assert live.start == utc(3, 30) - timedelta(minutes=200), "a live run begins as in an empty lake"
     start, end = utc(15, day=19), utc(15, day=20)
@@ -96,7 +96,7 @@ def test_old_files_fill_the_holes_of_a_market_that_is_gone(world: World, tmp_pat
     old = [c for c in world.truth(utc(2, day=20), utc(2, 5, day=20)) if c.market == market]
     rows = [{name: getattr(c, name) for name in FIELDS} for c in old]
     save(tmp_path, "20261120021030_candel_data.parquet", fresh(), *rows)
-    assert world.adopt(tmp_path).kept == len(old) > 0
+    assert world.adopt(tmp_path).imported == len(old) > 0
     assert from_table(read_day(world.lake, "261120")) == world.in_hive(start, utc(15, day=20))
     assert set(old) <= set(world.in_hive(start, utc(15, day=20)))
 
@@ -117,7 +117,7 @@ def test_bad_rows_are_counted_by_reason_and_conflicts_kept_out(world: World, tmp
     )
     save(tmp_path, "20261120020730_candel_data.parquet", fresh(), row("KRW-D", at, 101.0))
     found = world.adopt(tmp_path)
-    assert found.kept == 1
+    assert found.imported == 1
     assert sum(found.invalid.values()) == 5
     assert any("high_price" in reason for reason in found.invalid)
     assert any("unit 3" in reason for reason in found.invalid)
@@ -157,12 +157,12 @@ def test_the_old_pipelines_own_files(world: World) -> None:
     changed = {key for key, values in seen.items() if len(values) > 1}
     assert len(changed) == 5
     assert (found.files, found.invalid.total()) == (7, 0)
-    assert found.kept + found.duplicates.total() + found.open.total() == found.rows
+    assert found.imported + found.duplicates.total() + found.open.total() == found.rows
     kept = [c for day in ledger.days(world.lake, "candle") for c in from_table(read_day(world.lake, day))]
-    assert len(kept) == found.kept > 500
+    assert len(kept) == found.imported > 500
     for candle in kept:
         values = tuple(getattr(candle, name) for name in FIELDS)
         versions = seen[candle.market, candle.candle_date_time_utc]
         assert values in versions
         assert values == max(versions, key=lambda v: float(v[9])), "never the running minute's earlier state"
-    assert world.adopt(SEEDS).kept == 0
+    assert world.adopt(SEEDS).imported == 0

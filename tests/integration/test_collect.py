@@ -131,7 +131,7 @@ def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) 
     holed = world.collect(utc(3, 2, 5))
     assert len(holed.holes) == 1
     assert holed.holes[0].startswith(f"{bad}: server_trouble")
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     assert known.watermark[bad] == utc(3)
     assert {known.watermark[market] for market in world.markets if market != bad} == {utc(3, 2)}
@@ -176,7 +176,7 @@ def test_nothing_is_published_while_the_exchange_is_away(world: World) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     with pytest.raises(errors.ServerTrouble):
         world.collect()
-    assert ledger.newest(world.lake) is None
+    assert ledger.live_coverage(world.lake) is None
     world.wire.spoil = lambda path, query: None
     world.collect()
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))

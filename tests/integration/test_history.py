@@ -91,7 +91,7 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     bad = world.busiest(YESTERDAY, NOW)
     world.wire.spoil = without(world, bad)
     assert world.fill_history(LATER).left == ()
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     holes = {span.market: span.detail for span in known.holes()}
     assert holes.keys() == {bad}

@@ -41,7 +41,7 @@ def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
 
 
 def account(world: World, start: datetime = START, end: datetime = END) -> Ledger:
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     return ledger_of(world.lake, known, start, end)
 

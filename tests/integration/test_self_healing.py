@@ -56,7 +56,7 @@ def rejected(world: World, day: str) -> list[Row]:
 
 
 def newest(world: World) -> Coverage:
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     return known
 

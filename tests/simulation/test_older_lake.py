@@ -38,7 +38,7 @@ def world() -> World:
 
 def test_it_is_read_as_it_was_meant(world: World) -> None:
     lake = world.process().lake
-    newest = ledger.newest(lake)
+    newest = ledger.live_coverage(lake)
     assert newest
     assert newest.end == utc("2026-11-24T00:22:00")
     assert {(hole.market, hole.reason) for hole in newest.holes()} == {

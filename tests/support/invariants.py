@@ -75,7 +75,7 @@ def assert_honest(world: World) -> None:
     Minutes in doubt are not said to be empty, and those that `world.wrong` makes wrong are.
     """
     lake = world.process().lake
-    newest = ledger.newest(lake)
+    newest = ledger.live_coverage(lake)
     if newest is None:
         return
     tables, coverages = _stored(lake, (world.begin, newest.end))
@@ -120,7 +120,7 @@ def _assert_still(world: World) -> None:
 def broken(world: World) -> Iterator[str]:
     """Each invariant that does not hold now, in words."""
     process = world.process()
-    newest = ledger.newest(process.lake)
+    newest = ledger.live_coverage(process.lake)
     if newest is None:
         yield "no live run has published anything"
         return

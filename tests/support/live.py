@@ -64,7 +64,7 @@ class LiveWorld:
 
     @property
     def newest(self) -> Coverage:
-        known = ledger.newest(self.lake)
+        known = ledger.live_coverage(self.lake)
         assert known is not None
         return known
 

@@ -236,7 +236,7 @@ class Process:
 
     def forecast(self) -> None:
         """DAG forecast_candle: what a model would say of the newest covered minute, stored."""
-        newest = ledger.newest(self.lake)
+        newest = ledger.live_coverage(self.lake)
         if newest:
             self.world.forecasts.add(newest.end)
             store.store(

@@ -97,6 +97,6 @@ def test_a_deadline_that_comes_before_the_timeout_says_so(dripping: Dripping, tm
     client = client_of(dripping, tmp_path, timeout=1000)
     with pytest.raises(OutOfTime, match=r"no answer in the 1\d\.0 s"):
         client.within(Deadline(dripping.clock, 20), attempts=4).markets()
-    with pytest.raises(OutOfTime, match="not asked"):
+    with pytest.raises(OutOfTime, match="not requested"):
         client.within(Deadline(dripping.clock, 0.1), attempts=4).markets()
     client.close()

@@ -78,13 +78,13 @@ class Source(NamedTuple):
 class Adopted:
     """How many files and rows were read, and what became of the rows.
 
-    `kept` were published; `duplicates`, `open` and `invalid` count the others by reason. `published` is sorted, oldest
-    day first.
+    `imported` were published; `duplicates`, `open` and `invalid` count the others by reason. `published` is sorted by
+    day.
     """
 
     files: int = 0
     rows: int = 0
-    kept: int = 0
+    imported: int = 0
     duplicates: Counter[str] = field(default_factory=Counter)
     open: Counter[str] = field(default_factory=Counter)
     invalid: Counter[str] = field(default_factory=Counter)
@@ -179,7 +179,7 @@ def _publish(lake: Lake, day: str, kept: _ClosedRows, clock: Clock, found: Adopt
         known = _known(lake, day)
         new = {key: candle for key, candle in kept.candles.items() if not _covers(known, candle)}
         found.duplicates[KNOWN] += len(kept.candles) - len(new)
-        found.kept += len(new)
+        found.imported += len(new)
         if not new:
             return
         snapshot = ledger.current(lake, "candle", day)

@@ -146,7 +146,7 @@ class History:
 
     def _wanted(self) -> Wanted | None:
         """The history to fill now; None before the first live run, and when all of it is noted as there."""
-        live = ledger.newest(self._tools.lake)
+        live = ledger.live_coverage(self._tools.lake)
         if live is None:
             return None
         wanted = Wanted.of(self.wanted_days(), live.watermark)

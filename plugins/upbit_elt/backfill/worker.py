@@ -175,7 +175,7 @@ class Worker:
 
         Later minutes belong to the live runs.
         """
-        self._live = ledger.newest(self._lake)
+        self._live = ledger.live_coverage(self._lake)
         self._time_budget.set_live_end(self._live.end if self._live else None)
         watermark = self._live.watermark if self._live else {}
         names = (

@@ -38,7 +38,7 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
     delisted, venue outage. Failed requests, quarantined rows and minutes that were never requested are not.
     """
     lake = Lake.from_settings(settings())
-    known = ledger.newest(lake)
+    known = ledger.live_coverage(lake)
     if known is None:
         raise NotCollected("the lake is empty; start collecting first")
     begin, stop = start or day_start(kst_day(known.end)), min(end or known.end, known.end)

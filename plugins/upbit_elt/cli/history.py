@@ -67,7 +67,7 @@ def adopt(folder: Path) -> None:
     The rest is left to `backfill`. A file that is no Parquet of candles ends the command before anything is stored.
     """
     found = steps.adopt_folder(settings(), folder)
-    click.echo(f"{found.files} files, {found.rows} rows: kept {found.kept}")
+    click.echo(f"{found.files} files, {found.rows} rows: kept {found.imported}")
     for name, counts in (("duplicate", found.duplicates), ("open", found.open), ("rejected", found.invalid)):
         for reason, count in sorted(counts.items()):
             click.echo(f"  {name} {count}: {reason}")

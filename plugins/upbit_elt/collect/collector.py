@@ -90,16 +90,16 @@ class Collector:
         started = Deadline(self._clock, FETCH_SECONDS)
         with lease(self._lake, layout.kind_folder(self._lake.root, "candle"), self._clock, WAIT) as held:
             deadline = Deadline(self._clock, max(started.left, SHORTEST))
-            newest = ledger.find_live_file(self._lake)
-            known = newest.coverage if newest else None
-            lost = newest.unreadable if newest else ()
+            live_file = ledger.find_live_file(self._lake)
+            known = live_file.coverage if live_file else None
+            lost = live_file.unreadable if live_file else ()
             markets, listed = self._markets(known)
             tickers, end = self._settled_tickers(needed=not listed)
             first = end - self._settings.first_minutes * MINUTE
             first = min(first, known.end) if known else first
             state = _State.of(known, end, BackfillQueue(self._lake), frozenset(item.file.path for item in lost))
             plan = make_plan(markets, tickers, state.watermark, end, first, recheck.reread_since(state.rechecks))
-            budget = Budget(deadline, last=_failed_before(plan, known), newest_first=True)
+            budget = Budget(deadline, last=_failed_before(plan, known), allow_partial=True)
             done = self._collect(plan, markets, end, state, budget, run_id, held)
             rescued = self._rescue(lost, done.files, run_id)
             request_lost_files(self._lake, [*rescued, *done.files], self._clock.now(), run_id)
@@ -121,8 +121,8 @@ class Collector:
         fetched = list(fetch(self._client, requests, workers=workers, tick=held.renew, budget=budget))
         self._check_clock(end)
         quarantined = [row for result in fetched for row in result.quarantined]
-        recheck_results = [result.newest_part() for result in fetched if result.request in rechecked]
-        results = [result.newest_part() for result in fetched if result.request not in rechecked]
+        recheck_results = [result.arrived_part() for result in fetched if result.request in rechecked]
+        results = [result.arrived_part() for result in fetched if result.request not in rechecked]
         resolved = recheck.resolved(state.rechecks, recheck_results, end)
         left = beyond_reach(plan, [*near.inactive, *(result.request for result in results if not result.failure)])
         rechecks = recheck.after(state.rechecks, near, results, resolved, end, left)

@@ -83,7 +83,7 @@ class FetchResult(NamedTuple):
         """Why not every minute of the span is known; "" when all are."""
         return str(self.failure) if self.failure else self.holes[0].why if self.holes else ""
 
-    def newest_part(self) -> FetchResult:
+    def arrived_part(self) -> FetchResult:
         """The result of the newest minutes alone, without the failure, when only those came; else this result."""
         if self.reached is None:
             return self
@@ -102,12 +102,12 @@ class FetchResult(NamedTuple):
 class Budget:
     """How long a fetch may take, and which markets come last: those that failed in the run before.
 
-    With `newest_first` a market of which only the newest pages came in time keeps those; else it keeps nothing.
+    With `allow_partial` the result of a market has the newest pages when only those came in time; else it has none.
     """
 
     deadline: Deadline
     last: Collection[str] = ()
-    newest_first: bool = False
+    allow_partial: bool = False
 
 
 def fetch(
@@ -130,7 +130,7 @@ def fetch(
     listing = _Listing(hurried)
     jobs = [_Job(hurried, listing, request, unit, suspect=request.market in budget.last) for request in requests]
     for job in Dispatcher(client.clock, jobs, workers, budget.deadline).run(tick):
-        yield job.result(newest_first=budget.newest_first)
+        yield job.result(allow_partial=budget.allow_partial)
 
 
 class _Listing:
@@ -179,14 +179,14 @@ class _Job:
         except ExchangeError as error:
             self.error = error
 
-    def result(self, *, newest_first: bool) -> FetchResult:
-        """The pages that came, or the failure; `newest_first` as in Budget."""
+    def result(self, *, allow_partial: bool) -> FetchResult:
+        """The pages that came, or the failure; `allow_partial` as in Budget."""
         request, pages, error = self._request, self._pages, self.error
         if pages.done:
             return _result(request, pages)
         failure = _failure(error or OutOfTime("no answer in time"))
         quarantined = error.quarantined if isinstance(error, UnusablePage) else ()
-        if newest_first and request.start < pages.reached < request.end:
+        if allow_partial and request.start < pages.reached < request.end:
             part = _result(request, pages)
             return part._replace(failure=failure, reached=pages.reached, quarantined=(*part.quarantined, *quarantined))
         return FetchResult(request, failure=failure, final=self._delisted, quarantined=quarantined)

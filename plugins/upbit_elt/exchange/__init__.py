@@ -1,1 +1,1 @@
-"""Upbit's quotation REST API: typed answers, typed errors, and never more requests than allowed."""
+"""Upbit's quotation REST API: typed results, typed errors, and never more requests than the exchange allows."""

@@ -1,4 +1,4 @@
-"""From an HTTP answer to a typed error: Upbit speaks JSON, plain text or HTML when it refuses."""
+"""Read HTTP responses: the clock, the JSON body, and the typed error; Upbit rejects requests in JSON, text or HTML."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from upbit_elt.errors import (
 )
 from upbit_elt.exchange.words import excerpt, printable
 
-DEEPEST = 20  # levels of JSON that are read as such; Upbit has four
-# Nobody has published the body of a 418; where it names no time we keep away this long.
+DEEPEST = 20  # levels of JSON that are read; Upbit uses four
+# How long a ban lasts when its response names no time; the form of a 418 is not documented.
 UNKNOWN_BAN = timedelta(minutes=5)
-# A 418 comes only to those who went on past refusals that last a second: it is never meant for less than this, and a
-# shorter time in its words is that of something else (`more than 10 requests in 1 second`).
+# A 418 follows only when a client ignores 429s, which last a second: so a ban is never shorter than this, and a shorter
+# time in its text means something else (`more than 10 requests in 1 second`).
 SHORTEST_BAN = timedelta(minutes=1)
-LONGEST_BAN = timedelta(days=3650)  # what says more is no duration; AddressLimits looks once a day
+LONGEST_BAN = timedelta(days=3650)  # a longer time is no duration; AddressLimits probes a ban once a day
 _UNITS = {"d": 86400, "일": 86400, "h": 3600, "시": 3600, "m": 60, "분": 60, "s": 1, "초": 1}
 _DURATION = re.compile(
     r"(?<![\d.])(\d{1,9}(?:\.\d{1,9})?)\s*"
@@ -38,17 +38,17 @@ _DURATION = re.compile(
 )
 _JOINED = re.compile(r"[\s,]*(?:and)?\s*", re.IGNORECASE)
 _NUMBER = re.compile(r"\s*(\d{1,30})(?:\.\d*)?\s*")
-# A number of seconds beyond this (33 years) is a moment since 1970; beyond the next one, in ms, us or ns.
+# A larger number of seconds than the first (34 years) is a moment since 1970; larger than the second, in ms, us or ns.
 _MOMENT, _FINER = 2**30, 10**11
 
 
 def server_time(response: requests.Response) -> datetime | None:
-    """The exchange's clock (UTC, whole seconds) from the `Date` header; None without a readable one."""
+    """The exchange's time (UTC, whole seconds) by the `Date` header; None when that is missing or unreadable."""
     return _moment(response.headers.get("Date", ""))
 
 
 def _moment(text: str) -> datetime | None:
-    """A date as HTTP or ISO 8601 writes it, in UTC unless it says otherwise; None when it is none."""
+    """Parse a date in the form of HTTP or ISO 8601, in UTC unless it names a zone; None when it is no date."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             moment = read(text)
@@ -59,10 +59,10 @@ def _moment(text: str) -> datetime | None:
 
 
 def body_of(response: requests.Response) -> Any:
-    """The JSON of a body. Numbers and nested values that Python cannot work with come as text.
+    """The JSON value of a body. Numbers too long, and values nested too deep, for Python are returned as text.
 
     Raises:
-        Garbled: it is no JSON.
+        Garbled: the body is no JSON.
     """
     try:
         try:
@@ -82,7 +82,7 @@ def _integer(digits: str) -> int | str:
 
 
 def _shallow(value: Any, levels: int) -> Any:
-    """The same with what lies deeper than `levels` cut off, so that no later step ends at Python's own limit."""
+    """The value with everything deeper than `levels` replaced, so that no later step reaches Python's own limit."""
     if not isinstance(value, list | dict):
         return value
     if not levels:
@@ -95,7 +95,7 @@ def _shallow(value: Any, levels: int) -> Any:
 
 
 def error_of(response: requests.Response, now: datetime) -> ExchangeError | None:
-    """The typed error of an answer, None for 200. `now` (UTC) starts a ban."""
+    """The typed error of a response, None for status 200. A ban counts from `now` (UTC)."""
     status = response.status_code
     if status == 200:
         return None
@@ -105,7 +105,7 @@ def error_of(response: requests.Response, now: datetime) -> ExchangeError | None
         return Banned(f"{text}; nothing is sent before {until:%Y-%m-%d %H:%M:%S} UTC", until)
     if status == 429:
         return RateLimited(text)
-    if status == 404:  # a gateway that lost its way says 404 too, of every market
+    if status == 404:  # a broken gateway returns 404 too, for every market
         return UnknownMarket(text) if "Code not found" in text else ServerTrouble(text)
     if 400 <= status < 500:
         return InvalidRequest(text)
@@ -122,7 +122,7 @@ def _message(response: requests.Response) -> str:
 
 
 def _ban_duration(response: requests.Response, now: datetime) -> timedelta:
-    """The longest time that the answer names, within bounds. `now` (UTC) counts where it has no clock of its own."""
+    """The longest time that the response names, within bounds; `now` (UTC) is used when it has no `Date`."""
     named = _durations(response.content[:2000].decode("utf-8", "replace"))
     named.append(_retry_after(response.headers.get("Retry-After", ""), server_time(response) or now))
     longest = max(named)
@@ -132,7 +132,7 @@ def _ban_duration(response: requests.Response, now: datetime) -> timedelta:
 
 
 def _retry_after(header: str, now: datetime) -> float:
-    """Seconds of a `Retry-After`: a number of them, a moment as a number or a date; 0 when it says nothing."""
+    """The seconds of a `Retry-After` header: a number, or a moment as a number or date; 0 when it is neither."""
     if match := _NUMBER.fullmatch(header):
         number = int(match[1])
         while number >= _FINER:
@@ -142,7 +142,7 @@ def _retry_after(header: str, now: datetime) -> float:
 
 
 def _durations(text: str) -> list[float]:
-    """Seconds of each duration in a text; `1 hour 30 minutes` is one."""
+    """The seconds of each duration in a text; `1 hour 30 minutes` is one duration."""
     found: list[float] = []
     end = -1
     for match in _DURATION.finditer(text):

@@ -50,13 +50,13 @@ from upbit_elt.metrics import REQUEST_SECONDS, measured
 from upbit_elt.settings import REPLICAS, Settings
 
 MAX_COUNT = 200
-# Answers whose clocks are held against each other: a single one that runs ahead must not close a minute.
+# The newest responses whose clocks are compared, so that a single one that runs ahead closes no minute.
 CLOCKS, FEW_CLOCKS = 64, 2
-# With less time than this (seconds) no answer can be waited for.
+# With less time left than this (seconds) no request is sent.
 LEAST_TIME = 0.5
-# Clocks farther apart are not compared: one of the two is wrong beyond any time zone.
+# When two clocks differ more than by any time zone, one of them is wrong, and the response's is not used.
 APART = timedelta(days=1)
-# A ticker's last trade may be this much after what we take for the exchange's time.
+# A ticker's last trade may lie this much after the exchange's time as we know it.
 TICKER_AHEAD = timedelta(minutes=1)
 T = TypeVar("T")
 R = TypeVar("R", bound=BaseModel)
@@ -65,10 +65,10 @@ Params = dict[str, str | int]
 
 
 class UpbitClient:
-    """Typed answers; keep-alive; limits shared by all processes of the machine; retries of what may pass.
+    """Sends requests and returns typed rows; keeps connections alive, obeys the address's limits, and retries.
 
-    Thread-safe. Every call raises ExchangeTerminal (asking again is useless) or, after `attempts` tries,
-    ExchangeTransient. A try takes `timeout` seconds at most, from the last byte that was sent to the last that came.
+    It is thread-safe. Every call raises ExchangeTerminal when a retry would be useless, or ExchangeTransient after
+    `attempts` tries. A try takes `timeout` seconds at most, from the last byte sent to the last byte received.
     `to` is an aware datetime, exclusive, compared with the candle's start; None means now.
     Candles come newest first, at most 200, and an interval without a trade has no row.
     """
@@ -86,9 +86,10 @@ class UpbitClient:
         self.base_url = base_url.rstrip("/")
         self._limits, self._clock, self._timeout = limits, clock, timeout
         self._session = session or keep_alive_session(clock.monotonic)
-        # When this machine was started, by the exchange's clock, newest last: it is the same whenever ours is set.
+        # When this machine was started, by the exchange's clock, newest response last; it does not change when this
+        # machine's clock is set.
         self._started: deque[datetime] = deque(maxlen=CLOCKS)
-        self._disbelieved = "it has not answered yet"
+        self._clock_trouble = "it has not answered yet"
         self._attempts, self._deadline = attempts, Deadline(clock, float("inf"))
 
     @classmethod
@@ -100,10 +101,10 @@ class UpbitClient:
         return cls(settings.base_url, limits, clock, timeout=settings.request_timeout, session=session)
 
     def within(self, deadline: Deadline, attempts: int) -> UpbitClient:
-        """The same client (connections, limits, the exchange's clock) for somebody who has only so much time.
+        """A client with the same connections, limits and exchange's clock, but a deadline and other `attempts`.
 
-        It raises OutOfTime in place of a request that cannot be answered before the deadline, and of an answer that did
-        not come before it.
+        It raises OutOfTime instead of sending a request that cannot be answered before the deadline, and when a
+        response does not come before it.
         """
         hurried = copy(self)
         hurried._attempts, hurried._deadline = attempts, deadline
@@ -111,30 +112,30 @@ class UpbitClient:
 
     @property
     def clock(self) -> MachineClock:
-        """The clock that it waits on."""
+        """The machine's clock, by which it waits."""
         return self._clock
 
     @property
     def server_time(self) -> datetime:
-        """The exchange's clock (UTC), by the more careful of its last two answers. Raises BadResponse before the first.
+        """The exchange's time (UTC), by the earlier one of its last two responses. Raises BadResponse before the first.
 
-        `Date` says whole seconds and an answer travels, so that it is never ahead of the exchange's own, unless both
-        answers were wrong (see `usual_server_time`).
+        `Date` is cut to whole seconds and a response takes time, so that this is never ahead of the exchange's clock,
+        unless both responses are wrong (see `usual_server_time`).
         """
         return self._time(min(self._clocks()[-FEW_CLOCKS:]))
 
     @property
     def usual_server_time(self) -> datetime:
-        """The exchange's clock (UTC) as most of the last answers have it. Raises BadResponse before the first."""
+        """The exchange's time (UTC), by the median of its last responses. Raises BadResponse before the first."""
         clocks = sorted(self._clocks())
         return self._time(clocks[(len(clocks) - 1) // 2])
 
     def _time(self, started: datetime) -> datetime:
-        """Now, by a clock that said `started` when this machine was started."""
+        """Now, by a clock that was at `started` (UTC) when this machine was started."""
         return started + timedelta(seconds=self._clock.since_boot())
 
     def markets(self, *, details: bool = False) -> list[Market]:
-        """All pairs that are listed now, each once. A row that cannot be read is told and left out."""
+        """All markets that are listed now, each once. A row that cannot be read is logged and left out."""
         rows = self._listing("market", "/v1/market/all", {"is_details": str(details).lower()}, Market)
         found: dict[str, Market] = {}
         for row in rows:
@@ -142,25 +143,24 @@ class UpbitClient:
         return list(found.values())
 
     def tickers(self, quotes: Sequence[str]) -> list[Ticker]:
-        """The latest state of all pairs of the quote currencies, in one request.
+        """The tickers of all markets of the quote currencies, in one request.
 
-        Rows that cannot be read are told and left out, also those with a last trade that lies in the future: nothing
-        is known of such a market.
+        Rows that cannot be read are logged and left out, and so are rows whose last trade lies in the future.
         """
         rows = self._listing("ticker", "/v1/ticker/all", {"quote_currencies": ",".join(quotes)}, Ticker)
         latest = self.server_time + TICKER_AHEAD
         if ahead := [row for row in rows if row.traded > latest]:
-            log.warning("ticker/all: %d rows have a time that is still to come, first: %s", len(ahead), ahead[0])
+            log.warning("ticker/all: %d rows have a time in the future, first: %s", len(ahead), ahead[0])
         return [row for row in rows if row.traded <= latest]
 
     def seconds(self, market: str, *, to: datetime | None = None, count: int = MAX_COUNT) -> list[SecondCandle]:
-        """Candles of one second; they reach back three months."""
+        """Candles of one second; the exchange has those of the last three months."""
         return self._candles("seconds", market, to, count, models.SECONDS)
 
     def minutes(
         self, market: str, unit: MinuteUnit = 1, *, to: datetime | None = None, count: int = MAX_COUNT
     ) -> list[MinuteCandle]:
-        """Candles of `unit` minutes. The running one is among them as soon as it has a trade."""
+        """Candles of `unit` minutes; the one still open is among them as soon as it has a trade."""
         page = self.minute_page(market, unit, to=to, count=count)
         if wrong := [*page.quarantined, *page.trailing]:
             raise BadResponse(f"minutes/{unit} of {market}: {len(wrong)} wrong rows, first: {wrong[0].reason}")
@@ -169,7 +169,7 @@ class UpbitClient:
     def minute_page(
         self, market: str, unit: MinuteUnit = 1, *, to: datetime | None = None, count: int = MAX_COUNT
     ) -> Page:
-        """Candles of `unit` minutes row by row: the good ones, and those that were refused with their reason."""
+        """Candles of `unit` minutes, each row validated: the valid ones, and the quarantined ones with their reason."""
         if unit not in get_args(MinuteUnit):
             raise InvalidRequest(f"unit={unit!r}: allowed are {', '.join(map(str, get_args(MinuteUnit)))}")
         rows = self._get("candles", f"/v1/candles/minutes/{unit}", _candle_params(market, to, count), models.ANYTHING)
@@ -231,7 +231,7 @@ class UpbitClient:
             ) from None
 
     def _listing(self, group: str, path: str, params: Params, model: type[R]) -> list[R]:
-        """Rows that are checked one by one, so that a wrong one stalls no other market."""
+        """Rows that are validated one by one, so that a wrong one affects no other market."""
         rows, wrong = [], []
         for raw in self._get(group, path, params, models.ANYTHING):
             try:
@@ -244,7 +244,7 @@ class UpbitClient:
 
     def _clocks(self) -> list[datetime]:
         if not self._started:
-            raise BadResponse(f"the exchange's time is not known: {self._disbelieved}")
+            raise BadResponse(f"the exchange's time is not known: {self._clock_trouble}")
         return list(self._started)
 
     def _retrying(self) -> Retrying:
@@ -260,7 +260,7 @@ class UpbitClient:
         probing = self._limits.acquire(group)
         timeout = min(self._timeout, self._deadline.left)
         if timeout < LEAST_TIME:
-            raise OutOfTime(f"{self.base_url}{path}: not asked, there was no time left")
+            raise OutOfTime(f"{self.base_url}{path}: not requested, there was no time left")
         with measured(REQUEST_SECONDS, group=group):
             response = self._send_once(group, path, params, timeout)
             if probing:
@@ -269,23 +269,23 @@ class UpbitClient:
             return body_of(response)
 
     def _send_once(self, group: str, path: str, params: Params, timeout: float) -> requests.Response:
-        """The exchange's answer with status 200; its limits are obeyed whatever the answer is."""
+        """Send a request once and return the response with status 200; obeys the limits that any response names."""
         try:
             response = self._session.get(
-                f"{self.base_url}{path}", params=params, timeout=timeout, hooks={"response": _stay_here}
+                f"{self.base_url}{path}", params=params, timeout=timeout, hooks={"response": _follow_no_redirect}
             )
         except requests.RequestException as error:
             if self._deadline.left < LEAST_TIME:
                 raise OutOfTime(f"{self.base_url}{path}: no answer in the {timeout:.1f} s that were left") from error
             raise Unreachable(f"{self.base_url}{path}: {type(error).__name__}: {printable(str(error))}") from error
         self._limits.obey(group, response.headers.get("Remaining-Req"))
-        refusal = error_of(response, self._clock.now())
-        if isinstance(refusal, Banned):
-            self._limits.ban(refusal.until)
-        if isinstance(refusal, RateLimited):
+        failure = error_of(response, self._clock.now())
+        if isinstance(failure, Banned):
+            self._limits.ban(failure.until)
+        if isinstance(failure, RateLimited):
             self._limits.pause(group, 1.0)
-        if refusal:
-            raise refusal
+        if failure:
+            raise failure
         return response
 
     def _compare_clocks(self, response: requests.Response) -> None:
@@ -293,16 +293,16 @@ class UpbitClient:
         if theirs is not None and abs(theirs - ours) < APART:
             self._started.append(theirs - timedelta(seconds=self._clock.since_boot()))
         else:
-            said = excerpt(response.headers.get("Date"))
-            self._disbelieved = (
-                f"{response.url} says Date {said}, this machine's clock {ours:%Y-%m-%dT%H:%M:%SZ}; more than a day "
+            date = excerpt(response.headers.get("Date"))
+            self._clock_trouble = (
+                f"{response.url} says Date {date}, this machine's clock {ours:%Y-%m-%dT%H:%M:%SZ}; more than a day "
                 "apart, or unreadable, so that neither is believed. Set the clock if it is wrong (./run doctor)"
             )
-            log.warning("%s", self._disbelieved)
+            log.warning("%s", self._clock_trouble)
 
 
 class _OutOfTime(stop_base):
-    """Ends the tries when the deadline comes before the next one."""
+    """Ends the retries when the deadline comes before the next try."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
@@ -315,7 +315,7 @@ def _candle_params(market: str, to: datetime | None, count: int) -> Params:
     if not market or "," in market or "-" not in market:
         raise InvalidRequest(f"market={market!r}: one pair is needed, like KRW-BTC")
     if not 1 <= count <= MAX_COUNT:
-        # The exchange would cut a larger count to 200 without a word.
+        # The exchange would silently cut a larger count to 200.
         raise InvalidRequest(f"count={count}: allowed are 1 to {MAX_COUNT}")
     params: Params = {"market": market, "count": count}
     if to is not None:
@@ -325,6 +325,6 @@ def _candle_params(market: str, to: datetime | None, count: int) -> Params:
     return params
 
 
-def _stay_here(response: requests.Response, *_: Any, **__: Any) -> None:
-    """The API sends nobody elsewhere: what a redirection leads to is another's answer."""
+def _follow_no_redirect(response: requests.Response, *_: Any, **__: Any) -> None:
+    """Drop the target of a redirect: the API sends none, so that another server would answer there."""
     response.headers.pop("Location", None)

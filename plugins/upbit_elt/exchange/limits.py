@@ -1,10 +1,10 @@
-"""The limits of this machine's address, shared by all its processes through a file in one folder.
+"""The exchange's limits for this machine's address, shared by all its processes through a file in one folder.
 
-Rules (docs.upbit.com, rate limits): 10 requests a second and group; `Remaining-Req: ...; sec=0` means wait; 429
-means wait; 418 means that the address is blocked until a time that the answer says.
+The rules (docs.upbit.com, rate limits): at most 10 requests a second in each group; `Remaining-Req: ...; sec=0` means
+wait; 429 means wait; 418 means that the address is blocked until a time that the response names.
 
-Every wait is measured from the machine's start (see MachineClock), so that nobody waits longer, or shorter, because
-somebody has set the clock. After a reboot what is left counts by the clock, and never more than the whole.
+Every wait is measured from the machine's start (see MachineClock), so that setting the clock makes no wait longer or
+shorter. After a reboot the rest of a wait is measured by the clock, and is never longer than the whole wait.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from upbit_elt.clock import MachineClock
 from upbit_elt.errors import Banned, StateUnavailable
 from upbit_elt.exchange import clock_steps
 
-# Upbit's window opens when the first request arrives: a margin for requests that travel at unequal speed.
+# Seconds for which we count requests; more than Upbit's window, as requests take different times to arrive.
 OUR_WINDOW = 1.05
-# Tickets of the exchange's window, and its length in seconds.
+# How many requests the exchange's window allows, and its length in seconds.
 TICKETS, WINDOW = 10, 1.0
-# A ban that says more is not believed for ever: one request in this time (seconds) looks whether it still holds.
+# During a longer ban, one request in this time (seconds) probes whether it still holds.
 PROBE_EVERY = 24 * 3600.0
 _REMAINING = re.compile(r"sec=(\d{1,9})(?!\d)")
 _SCHEMA = """
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class AddressLimits:
-    """Turns for requests of one address. `folder` is shared by DAGs, CLI and Flask of the machine."""
+    """Decides when requests of one address may be sent. `folder` is shared by DAGs, CLI and Flask of the machine."""
 
     def __init__(self, folder: Path, per_second: int, clock: MachineClock) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,13 +48,13 @@ class AddressLimits:
         except sqlite3.OperationalError as error:
             raise self._unavailable(error) from error
         except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and is begun anew: %s", self._file, error)
+            log.warning("%s is damaged and is created again: %s", self._file, error)
             self._file.unlink(missing_ok=True)
             self._prepare()
         self._take_over(folder)
 
     def acquire(self, group: str) -> bool:
-        """Return when a request of the group may be sent; True when it is the one that looks whether a ban still holds.
+        """Wait until a request of the group may be sent; True when it is the one that probes whether a ban still holds.
 
         Raises:
             Banned: the address is blocked; nothing may be sent.
@@ -74,9 +74,9 @@ class AddressLimits:
             self._clock.sleep(pause)
 
     def obey(self, group: str, remaining_req: str | None) -> None:
-        """Take the header `Remaining-Req` into account: no ticket left means wait for the next second.
+        """Obey the header `Remaining-Req` of a response: when no request is left, wait for the end of the window.
 
-        That second ends one after the answer that took the window's first ticket, if that one came here.
+        The window ends WINDOW seconds after the response to its first request, if that one was sent from here.
         """
         match = _REMAINING.search(remaining_req or "")
         if not match or int(match[1]) not in (0, TICKETS - 1):
@@ -88,29 +88,29 @@ class AddressLimits:
                 waits.wait_longer(group, waits.left(f"{group} window") or WINDOW)
 
     def pause(self, group: str, seconds: float) -> None:
-        """Let no request of the group start for `seconds`."""
+        """Allow no request of the group for `seconds`."""
         with self._open_waits() as waits:
             waits.wait_longer(group, seconds)
 
     def ban(self, until: datetime) -> None:
-        """Let no request at all start before `until` (UTC); of a ban beyond a day see PROBE_EVERY."""
+        """Allow no request at all before `until` (UTC), except probes of a ban longer than PROBE_EVERY."""
         with self._open_waits() as waits:
             waits.wait_longer("ban", (until - self._clock.now()).total_seconds())
             waits.wait("probe", PROBE_EVERY)
 
     def ban_left(self) -> float:
-        """Seconds for which the exchange has blocked this address, 0 when it has not."""
+        """The seconds until the exchange's ban of this address ends, 0 without a ban."""
         with self._open_waits() as waits:
             return waits.left("ban")
 
     def lift_ban(self) -> None:
-        """The exchange has answered: no ban holds any more."""
+        """End the ban; called when the exchange has answered a probe."""
         with self._open_waits() as waits:
             waits.forget("ban")
             waits.forget("probe")
 
     def _banned(self, waits: _WaitTable) -> Banned | None:
-        """The error of a request that a ban forbids; None without a ban, and for the day's one probe of it."""
+        """The error for a request during a ban; None without a ban, and when a probe is due."""
         left, probe = waits.left("ban"), waits.left("probe")
         if not left or not probe:
             return None
@@ -118,7 +118,7 @@ class AddressLimits:
         until = now + timedelta(seconds=left)
         words = f"the exchange has blocked this address until {until:%Y-%m-%d %H:%M:%S} UTC"
         if probe < left:
-            words += f"; at {now + timedelta(seconds=probe):%Y-%m-%d %H:%M:%S} one request looks whether it still does"
+            words += f"; at {now + timedelta(seconds=probe):%Y-%m-%d %H:%M:%S} one request probes whether it still does"
         return Banned(words, until)
 
     def _prepare(self) -> None:
@@ -127,32 +127,34 @@ class AddressLimits:
             clock_steps.prepare(connection)
 
     def _take_over(self, folder: Path) -> None:
-        """The ban that the release before wrote down, in files that nobody reads any more."""
-        old, mine = folder / "gates.db", folder / "gates.db.taken"
+        """Take over the ban that an earlier release stored in files of another form, and remove these."""
+        old, taken = folder / "gates.db", folder / "gates.db.taken"
         try:
-            old.rename(mine)  # of several processes, one succeeds
+            old.rename(taken)  # one of several processes succeeds
         except FileNotFoundError:
             return
         try:
-            with closing(sqlite3.connect(mine)) as gates:
+            with closing(sqlite3.connect(taken)) as gates:
                 row = gates.execute("SELECT until FROM gate WHERE name = 'ban'").fetchone()
         except sqlite3.DatabaseError as error:
-            log.warning("%s cannot be read; a ban in it is not known: %s", old, error)
+            log.warning("%s cannot be read, so a ban stored in it is lost: %s", old, error)
             row = None
         left = row[0] - self._clock.now().timestamp() if row else 0.0
         if left > 0:
             self.ban(self._clock.now() + timedelta(seconds=min(left, PROBE_EVERY)))
-        for stale in [mine, *folder.glob("rate_*.db*")]:
+        for stale in [taken, *folder.glob("rate_*.db*")]:
             stale.unlink(missing_ok=True)
 
     def _connected(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._file, timeout=10, isolation_level=None)
-        connection.execute("PRAGMA synchronous = OFF")  # what a loss of power takes is begun anew
+        connection.execute(
+            "PRAGMA synchronous = OFF"
+        )  # after a loss of power the file may be damaged, and is created again
         return connection
 
     @contextmanager
     def _open_waits(self) -> Iterator[_WaitTable]:
-        """One process at a time; what is written in the block is there for all at its end, or not at all."""
+        """Open the file for one process at a time; the block is one transaction."""
         try:
             with closing(self._connected()) as connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -174,31 +176,31 @@ class _Moment(NamedTuple):
 
 
 class _WaitTable:
-    """Waits and requests as they are written down, seen at one moment. Seconds everywhere."""
+    """The stored waits and requests, seen at one moment. All times are in seconds."""
 
     def __init__(self, connection: sqlite3.Connection, moment: _Moment) -> None:
         self._connection = connection
         self._boot, self._up, self._wall = moment.boot, moment.up, moment.wall.timestamp()
 
     def left(self, name: str) -> float:
-        """What is left of a wait, 0 when it is over."""
+        """The rest of a wait, 0 when it is over or there is none."""
         row = self._connection.execute("SELECT boot, up, wall, seconds FROM wait WHERE name = ?", (name,)).fetchone()
         if row is None:
             return 0.0
         boot, up, wall, seconds = row
         passed = self._up - up if boot == self._boot else self._wall - wall
         left = float(max(0.0, min(seconds, seconds - passed)))
-        if boot != self._boot or passed < 0:  # from now on this start of the machine counts
+        if boot != self._boot or passed < 0:  # from now on measured from this start of the machine
             self.wait(name, left)
         return left
 
     def wait(self, name: str, seconds: float) -> None:
-        """Begin a wait now, whatever was."""
+        """Begin a wait now; replaces one of the same name."""
         row = (name, self._boot, self._up, self._wall, seconds)
         self._connection.execute("INSERT OR REPLACE INTO wait VALUES (?, ?, ?, ?, ?)", row)
 
     def wait_longer(self, name: str, seconds: float) -> None:
-        """Begin a wait now, unless one that ends later is under way."""
+        """Begin a wait now, unless the one of the same name ends later."""
         if seconds > self.left(name):
             self.wait(name, seconds)
 
@@ -207,7 +209,7 @@ class _WaitTable:
         self._connection.execute("DELETE FROM wait WHERE name = ?", (name,))
 
     def seconds_to_wait(self, group: str, per_second: int) -> float:
-        """How long until the group has a turn, 0 when it has."""
+        """How long until the group may send its next request, 0 when it may now."""
         oldest = self._connection.execute(
             "SELECT up FROM sent WHERE kind = ? AND boot = ? AND up > ? AND up <= ? ORDER BY up DESC LIMIT 1 OFFSET ?",
             (group, self._boot, self._up - OUR_WINDOW, self._up, per_second - 1),
@@ -215,7 +217,7 @@ class _WaitTable:
         return float(oldest[0]) + OUR_WINDOW - self._up if oldest else 0.0
 
     def send(self, group: str) -> None:
-        """Write a request down, and forget those of other windows."""
+        """Store a request, and delete those before the window."""
         self._connection.execute(
             "DELETE FROM sent WHERE kind = ? AND (boot <> ? OR up <= ? OR up > ?)",
             (group, self._boot, self._up - OUR_WINDOW, self._up),

@@ -1,4 +1,4 @@
-"""What the exchange answers, validated. Unknown fields are no error: Upbit adds some from time to time."""
+"""The rows of the exchange's responses, validated. Unknown fields are no error: Upbit adds some from time to time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pydantic import (
 
 from upbit_elt.candle import FIELDS, Candle, parse_wire, wire_kst
 
-OPENING = datetime(2017, 9, 25, tzinfo=UTC)  # the exchange has no older trade
+OPENING = datetime(2017, 9, 25, tzinfo=UTC)  # the exchange has no trade before
 
 
 def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-    """None for a value that cannot be read: nothing depends on it, so that its row is taken all the same."""
+    """Validate a value; None when it is invalid: nothing depends on the field, so its row stays valid."""
     try:
         return handler(value)
     except ValidationError:
@@ -32,7 +32,7 @@ def _or_none(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
 Name = Annotated[str | None, WrapValidator(_or_none)]
 Details = Annotated[dict[str, Any] | None, WrapValidator(_or_none)]
 Code = Annotated[str, Field(pattern=r"^[0-9A-Za-z._]+-[0-9A-Za-z._]+$", max_length=60)]
-# A moment since the exchange was opened, in ms since the epoch; seconds and microseconds are none.
+# A moment in ms since the epoch, after the exchange's opening; so seconds and microseconds are rejected.
 Milliseconds = Annotated[int, Field(strict=True, ge=int(OPENING.timestamp()) * 1000, lt=253402300800 * 1000)]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -41,13 +41,13 @@ MINUTE_UNITS: tuple[MinuteUnit, ...] = (1, 3, 5, 10, 15, 30, 60, 240)
 
 
 class Row(BaseModel):
-    """Base of all rows."""
+    """The base of all rows."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Market(Row):
-    """A row of /market/all; `market_event` only when details were asked, `korean_name` only in Korea."""
+    """A row of /market/all; it has `market_event` only with details, and `korean_name` only in Korea."""
 
     market: Code
     korean_name: Name = None
@@ -56,7 +56,7 @@ class Market(Row):
 
     @property
     def quote(self) -> str:
-        """Quote currency: KRW of KRW-BTC."""
+        """The quote currency, as KRW of KRW-BTC."""
         return self.market.split("-", 1)[0]
 
 
@@ -71,14 +71,14 @@ class Ticker(Row):
 
     @property
     def traded(self) -> datetime:
-        """When the last trade was, UTC."""
+        """The moment of the last trade (UTC)."""
         return datetime.fromtimestamp(self.trade_timestamp / 1000, UTC)
 
 
 class AnyCandle(Row):
-    """The fields that candles of every kind have; times without zone as on the wire.
+    """The fields of candles of every kind; times have no zone, as on the wire.
 
-    Exchanges outside Korea need not send the KST time, which follows from the other.
+    Exchanges outside Korea may leave out the KST time, which is then computed from the UTC time.
     """
 
     market: str
@@ -94,7 +94,7 @@ class AnyCandle(Row):
 
     @property
     def start(self) -> datetime:
-        """Start of the candle, UTC."""
+        """The start of the candle (UTC)."""
         return parse_wire(self.candle_date_time_utc)
 
     @model_validator(mode="before")
@@ -123,7 +123,7 @@ class SecondCandle(AnyCandle):
 
 
 class MinuteCandle(AnyCandle):
-    """A candle of `unit` minutes, starting at a multiple of the unit (UTC). `model_extra` are fields new to us."""
+    """A candle of `unit` minutes, starting at a multiple of the unit (UTC). `model_extra` has unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -137,12 +137,12 @@ class MinuteCandle(AnyCandle):
         return self
 
     def to_candle(self) -> Candle:
-        """The same as the plain row that the lake stores."""
+        """The candle as the row that the lake stores."""
         return Candle(*(getattr(self, name) for name in FIELDS))
 
 
 class DayCandle(AnyCandle):
-    """A UTC day; `converted_trade_price` only when asked."""
+    """A UTC day; it has `converted_trade_price` only on request."""
 
     prev_closing_price: float | None
     change_price: float | None

@@ -1,4 +1,4 @@
-"""Candles of any span, in as few requests as the exchange allows."""
+"""Fetch the candles of any span page by page, in as few requests as the exchange allows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FEW = 5
 
 
 class UnusablePage(BadResponse):
-    """More rows of a page are wrong than right, so that the others are not believed either; `refused` are a few."""
+    """Most rows of a page are invalid, so that the others do not count either; `quarantined` are some of them."""
 
     def __init__(self, message: str, quarantined: Sequence[QuarantinedRow]) -> None:
         super().__init__(message)
@@ -25,7 +25,7 @@ class UnusablePage(BadResponse):
 
 @dataclass(frozen=True)
 class Arrived:
-    """What came for a span: good candles newest first, refused rows, names of fields that are new to us.
+    """The rows received for a span: valid candles (newest first), quarantined rows, and names of unknown fields.
 
     `empty`: the exchange says that the market has no older candle than these.
     """
@@ -38,11 +38,12 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Pages:
-    """How far the candles of `unit` minutes of a market and a span have come: all of [reached, ...), page by page.
+    """The progress of fetching a market's candles of `unit` minutes: `arrived` has all from `reached` (UTC) on.
 
-    Pages run backwards: the next `to` is the oldest start received, since `count` counts rows and an interval
-    without a trade has none. Down to `start` all is asked for, down to `begin` only what comes free with it. Only an
-    empty answer, given twice, says that nothing is older: a page shorter than asked for may have lost rows.
+    Pages run backwards: the next `to` is the oldest start received, since `count` counts rows and an interval without
+    a trade has no row. Everything down to `start` is requested; candles down to `begin` are only taken when they fit
+    into the same page. Only an empty response, received twice, means that there is no older candle: a page shorter than
+    requested may have lost rows.
     """
 
     market: str
@@ -55,15 +56,15 @@ class Pages:
 
     @classmethod
     def of(cls, market: str, start: datetime, end: datetime, *, overlap: int = 0, unit: MinuteUnit = 1) -> Pages:
-        """Nothing yet of [start, end) (UTC, multiples of the unit), nor of `overlap` candles before."""
+        """The state before the first page of [start, end) (UTC, multiples of the unit) and `overlap` candles before."""
         begin = start - overlap * unit * MINUTE
         return cls(market, unit, begin, start, end, done=end <= begin)
 
     def request(self, client: UpbitClient) -> Pages:
-        """With one page more.
+        """Request one page more, and return the state with it.
 
         Raises:
-            UnusablePage: most of the page's rows are wrong.
+            UnusablePage: most of the page's rows are invalid.
             ExchangeError: see UpbitClient.
         """
         count = min(MAX_COUNT, int((self.reached - self.begin) / (self.unit * MINUTE)))
@@ -72,7 +73,7 @@ class Pages:
         last = page.oldest is None or page.oldest <= self.start
         quarantined = [row for row in page.quarantined if row.end >= self.begin]
         if last:
-            # Refused rows at the end of the last page may stand for any minute down to `begin`.
+            # Quarantined rows at the end of the last page may stand for any minute down to `begin`.
             quarantined += [row._replace(start=min(self.begin, row.end)) for row in page.trailing]
         arrived = Arrived(
             (*self.arrived.rows, *(row for row in page.rows if row.start >= self.begin)),

@@ -1,7 +1,7 @@
-"""The gate that every minute candle passes on arrival: good rows go on, bad ones are set aside with a reason.
+"""Validation of every minute candle on arrival: valid rows are stored, invalid ones are quarantined with a reason.
 
-A bad row leaves the minutes in doubt that it may have stood for: its own minute where its time can be believed,
-else those between its neighbours in the answer. Whatever JSON a row is, it is judged: nothing here raises.
+The minutes that an invalid row may stand for have to be fetched again: its own minute when its time is credible, else
+all minutes between its neighbours in the page. A row may be any JSON value; nothing here raises.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from upbit_elt.candle import KST, MINUTE, parse_wire
 from upbit_elt.exchange.models import OPENING, MinuteCandle, MinuteUnit
 from upbit_elt.exchange.words import excerpt, printable
 
-# The last tick is stored up to 0.35 s after its candle's end (seen in 2020); more than this is another minute's.
+# The last trade is stored up to 0.35 s after its candle's end (seen in 2020); one later than this is another candle's.
 LATEST_TICK = timedelta(seconds=30)
 KST_AHEAD = KST.utcoffset(None)
 MILLISECOND = timedelta(milliseconds=1)
-FEW_NAMES = 20  # of fields that are new: enough to say that something changed
+FEW_NAMES = 20  # so many names of unknown fields are reported
 
 
 class QuarantinedRow(NamedTuple):
-    """A row that was not let in, as received, and why; [start, end) (UTC) are the minutes it leaves in doubt.
+    """A row that failed validation, as received, and why; [start, end) (UTC) are the minutes that it may stand for.
 
-    `start == end`: none is in doubt, since another row or an earlier answer says it.
+    With `start == end` there is none, since another row or an earlier page has its minute.
     """
 
     market: str
@@ -39,10 +39,10 @@ class QuarantinedRow(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One answer: good candles newest first, refused rows, how many rows came, fields that are new to us.
+    """One response: valid candles (newest first), quarantined rows, the number of rows, names of unknown fields.
 
-    `trailing` are refused rows behind the last one whose time can be believed: their minutes are known only with the
-    next page; each has `start == end`, the oldest believed time (or `to`).
+    `oldest` is the oldest credible time (UTC). `trailing` are quarantined rows after the last one with a credible time:
+    only the next page tells their minutes; each has `start == end`, which is `oldest` (or the request's `to`).
     """
 
     rows: tuple[MinuteCandle, ...]
@@ -55,14 +55,14 @@ class Page(NamedTuple):
 
 class _Read(NamedTuple):
     raw: Any
-    start: datetime | None  # None when the row's time cannot be believed
+    start: datetime | None  # None when the row's time is not credible
     candle: MinuteCandle | None
     reason: str
-    repeated: bool = False  # another row stands for its minute
+    repeated: bool = False  # another row has its minute
 
 
 def validate_page(raws: Sequence[Any], market: str, unit: MinuteUnit, to: datetime) -> Page:
-    """What of an answer (JSON values, newest first) to `unit` minutes of `market` before `to` (UTC) may be believed."""
+    """Validate a response (JSON values, newest first) with candles of `unit` minutes of `market` before `to` (UTC)."""
     read = _in_order(_without_doubles([_read(raw, market, unit, to) for raw in raws]))
     quarantined: list[QuarantinedRow] = []
     trailing: list[QuarantinedRow] = []
@@ -75,14 +75,14 @@ def validate_page(raws: Sequence[Any], market: str, unit: MinuteUnit, to: dateti
         start, end = _minutes_to_recheck(item, newer, read[position + 1 :], unit)
         place = trailing if start is None else quarantined
         place.append(QuarantinedRow(market, end if start is None else start, end, item.reason, item.raw))
-    good = tuple(item.candle for item in read if item.candle is not None)
-    believed = [item.start for item in read if item.start is not None]
-    added = {printable(name, 60) for candle in good for name in candle.model_extra or {}}
+    valid = tuple(item.candle for item in read if item.candle is not None)
+    credible = [item.start for item in read if item.start is not None]
+    added = {printable(name, 60) for candle in valid for name in candle.model_extra or {}}
     return Page(
-        good,
+        valid,
         tuple(quarantined),
         tuple(trailing),
-        min(believed, default=None),
+        min(credible, default=None),
         len(raws),
         tuple(sorted(added)[:FEW_NAMES]),
     )
@@ -91,7 +91,7 @@ def validate_page(raws: Sequence[Any], market: str, unit: MinuteUnit, to: dateti
 def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
     if not isinstance(raw, dict):
         return _Read(raw, None, None, f"not an object but {excerpt(raw)}")
-    start, reason = _believed_start(raw, market, unit, to)
+    start, reason = _credible_start(raw, market, unit, to)
     if start is None:
         return _Read(raw, None, None, reason)
     try:
@@ -100,12 +100,12 @@ def _read(raw: Any, market: str, unit: MinuteUnit, to: datetime) -> _Read:
         return _Read(raw, start, None, "; ".join(_words(error)))
 
 
-def _believed_start(raw: dict[str, Any], market: str, unit: MinuteUnit, to: datetime) -> tuple[datetime | None, str]:
-    """Start (UTC) of a row of this market and unit that is in time and agrees with its other times; else why not."""
+def _credible_start(raw: dict[str, Any], market: str, unit: MinuteUnit, to: datetime) -> tuple[datetime | None, str]:
+    """The start (UTC) of a row and ""; None and why, when its market or unit is another or its times disagree."""
     if raw.get("market") != market:
-        return None, f"market is {excerpt(raw.get('market'))}, asked was {market}"
+        return None, f"market is {excerpt(raw.get('market'))}, requested was {market}"
     if raw.get("unit") != unit:
-        return None, f"unit is {excerpt(raw.get('unit'))}, asked was {unit}"
+        return None, f"unit is {excerpt(raw.get('unit'))}, requested was {unit}"
     try:
         start = parse_wire(raw["candle_date_time_utc"])
         # Exchanges outside Korea leave it out.
@@ -123,14 +123,14 @@ def _wrong_time(start: datetime, kst: datetime | None, unit: MinuteUnit, to: dat
         return f"{start:%H:%M:%S} does not start a {unit}-minute candle"
     if start < OPENING:
         return f"{start.isoformat()} is before the exchange was opened"
-    return "" if start < to else f"{start:%Y-%m-%dT%H:%MZ} is outside of what was asked, before {to:%Y-%m-%dT%H:%MZ}"
+    return "" if start < to else f"{start:%Y-%m-%dT%H:%MZ} is outside of the request, before {to:%Y-%m-%dT%H:%MZ}"
 
 
 def _wrong_tick(raw: dict[str, Any], start: datetime, unit: MinuteUnit) -> str:
     tick = raw.get("timestamp")
-    if type(tick) is not int:  # the time has no second witness
+    if type(tick) is not int:  # nothing confirms the candle's time
         return f"timestamp is {excerpt(tick)}"
-    since = tick - int(start.timestamp() * 1000)  # as integers: no timedelta holds what a number may say
+    since = tick - int(start.timestamp() * 1000)  # as integers: the number may be too large for a timedelta
     inside = 0 <= since < (unit * MINUTE + LATEST_TICK) / MILLISECOND
     return "" if inside else f"timestamp {excerpt(tick)} is not in the candle of {raw['candle_date_time_utc']}"
 
@@ -142,28 +142,28 @@ def _words(error: ValidationError) -> Iterable[str]:
 
 
 def _without_doubles(read: Sequence[_Read]) -> list[_Read]:
-    """Rows of one minute that say the same count once; of rows that contradict each other none is believed."""
+    """Keep one of equal rows of the same minute; of rows that contradict each other, none is valid."""
     times = Counter(item.start for item in read)
-    kept: list[_Read] = []
-    said: dict[datetime, Any] = {}
+    rows: list[_Read] = []
+    seen: dict[datetime, Any] = {}
     for item in read:
         if item.start is None or times[item.start] == 1:
-            kept.append(item)
-        elif item.start not in said:
+            rows.append(item)
+        elif item.start not in seen:
             same = all(other.raw == item.raw for other in read if other.start == item.start)
-            kept.append(item if same else item._replace(candle=None, reason=item.reason or "two rows of one minute"))
-            said[item.start] = item.raw
+            rows.append(item if same else item._replace(candle=None, reason=item.reason or "two rows of one minute"))
+            seen[item.start] = item.raw
         else:
             reason = item.reason or "a second row of the same minute"
-            kept.append(item._replace(candle=None, reason=reason, repeated=not item.reason))
-    return kept
+            rows.append(item._replace(candle=None, reason=reason, repeated=not item.reason))
+    return rows
 
 
 def _in_order(read: Sequence[_Read]) -> list[_Read]:
-    """The same rows; a time that breaks the order (newest first) is not believed.
+    """The same rows; a row whose time breaks the order (newest first) is invalid and its time not credible.
 
-    The page's oldest time says where the next page begins, so a single stray one would skip all between. The longest
-    run of falling times is kept.
+    The page's oldest time says where the next page begins, so a single stray time would skip all minutes between. The
+    longest run of falling times stays.
     """
     keys = {number: -item.start.timestamp() for number, item in enumerate(read) if item.start is not None}
     ends: list[int] = []  # the last row of the best run of each length
@@ -172,12 +172,12 @@ def _in_order(read: Sequence[_Read]) -> list[_Read]:
         length = bisect_right(ends, key, key=keys.__getitem__)
         before[number] = ends[length - 1] if length else None
         ends[length : length + 1] = [number]
-    kept: set[int] = set()
+    ordered: set[int] = set()
     last = ends[-1] if ends else None
     while last is not None:
-        kept.add(last)
+        ordered.add(last)
         last = before[last]
-    strays, why = keys.keys() - kept, "out of order: rows come newest first"
+    strays, why = keys.keys() - ordered, "out of order: rows come newest first"
     return [
         item._replace(start=None, candle=None, reason=item.reason or why) if number in strays else item
         for number, item in enumerate(read)
@@ -187,7 +187,7 @@ def _in_order(read: Sequence[_Read]) -> list[_Read]:
 def _minutes_to_recheck(
     item: _Read, newer: datetime, later: Sequence[_Read], unit: MinuteUnit
 ) -> tuple[datetime | None, datetime]:
-    """Minutes that a refused row leaves open; start None when nothing behind it says how far they reach."""
+    """The minutes (UTC) that an invalid row may stand for; start is None when no later row says how far they reach."""
     if item.start is not None:
         return item.start, item.start if item.repeated else item.start + unit * MINUTE
     older = next((other.start for other in later if other.start is not None), None)

@@ -1,1 +1,1 @@
-"""What each DAG does, from start to end: a module a DAG, of the same name."""
+"""What each DAG does, from start to end: one module for each DAG, with the same name; the CLI calls it too."""

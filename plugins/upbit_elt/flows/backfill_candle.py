@@ -1,4 +1,4 @@
-"""Steps of the flow around history: what the DAG backfill_candle and the command line call."""
+"""The steps of the backfill, as the DAG `backfill_candle` and the command line call them."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 
 
 def request(settings: Settings, wanted: Request) -> Request:
-    """Put a request on the book; returns what holds.
+    """Add a backfill request to the queue; returns the queued one (see BackfillQueue.add).
 
     Raises:
         UnknownMarket: the exchange does not list one of the markets.
-        ExchangeError: the exchange does not say what it lists.
+        ExchangeError: market/all fails.
     """
     if wanted.markets:
         with _client(settings, SystemClock()) as client:
@@ -39,8 +39,8 @@ def request(settings: Settings, wanted: Request) -> Request:
     return queue(settings).add(wanted)
 
 
-def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, asked: datetime) -> None:
-    """Do what the form of the DAG asks for: put down a request (see `wanted_by`), or `cancel` the one of that ID.
+def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, sent: datetime) -> None:
+    """Act on the DAG's form: add a backfill request (see `wanted_by`), or cancel the one whose ID `cancel` gives.
 
     Raises:
         ConfigError: a field is wrong, or missing.
@@ -48,30 +48,29 @@ def take_form(settings: Settings, form: Mapping[str, Any], run_id: str, asked: d
     """
     if form.get("cancel"):
         log.info("%s", queue(settings).cancel(form["cancel"].strip()))
-    elif wanted := wanted_by(form, run_id, asked):
+    elif wanted := wanted_by(form, run_id, sent):
         log.info("request %s", request(settings, wanted))
 
 
-def wanted_by(form: Mapping[str, Any], run_id: str, asked: datetime) -> Request | None:
-    """The request that a form stands for; None when it asks for nothing.
+def wanted_by(form: Mapping[str, Any], run_id: str, sent: datetime) -> Request | None:
+    """The backfill request of a form; None when the form is empty.
 
-    `start` and `end` are KST days `yyyy-MM-dd`, the last included; `markets` are all that are collected when there is
-    none. `asked` (UTC) is when the form was sent, the same each time a task of its run is tried: an empty `end` means
-    until then.
+    `start` and `end` are KST days `yyyy-MM-dd`, the last included; without `markets` it is for all collected ones.
+    `sent` (UTC) is when the form was sent, the same for every try of the run's task: an empty `end` means until then.
 
     Raises:
         ConfigError: a field is wrong, or missing.
     """
     if not form.get("start"):
         if form.get("end") or form.get("markets"):
-            raise ConfigError("the first day is missing: nothing was asked for")
+            raise ConfigError("the first day is missing: no history is requested")
         return None
-    end = _midnight(form["end"]) + timedelta(days=1) if form.get("end") else asked
-    return make_request(_midnight(form["start"]), end, form.get("markets") or (), asked, run_id)
+    end = _midnight(form["end"]) + timedelta(days=1) if form.get("end") else sent
+    return make_request(_midnight(form["start"]), end, form.get("markets") or (), sent, run_id)
 
 
 def summary(progress: Progress) -> dict[str, Any]:
-    """What a person reading the UI wants to know of a run."""
+    """The outcome of a run as JSON values, for Airflow's UI."""
     return {
         "candles": progress.candles,
         "published": [item._asdict() for item in progress.published[:20]],
@@ -83,7 +82,7 @@ def summary(progress: Progress) -> dict[str, Any]:
 
 
 def _midnight(text: str) -> datetime:
-    """Begin of a KST day `yyyy-MM-dd`."""
+    """The start of a KST day `yyyy-MM-dd`."""
     try:
         return datetime.combine(date.fromisoformat(text), time(), KST)
     except ValueError as error:
@@ -91,8 +90,9 @@ def _midnight(text: str) -> datetime:
 
 
 def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Progress:
-    """Bring in what is wanted and what was asked for, until `until` (UTC); None: until shortly before the next live
-    run, and not while one is under way. Days that are done are shown in Hive.
+    """Fetch the days of `history_days` and those of backfill requests, until `until` (UTC); register finished days.
+
+    Without `until` it ends shortly before the next live run, and does nothing while one is in progress.
     """
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
@@ -108,10 +108,12 @@ def work_off(
     on_progress: Callable[[WorkProgress], object],
     stopped: Callable[[], bool],
 ) -> Request | None:
-    """Work on one request between the live runs until it is done, or `stopped` says so; None when somebody cancels it.
+    """Work on one request between the live runs until it is done, or `stopped()` is true.
+
+    Returns the request afterwards; None when it was cancelled.
 
     Raises:
-        LeaseHeld: another backfill is at work.
+        LeaseHeld: another backfill holds the lease.
     """
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
@@ -120,12 +122,12 @@ def work_off(
 
 
 def adopt_folder(settings: Settings, folder: Path) -> Adopted:
-    """Take over the Parquet files of a folder, and show their days. Raises BadFile before anything is kept."""
+    """Import the old pipeline's Parquet files in a folder and register their days. Raises BadFile before publishing."""
     return adopt_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, SystemClock(), folder)
 
 
 def adopt_in(hive: Hive, lake: Lake, settings: Settings, clock: Clock, folder: Path) -> Adopted:
-    """As `adopt_folder`, with a lake and a Hive that are there already."""
+    """As `adopt_folder`, for this lake and this Hive."""
     sources = survey(folder)
     found = adopt(lake, sources, clock)
     min_candle.register_in(hive, lake, settings, [day for source in sources for day in source.days()])
@@ -133,7 +135,7 @@ def adopt_in(hive: Hive, lake: Lake, settings: Settings, clock: Clock, folder: P
 
 
 def queue(settings: Settings) -> BackfillQueue:
-    """The requests of the lake that the settings name."""
+    """The backfill queue of the lake that the settings name."""
     return BackfillQueue(Lake.from_settings(settings))
 
 

@@ -1,8 +1,8 @@
-"""The close of the day, and what else keeps days in few files: for candles and forecasts, by one machinery.
+"""The steps of the DAG `close_day`: close days of candles and forecasts, and compact forecasts of the open day.
 
-A KST day is closed once every market that is still listed is accounted for up to 24:00 KST. A day with holes waits
-for them to be healed, but not for ever: then it is closed with its holes named. What heals later makes a new
-snapshot of the closed day.
+A KST day is closed once every market that is still listed is accounted for up to 24:00 KST. A day with holes waits for
+these to be filled, for `close_wait_hours` at most; then it is closed with its holes. A hole that is filled later makes
+a new snapshot of the closed day.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ from upbit_elt.warehouse.register import Day, register_now
 
 log = logging.getLogger(__name__)
 
-# The forecast of a day's last minute may be under way when the next day begins.
+# The forecast of a day's last minute may still be in progress when the next day begins.
 LAST_FORECAST = timedelta(minutes=10)
-# A day that somebody else writes is left to the next run.
+# A day whose lease another writer holds is left to the next run.
 NO_WAIT = timedelta(0)
 Step = Callable[[Lease], list[Published]]
 
 
 @dataclass
 class Closed:
-    """What a run did: snapshots made, days whose tables were mended, holes of closed days, and what waits and why.
+    """What a run did.
 
-    `troubles` are the days that cannot go on without a person, each with what is wrong with it.
+    `made` are the published snapshots, `repaired_tables` the days that it registered for a run that died, `holes` those
+    of the closed days, and `waiting` the days that wait, with the reason. `troubles` are the days that failed, with the
+    errors' words.
     """
 
     made: list[Published] = field(default_factory=list)
@@ -56,22 +58,22 @@ class Closed:
 
 
 class Closer:
-    """Closes days and rolls up forecasts; a rerun does what is left."""
+    """Closes days and compacts forecasts; a second run goes on where the first ended."""
 
     def __init__(self, lake: Lake, hive: Hive, settings: Settings, clock: Clock) -> None:
         self._lake, self._hive, self._settings, self._clock = lake, hive, settings, clock
 
     def run(self, run_id: str, *, only: str | None = None, with_holes: bool = False) -> Closed:
-        """Close each day (or the KST day `only`) that is ready, and mend what a writer that died left half done.
+        """Close each day that is ready, or only the KST day `only`; register the snapshots of writers that died.
 
-        `with_holes` closes now what would still wait for its holes. A day that cannot be read or written stays as it
-        is, with its reason; the others are closed.
+        With `with_holes` days are closed that would still wait for their holes. A day that cannot be read or written
+        stays as it is, with its reason; the others are closed.
 
         Raises:
             ConfigError: the lake has nothing of the day `only`, or the day is not over.
-            LakeError, WarehouseError: HDFS or Hive do not answer, so not all was done; run it again.
+            LakeError, WarehouseError: HDFS or Hive do not answer, so not all days are done; run it again.
         """
-        live = ledger.newest(self._lake)
+        live = ledger.live_coverage(self._lake)
         done = Closed()
         if only:
             self._check(only, live)
@@ -103,7 +105,7 @@ class Closer:
                 return
         elif not over:
             return
-        if backlog.newest_day(live.end) != day:  # that of the day in which the live runs are says how far it is known
+        if backlog.current_day(live.end) != day:  # the marker of the current day stays: with_open_days goes by it
             pending.remove(self._lake, Pending("close", kind, day))
 
     def _check(self, day: str, live: Coverage | None) -> None:
@@ -129,7 +131,7 @@ class Closer:
         done.made += made
 
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
-        """What closes a day of candles that is over; None while it has to wait, or when only the history knows."""
+        """The step that closes a day of candles; None while the day has to wait, or when the backfill completes it."""
         if not completeness.collected(self._lake, day):
             return None
         left = completeness.missing(self._lake, day, live)
@@ -149,44 +151,46 @@ class Closer:
         return step
 
     def _forecasts(self, day: str, snapshot: Snapshot, run_id: str, *, over: bool) -> Step | None:
-        """What keeps a day of forecasts in few files: its close once no more come, a roll-up when it is due."""
+        """The step that closes a day of forecasts once no more come, or compacts it when that is due; else None."""
         if over or store.is_due(self._lake, snapshot, day):
             return lambda held: [store.rebuild_snapshot(self._lake, day, run_id, held, complete=over)]
         return None
 
     def _repair(self, waiting: Sequence[Pending], done: Closed) -> None:
-        """Show what writers left unshown that died after their rename, and forget what they died before."""
+        """Register the snapshots of writers that died after publishing; drop the markers of those that died before."""
         for kind, day in sorted({(entry.kind, entry.day) for entry in waiting}):
             with isolated(self._lake, f"{kind} {day}", done.troubles):
                 if register_now(self._lake, self._hive, self._settings, Day(kind, day)):
-                    log.warning("%s of %s was not shown in Hive by the run that made it; mended", kind, day)
+                    log.warning(
+                        "%s of %s was not registered in Hive by the run that published it; registered now", kind, day
+                    )
                     done.repaired_tables.append(f"{kind} {day}")
         for entry in pending.listing(self._lake) if waiting else ():
             if entry in waiting and f"{entry.kind} {entry.day}" not in done.troubles:
                 self._leased(entry.kind, entry.day, done, partial(self._forget, entry))
 
     def _forget(self, entry: Pending, held: Lease) -> list[Published]:
-        """Strike out a snapshot that is not there: under the lease no other writer is about to make it."""
-        there = [found.path for found in ledger.snapshots(self._lake, entry.kind, entry.day)]
+        """Remove the marker of a snapshot that does not exist: under the lease no other writer is about to add it."""
+        stored = [found.path for found in ledger.snapshots(self._lake, entry.kind, entry.day)]
         held.check()
-        if not any(path.endswith(f"/{entry.snapshot}") for path in there):
+        if not any(path.endswith(f"/{entry.snapshot}") for path in stored):
             pending.remove(self._lake, entry)
         return []
 
 
 def close(settings: Settings, run_id: str, *, only: str | None = None, with_holes: bool = False) -> Closed:
-    """Close what is ready, in Hive too. Raises as Closer.run."""
+    """Close the days that are ready and register them in Hive. Raises as Closer.run."""
     closer = Closer(Lake.from_settings(settings), Hive.from_settings(settings), settings, SystemClock())
     return closer.run(run_id, only=only, with_holes=with_holes)
 
 
 def _days(waiting: Sequence[Pending], kind: Kind) -> list[str]:
-    """Open days of a kind, newest first."""
+    """The open days of a kind by the pending markers, newest first."""
     return sorted((entry.day for entry in waiting if entry.task == "close" and entry.kind == kind), reverse=True)
 
 
 def _is_over(day: str, live: Coverage) -> bool:
-    """Whether a live run has begun the day after it: so its own last window is there, unless it is a hole."""
+    """Whether the live coverage reaches into the next day, so that the day's last window is there or is a hole."""
     return live.end > day_end(day)
 
 

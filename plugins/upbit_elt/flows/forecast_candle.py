@@ -1,4 +1,4 @@
-"""When candles or a model have landed: the Flask service forecasts and stores it."""
+"""The step of the DAG `forecast_candle`: after new candles or a new model, the Flask service makes a forecast."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from upbit_elt.errors import ForecastError, NoModel
 
 
 def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict[str, Any]:
-    """Let the Flask service compute and store the forecast of the newest covered minute; returns its answer.
+    """Make the Flask service compute and store the forecast of the newest covered minute; returns its JSON response.
 
-    `timeout` in seconds. A service that refuses the connection is asked again for some seconds: it may be starting.
+    `timeout` is in seconds. When the service refuses the connection, the request is retried for some seconds, as the
+    service may be starting.
 
     Raises:
-        NoModel: nothing has been trained yet.
-        ForecastError: the service does not answer, gives no JSON, or refused; the message says which.
+        NoModel: there is no trained model yet.
+        ForecastError: the service does not answer, sends no JSON, or reports an error; the message says which.
     """
     try:
         response = _post(f"{flask_url}/api/v1/forecasts", token, timeout)
@@ -29,8 +30,8 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
     except requests.JSONDecodeError:
         body = None
     if not isinstance(body, dict):
-        page = f"{response.status_code}, which is no answer of the forecast service: {response.text[:80]!r}"
-        raise ForecastError(f"{flask_url}: {page}")
+        words = f"{response.status_code}, which is no answer of the forecast service: {response.text[:80]!r}"
+        raise ForecastError(f"{flask_url}: {words}")
     if response.ok:
         return body
     text = f"{flask_url}: {response.status_code} {body.get('title')}: {body.get('detail')}"

@@ -1,4 +1,4 @@
-"""Every 2 minutes: all candles that have closed since the lake's watermark, into HDFS and Hive."""
+"""The steps of the DAG `min_candle`, every 2 minutes: new closed candles into HDFS, and their days into Hive."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day
-from upbit_elt.warehouse.register import register as show_waiting
+from upbit_elt.warehouse.register import register as register_pending
 
 
 def collect(settings: Settings, run_id: str) -> Collected:
@@ -25,13 +25,12 @@ def collect(settings: Settings, run_id: str) -> Collected:
 
 
 def register(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:
-    """Make Hive show the current snapshot of KST days, and all else that waits for it (a run that died may have left
-    it so); returns the days of candles that had to be changed.
+    """Register the current snapshots of KST days, and all with a pending marker; returns the changed days of candles.
 
-    `folders` are those in which candles of the days were published, where that is known.
+    `folders` are the snapshots in which the days' candles were published, where known.
 
     Raises:
-        WarehouseError: Hive did not do it; run it again.
+        WarehouseError: not all days are registered; run it again.
     """
     return register_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, wanted, folders)
 
@@ -39,6 +38,6 @@ def register(settings: Settings, wanted: Iterable[str], folders: Mapping[str, st
 def register_in(
     hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None
 ) -> list[str]:
-    """As `show`, with a lake and a Hive that are there already."""
+    """As `register`, for this lake and this Hive."""
     touched = {Day("candle", day): (folders or {}).get(day) for day in wanted}
-    return [day for kind, day in show_waiting(lake, hive, settings, touched) if kind == "candle"]
+    return [day for kind, day in register_pending(lake, hive, settings, touched) if kind == "candle"]

@@ -14,9 +14,9 @@ from upbit_elt.quality.reconciled import ReconciledDay
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day
-from upbit_elt.warehouse.register import register as show_waiting
+from upbit_elt.warehouse.register import register as register_pending
 
-# What a judgement may change.
+# The kinds whose snapshots a reconciliation may publish.
 TOUCHED: tuple[Kind, ...] = ("candle", "reconciliation")
 
 
@@ -29,10 +29,12 @@ def prove(
     wait: timedelta = timedelta(0),
     tick: Callable[[], None] = lambda: None,
 ) -> list[ReconciledDay]:
-    """Judge KST days (all that wait for it without `chosen`) until `until` (UTC), and show repairs and results in Hive.
+    """Reconcile KST days until `until` (UTC), and register repairs and results in Hive.
+
+    Without `chosen` these are all days that are due. `tick` is called after each page that arrives.
 
     Raises:
-        LeaseHeld: another run is proving.
+        LeaseHeld: another reconciliation holds the lease for longer than `wait`.
         LakeError, WarehouseError: run it again.
     """
     clock = SystemClock()
@@ -54,7 +56,7 @@ def prove_in(
     *,
     wait: timedelta = timedelta(0),
 ) -> list[ReconciledDay]:
-    """As `prove`, with a Hive and a prover that are there already."""
+    """As `prove`, for this Hive and this prover."""
     days = wanted(prover.lake, prover.clock.now()) if chosen is None else list(chosen)
     reconciled = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
     register_in(hive, prover.lake, settings, reconciled)
@@ -62,15 +64,15 @@ def prove_in(
 
 
 def register(settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
-    """Make Hive show repaired days and all results; returns the days (of any kind) that had to be changed.
+    """Register repaired days and all results in Hive; returns the days (of any kind) that changed.
 
-    What a run that died left unshown is shown by the next.
+    It also registers what a run that died left pending.
     """
     return register_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, reconciled)
 
 
 def register_in(hive: Hive, lake: Lake, settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
-    """As `show`, with a lake and a Hive that are there already."""
+    """As `register`, for this lake and this Hive."""
     days = [one.day for one in reconciled if not one.trouble]
     touched: dict[Day, str | None] = {Day(kind, day): None for kind in TOUCHED for day in days}
-    return show_waiting(lake, hive, settings, touched)
+    return register_pending(lake, hive, settings, touched)

@@ -1,4 +1,4 @@
-"""Daily: train on what the lake holds; what is better than the model in use takes its place."""
+"""The steps of the DAG `train_forecast`, daily: train a model, and promote it when it is better than the one in use."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from upbit_elt.warehouse.tables import days
 
 
 def has_candles(settings: Settings) -> bool:
-    """Whether the lake holds a window and Hive shows it."""
-    if ledger.newest(Lake.from_settings(settings)) is None:
+    """Whether the lake has candles, and Hive a day of them."""
+    if ledger.live_coverage(Lake.from_settings(settings)) is None:
         return False
     with Hive.from_settings(settings).session() as session:
         return bool(days(session, settings, "candle"))
 
 
 def train_model(settings: Settings) -> dict[str, Any]:
-    """Train on what the lake holds and promote if better; returns the model's card.
+    """Train a model on the lake's candles and promote it when it is better; returns the model's card.
 
     Raises:
         NotEnoughHistory: there are too few closed minutes.

@@ -16,7 +16,7 @@ from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Floats, Panel
 from upbit_elt.forecast.train import TrainedModel, train
 from upbit_elt.lake.freshness import Freshness
-from upbit_elt.lake.ledger import newest
+from upbit_elt.lake.ledger import live_coverage
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
@@ -33,7 +33,7 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
     Raises:
         NotEnoughHistory: the lake holds too few minutes yet.
     """
-    coverage = newest(lake)
+    coverage = live_coverage(lake)
     if coverage is None:
         raise NotEnoughHistory("the lake holds no candles yet; let the DAG min_candle run first")
     known_until = Freshness.of(coverage).covered_until

@@ -35,7 +35,7 @@ def connect(
     """
     session = session or direct_session()
     session.headers.update(CSRF_HEADER)
-    session.hooks["response"].append(_refuse_page)
+    session.hooks["response"].append(_reject_page)
     if auth == "insecure":
         return hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)
     if auth == "kerberos":
@@ -50,7 +50,7 @@ def connect(
     return hdfs.TokenClient(url, token, timeout=timeout, session=session)
 
 
-def _refuse_page(response: requests.Response, *_: object, **__: object) -> None:
+def _reject_page(response: requests.Response, *_: object, **__: object) -> None:
     """Raise on an HTML page with status 200: WebHDFS sends JSON, bytes or nothing, so the page is a proxy's."""
     if response.ok and response.headers.get("Content-Type", "").startswith("text/html"):
         raise requests.exceptions.ContentDecodingError(f"{response.url} gave a page: does a proxy stand between?")

@@ -60,18 +60,18 @@ class Freshness:
     gone: frozenset[str]
 
     @classmethod
-    def of(cls, newest: Coverage) -> Freshness:
-        """The freshness by the newest live coverage (`ledger.newest`); it reads nothing else.
+    def of(cls, live: Coverage) -> Freshness:
+        """The freshness by the newest live coverage (`ledger.live_coverage`); it reads nothing else.
 
         A market counts as listed when its spans or holes reach up to the coverage's end.
         """
         last: dict[str, Span] = {}
-        for span in newest.spans:
-            if span.end >= newest.end and (span.market not in last or span.start < last[span.market].start):
+        for span in live.spans:
+            if span.end >= live.end and (span.market not in last or span.start < last[span.market].start):
                 last[span.market] = span
-        listed = {market for market, until in newest.watermark.items() if until >= newest.end} | last.keys()
-        found = tuple(_state(market, newest, last.get(market)) for market in sorted(listed & newest.watermark.keys()))
-        return cls(newest.end, found, frozenset(newest.watermark.keys() - listed))
+        listed = {market for market, until in live.watermark.items() if until >= live.end} | last.keys()
+        found = tuple(_state(market, live, last.get(market)) for market in sorted(listed & live.watermark.keys()))
+        return cls(live.end, found, frozenset(live.watermark.keys() - listed))
 
     @property
     def covered_until(self) -> datetime:
@@ -127,8 +127,8 @@ class Freshness:
         return f"{who} markets are stale, {since} ({reasons}{': ' + detail[:LONGEST] if detail else ''})"
 
 
-def _state(market: str, newest: Coverage, last: Span | None) -> MarketFreshness:
-    until = newest.watermark[market]
-    if last is None or until >= newest.end:
+def _state(market: str, live: Coverage, last: Span | None) -> MarketFreshness:
+    until = live.watermark[market]
+    if last is None or until >= live.end:
         return MarketFreshness(market, until)
     return MarketFreshness(market, until, last.reason or HoleReason.NOT_ASKED, last.detail)

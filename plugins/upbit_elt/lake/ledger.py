@@ -110,7 +110,7 @@ def _data_file(folder: str, entry: Entry, day: str) -> DataFile | None:
     return DataFile(f"{folder}/{entry.name}", entry.size, *span)
 
 
-def newest(lake: Lake) -> Coverage | None:
+def live_coverage(lake: Lake) -> Coverage | None:
     """The coverage of the newest file that a live run had a part in, None before the first: see find_live_file."""
     found = find_live_file(lake)
     return found.coverage if found else None

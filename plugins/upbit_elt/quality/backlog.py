@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 OPENED: tuple[Kind, ...] = ("candle", "forecast")
 
 
-def newest_day(live_end: datetime) -> str:
+def current_day(live_end: datetime) -> str:
     """The KST day of the last minute that live runs cover, when their coverage ends at `live_end` (UTC)."""
     return kst_day(live_end - MINUTE)
 
@@ -41,7 +41,7 @@ def with_open_days(lake: Lake, waiting: Sequence[Pending], live_end: datetime, n
     else:
         log.info("no marker says which days are open: checking every day of the lake, once")
         waiting = [*waiting, *derive(lake, now)]
-        first = day_start(newest_day(live_end))
+        first = day_start(current_day(live_end))
     added = [Pending("close", kind, day) for day in days_between(first, live_end) for kind in OPENED]
     _note(lake, added)
     return sorted({*waiting, *added})

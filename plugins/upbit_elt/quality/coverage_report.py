@@ -123,7 +123,7 @@ class Ledger(NamedTuple):
 def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Ledger:
     """Account for the minutes of [start, end) (UTC) by market; without `markets`, of all that live runs ever collected.
 
-    `known` is the newest live coverage (ledger.newest); minutes after its end are not collected yet and left out. One
+    `known` is the newest live coverage (ledger.live_coverage); minutes after its end are left out. One
     day at a time is held in memory.
     """
     chosen = set(markets) or set(known.watermark)

@@ -93,7 +93,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
 
 
 def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage:
-    known = ledger.newest(lake)
+    known = ledger.live_coverage(lake)
     if known is None:
         raise NotCollected("the lake is empty; start collecting first")
     if market not in known.watermark and not _mentioned(lake, market, kst_day(minute)):

@@ -145,7 +145,7 @@ class _Run:
 
     def batch(self, names: Sequence[str], *, retry: bool) -> list[ReconciledDay]:
         """Reconcile the closed ones of these days, newest first; a day that fails stays as it is, the others go on."""
-        live = ledger.newest(self._lake)
+        live = ledger.live_coverage(self._lake)
         collected = live.watermark if live else {}
         troubles: dict[str, str] = {}
         days: list[Day] = []

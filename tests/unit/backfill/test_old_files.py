@@ -73,7 +73,7 @@ def test_an_odd_row_costs_itself_and_nothing_else(tmp_path: Path, odd: dict[str,
     write(tmp_path / NAME, [*GOOD, minute_row("KRW-B", utc(2, 3, day=20)) | odd])
     clock = ManualClock(utc(3))
     found = adopt(Lake(MemoryHdfs(clock).client()), survey(tmp_path), clock)
-    assert (found.rows, found.kept, found.invalid.total()) == (10, 8, 1)
+    assert (found.rows, found.imported, found.invalid.total()) == (10, 8, 1)
     assert (TIMELESS in found.invalid) == ("candle_date_time_utc" in odd)
 
 

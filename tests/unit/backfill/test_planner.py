@@ -53,7 +53,7 @@ def close(world: MemoryWorld) -> Closed:
 
 
 def live(world: MemoryWorld) -> Coverage:
-    found = ledger.newest(world.lake)
+    found = ledger.live_coverage(world.lake)
     assert found is not None
     return found
 
@@ -152,10 +152,10 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
     world.clock.sleep(60)
     two = world.request(utc(15, day=18), utc(15, day=19))
 
-    def quarantined(call: Call) -> Fault:
+    def refused(call: Call) -> Fault:
         return Fault.REFUSED if call.name == "CREATE" and "/candle/261121/" in call.target else Fault.NONE
 
-    lake = Lake(world.hdfs.client(quarantined), world.lake.root)
+    lake = Lake(world.hdfs.client(refused), world.lake.root)
     history = History(Tools(world.client, lake, world.settings, world.clock))
 
     def time_budget() -> TimeBudget:
@@ -168,7 +168,7 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
     assert [published.day for published in first.published] == ["261124", "261123", "261122", "261120", "261119"]
     (still,) = first.requests
     assert (still.id, still.left, still.done) == (one.id, ("261121",), None)
-    assert "did not get on: 261121: LakeUnavailable" in str(still)
+    assert "its last run failed: 261121: LakeUnavailable" in str(still)
     done = next(request for request in history.queue.all() if request.id == two.id)
     assert done.done
 

@@ -94,7 +94,7 @@ def close(world: MemoryWorld) -> dict[str, str]:
 def cycle(world: MemoryWorld, now: datetime) -> dict[str, str]:
     """What runs in ten minutes; what waits after it, and why."""
     world.collect(now)
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     ledger_of(world.lake, known, BEGAN, known.end)
     waiting = close(world)
@@ -142,7 +142,7 @@ def test_damage_to_one_file_costs_nothing_else(
     for minutes in range(38, 70, 2):  # the files of today are made one: then each was read whole
         world.collect(NOW + timedelta(minutes=minutes))
     waiting = cycle(world, NOW + timedelta(minutes=70))
-    known = ledger.newest(world.lake)
+    known = ledger.live_coverage(world.lake)
     assert known is not None
     lost = missing(world, known.end)
     if not lost:

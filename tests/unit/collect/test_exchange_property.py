@@ -122,7 +122,7 @@ def unaccounted(world: World, end: datetime) -> list[str]:
 
     That a market has no candle at all is noted as a doubt, which the next run looks into.
     """
-    known, stored, newest = world.coverage(), world.stored(), ledger.newest(world.lake)
+    known, stored, newest = world.coverage(), world.stored(), ledger.live_coverage(world.lake)
     holes = [span for span in known.spans if span.state == "hole"]
     assert all(span.reason for span in holes), "a hole without a reason"
     rechecks = [recheck for recheck in (newest.rechecks if newest else None) or () if recheck.state == "empty"]

@@ -89,7 +89,7 @@ def test_an_answer_of_which_only_the_newest_part_came_leaves_the_skip_in_doubt()
     """Found by the fault tests: 57 candles of skipped minutes were never asked for again."""
     skipped = Recheck("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
     plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, utc(9), utc(0), reread_since([skipped]))
-    part = FetchResult(plan.requests[0], failure=DOWN, reached=utc(6)).newest_part()
+    part = FetchResult(plan.requests[0], failure=DOWN, reached=utc(6)).arrived_part()
     assert part.request.start == utc(6)
     assert after([skipped], plan, [part], [], utc(9)) == (skipped,)
 

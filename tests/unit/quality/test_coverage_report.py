@@ -42,7 +42,7 @@ class Book:
         return path
 
     def ledger(self, start: datetime, end: datetime, *markets: str) -> Ledger:
-        known = ledger.newest(self.lake)
+        known = ledger.live_coverage(self.lake)
         assert known is not None
         return ledger_of(self.lake, known, start, end, markets)
 
