@@ -48,7 +48,7 @@ from upbit_elt.replica.synthetic import SyntheticSource
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="UPBIT_REPLICA_OUTAGE_FILE",
     help="While this file exists, the endpoints it names hang, fail or have changed: candles=hang, ticker=503, "
-    "candles:0.07=hang (a share of the markets), candles:KRW-BTC=500 or candles=text (prices as text).",
+    "candles:0.07=hang (a share of the markets), candles:KRW-BTC=500 or candles=text (the newest price).",
 )
 def main(
     host: str,

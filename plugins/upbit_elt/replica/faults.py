@@ -165,7 +165,7 @@ class Faults:
             rows = [row for row in rows if not late or row["candle_date_time_utc"] < min(late)]
             rows = self._spoilt(rows, key, tried)
             if any(outage.status == TEXT for outage in self._outages(request)):
-                rows = [row | {"trade_price": str(row["trade_price"])} for row in rows]
+                rows[:1] = [row | {"trade_price": str(row["trade_price"])} for row in rows[:1]]
         return json.dumps([row for row in rows if not self._hidden(row)], ensure_ascii=False).encode()
 
     def _count(self, kind: str) -> None:

@@ -3,8 +3,8 @@
 They are written as `ENDPOINT=WHAT` or `ENDPOINT:WHO=WHAT`, separated by commas, spaces or line ends:
 
 - ENDPOINT is `market`, `ticker` or `candles`: the part of the path behind /v1;
-- WHAT is `hang` (no response for longer than any client waits), a status from 400 to 599, or for candles `text`: prices
-  are strings, as if the exchange had changed its API;
+- WHAT is `hang` (no response for longer than any client waits), a status from 400 to 599, or for candles `text`: the
+  newest price of each response is a string;
 - WHO is a market, or a share from 0 to 1 of the markets (a seed always gives the same ones); without it, all markets.
 
 Examples: `candles=hang`, `candles:0.07=503`, `market=502 ticker=502`.

@@ -51,16 +51,19 @@ def test_a_share_of_the_markets_is_always_the_same_markets(source: Source) -> No
     assert 0 < len(broken[0]) < len(names)
 
 
-def test_an_exchange_that_has_changed_gives_the_prices_of_some_markets_as_text(source: Source) -> None:
+def test_the_newest_price_of_a_market_comes_as_text(source: Source) -> None:
     clock = FakeClock()
     app = create_replica(source, clock)
     inject(app, clock, 1, {}, outages=lambda: parse_outages("candles:KRW-ETH=text"))
 
     def prices(market: str) -> list[object]:
         clock.advance(seconds=1)
-        return [row["trade_price"] for row in app.test_client().get(CANDLES + market).json or ()]
+        return [row["trade_price"] for row in app.test_client().get(CANDLES + market + "&count=5").json or ()]
 
-    assert {type(price) for price in prices("KRW-ETH")} == {str}
+    newest, *others = prices("KRW-ETH")
+    assert others
+    assert isinstance(newest, str)
+    assert str not in {type(price) for price in others}
     assert str not in {type(price) for price in prices("KRW-BTC")}
 
 
