@@ -13,6 +13,7 @@ from flask_app.daemons import NameNode
 from flask_app.follow import Follower
 from flask_app.forecasts import Forecasts
 from flask_app.window import Window
+from upbit_elt import backups
 from upbit_elt.clock import Clock
 from upbit_elt.settings import Settings
 from upbit_elt.troubles import Trouble, Troubles, UnstoredTrouble
@@ -90,7 +91,8 @@ class Alarm:
             rest: dict[str, str | None] = dict.fromkeys(("forecasts", "quarantine"), UNKNOWN)
         else:
             rest = {"forecasts": self._old_forecast(now), "quarantine": _quarantine(window)}
-        return {"data": data, **rest, "disk": self._full_disk(namenode)}
+        backup = backups.trouble(self._settings.state_dir, now) if self._settings.backup_folder else ""
+        return {"data": data, **rest, "disk": self._full_disk(namenode), "backup": backup}
 
     def _stale(self, window: Window | None, now: datetime) -> str:
         limit = timedelta(minutes=self._settings.stale_minutes)

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from flask_app.daemons import NameNode
 from flask_app.services import Services, services
 from flask_app.window import Window
+from upbit_elt import backups
 from upbit_elt.candle import MINUTE
 from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.limits import AddressLimits
@@ -150,6 +151,7 @@ def _machine(shared: Services) -> Iterable[Metric]:
         return [_one("upbit_state_folder_up", "Whether the state folder can be read and written.", 0)]
     return [
         *sums,
+        *_backup(shared),
         _one("upbit_state_folder_up", "Whether the state folder can be read and written.", 1),
         _one("upbit_exchange_ban_seconds", "Seconds until the exchange's ban of this address ends, or 0.", ban),
         _one("upbit_troubles", "Troubles that last now, each of which the webhook is sent once.", len(lasting)),
@@ -157,6 +159,13 @@ def _machine(shared: Services) -> Iterable[Metric]:
         _one("upbit_disk_size_bytes", "Size of the disk that the state folder is on.", disk.total),
         _one("upbit_disk_free_bytes", "Free space on the disk that the state folder is on.", disk.free),
     ]
+
+
+def _backup(shared: Services) -> Iterator[Metric]:
+    if shared.settings.backup_folder:
+        note = backups.noted(shared.settings.state_dir)
+        made = (note.made or note.since).timestamp() if note else 0
+        yield _one("upbit_backup_timestamp_seconds", "When the newest daily backup was made, or the first begun.", made)
 
 
 def _by_quote(markets: Iterable[MarketFreshness]) -> dict[str, list[MarketFreshness]]:

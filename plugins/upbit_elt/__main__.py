@@ -20,6 +20,7 @@ from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.flows import min_candle
 from upbit_elt.lake import ledger
+from upbit_elt.lake.archive import forget_killed
 from upbit_elt.lake.provision import provision as make_folders
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted, compare
@@ -76,8 +77,11 @@ def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...
 @click.option("--writer", default="upbit", show_default=True, help="Who writes candles, forecasts and models.")
 def provision(writer: str) -> None:
     """Make the folders in HDFS and give them their owners, as HDFS's superuser (UPBIT_ELT_WEBHDFS_USER)."""
-    for folder in make_folders(Lake.from_settings(settings()), writer):
+    lake = Lake.from_settings(settings())
+    for folder in make_folders(lake, writer):
         click.echo(f"{folder.path:28} {folder.owner:8} {folder.permission}")
+    for name in forget_killed(lake, datetime.now(UTC)):
+        click.echo(f"{name}: the HDFS snapshot of a backup that was killed is gone")
 
 
 def _spans(

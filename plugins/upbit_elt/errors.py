@@ -6,6 +6,7 @@ A retry of a terminal error fails again; a transient one may pass.
     ├── ConfigError              a setting or option is wrong (terminal)
     ├── DataTooNew               a newer release wrote what is there, and this one does not read it (terminal)
     ├── BadFile                  a file given to the command adopt is not Parquet of candles (terminal)
+    ├── BackupFailed             a backup cannot be made, or is no whole one
     ├── ExchangeError
     │   ├── ExchangeTerminal
     │   │   ├── InvalidRequest   refused before sending, or 400
@@ -59,6 +60,10 @@ class DataTooNew(UpbitEltError):
 
 class BadFile(UpbitEltError):
     """A file given to the command `adopt` is not Parquet of candles; the message names it and what is wrong."""
+
+
+class BackupFailed(UpbitEltError):
+    """A backup cannot be made or restored; the message says why."""
 
 
 class ExchangeError(UpbitEltError):

@@ -126,6 +126,18 @@ class Settings(BaseSettings):
     )
     keep_airflow_days: int = Field(14, ge=1, description="Age at which Airflow's runs and task logs are removed.")
 
+    backup_folder: Path | None = Field(
+        None,
+        description="Folder of daily backups, of a disk other than the data's; empty: none are made by themselves.",
+    )
+    keep_backups: int = Field(7, ge=1, description="So many of the newest backups in the folder stay.")
+    keep_backup_days: int = Field(30, ge=1, description="Then a backup goes too, but for the newest.")
+
+    @field_validator("backup_folder")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()
+
     @field_validator("base_url")
     @classmethod
     def _origin(cls, value: str) -> str:

@@ -31,6 +31,7 @@ class Node:
     data: bytes | None = None
     children: dict[str, Node] = field(default_factory=dict)
     owner: str = "tester"
+    group: str = "tester"
     permission: str = "755"
     lost: bool = False
 
@@ -41,7 +42,7 @@ class Node:
     def copy(self) -> Node:
         """The same once more, with all below it."""
         below = {name: child.copy() for name, child in self.children.items()}
-        return Node(self.modified, self.data, below, self.owner, self.permission, self.lost)
+        return Node(self.modified, self.data, below, self.owner, self.group, self.permission, self.lost)
 
     def status(self, name: str) -> dict[str, Any]:
         """As WebHDFS says it."""
@@ -51,6 +52,7 @@ class Node:
             "length": len(self.data or b""),
             "modificationTime": self.modified,
             "owner": self.owner,
+            "group": self.group,
             "permission": self.permission,
         }
 
@@ -65,6 +67,7 @@ class MemoryHdfs:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.root = Node(self._now())
+        self.snapshots: dict[str, Node] = {}
         self.operations: Counter[str] = Counter()
         self.safe_mode = False
         self.lock = threading.RLock()
@@ -98,7 +101,10 @@ class MemoryHdfs:
     def find(self, path: str) -> Node | None:
         """The file or folder of that name."""
         node: Node | None = self.root
-        for name in _parts(path):
+        names = _parts(path)
+        if names[:1] == [".snapshot"]:
+            node, names = Node(0, children=self.snapshots), names[1:]
+        for name in names:
             node = node.children.get(name) if node else None
         return node
 
@@ -211,8 +217,22 @@ class MemoryHdfs:
         if not self._folder(path).is_dir:
             raise HdfsError(f"Path is not a directory: {path}", exception="FileAlreadyExistsException")
 
-    def own(self, path: str, owner: str) -> None:
-        self._node(path).owner = owner
+    def own(self, path: str, owner: str, group: str) -> None:
+        self._node(path).owner, self._node(path).group = owner, group
+
+    def date(self, path: str, modified: int) -> None:
+        self._node(path).modified = modified
+
+    def keep(self, name: str) -> None:
+        """A HDFS snapshot of everything."""
+        if name in self.snapshots:
+            raise HdfsError(f"there is already a snapshot with the same name {name}", exception="SnapshotException")
+        self.snapshots[name] = self.root.copy()
+
+    def forget(self, name: str) -> None:
+        if name not in self.snapshots:
+            raise HdfsError(f"the snapshot {name} does not exist", exception="SnapshotException")
+        del self.snapshots[name]
 
     def permit(self, path: str, permission: str) -> None:
         self._node(path).permission = permission
@@ -272,7 +292,19 @@ class MemoryClient:
         self._call("MKDIRS", path, lambda: self._server.make_folder(path))
 
     def set_owner(self, path: str, owner: str, group: str) -> None:
-        self._call("SETOWNER", path, lambda: self._server.own(path, owner))
+        self._call("SETOWNER", path, lambda: self._server.own(path, owner, group))
+
+    def set_times(self, path: str, modification_time: int) -> None:
+        self._call("SETTIMES", path, lambda: self._server.date(path, modification_time))
+
+    def allow_snapshot(self, path: str) -> None:
+        self._call("ALLOWSNAPSHOT", path, lambda: None)
+
+    def create_snapshot(self, path: str, snapshotname: str) -> None:
+        self._call("CREATESNAPSHOT", path, lambda: self._server.keep(snapshotname))
+
+    def delete_snapshot(self, path: str, snapshotname: str) -> None:
+        self._call("DELETESNAPSHOT", path, lambda: self._server.forget(snapshotname))
 
     def set_permission(self, path: str, permission: str) -> None:
         self._call("SETPERMISSION", path, lambda: self._server.permit(path, permission))

@@ -86,7 +86,7 @@ class DagErrors:
             LakeUnavailable: HDFS does not answer.
         """
         folder, found = errors_folder(self._lake.root), dict[tuple[str, datetime, int], DagError | None]()
-        for name, is_dir, size, modified in self._lake.list(folder):
+        for name, is_dir, size, modified, *_ in self._lake.list(folder):
             if is_dir or name.startswith("_"):
                 continue
             key = (name, modified, size)

@@ -34,13 +34,16 @@ class Entry(NamedTuple):
     """A file or folder in a folder; `size` in bytes (0 for folders).
 
     `modified` (UTC, the NameNode's clock) is when a file was written, or when a name in a folder last changed; renaming
-    the entry itself does not change it.
+    the entry itself does not change it. `permission` in octal digits.
     """
 
     name: str
     is_dir: bool
     size: int
     modified: datetime
+    owner: str = ""
+    group: str = ""
+    permission: str = ""
 
 
 class Lake:
@@ -159,11 +162,27 @@ class Lake:
         with self._errors("mkdirs", path):
             self._client.makedirs(path)
 
-    def own(self, path: str, owner: str, permission: str) -> None:
-        """Set a path's owner (also as group) and its permission in octal digits; only the superuser may."""
+    def own(self, path: str, owner: str, permission: str, group: str | None = None) -> None:
+        """Set a path's owner, group (default: the same name) and permission in octal; only the superuser may."""
         with self._errors("own", path):
-            self._client.set_owner(path, owner=owner, group=owner)
+            self._client.set_owner(path, owner=owner, group=owner if group is None else group)
             self._client.set_permission(path, permission)
+
+    def date(self, path: str, modified: datetime) -> None:
+        """Let a file be as if it was written then."""
+        with self._errors("date", path):
+            self._client.set_times(path, modification_time=int(modified.timestamp() * 1000))
+
+    def take_hdfs_snapshot(self, name: str) -> None:
+        """Keep all of HDFS as it is now, at `/.snapshot/<name>`, while it is written on; the superuser alone may."""
+        with self._errors("snapshot", "/"):
+            self._client.allow_snapshot("/")
+            self._client.create_snapshot("/", name)
+
+    def drop_hdfs_snapshot(self, name: str) -> None:
+        """Give back what only that HDFS snapshot keeps."""
+        with self._errors("snapshot", "/"):
+            self._client.delete_snapshot("/", name)
 
     def _rename(self, source: str, target: str, options: str) -> None:
         # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
@@ -211,4 +230,5 @@ def _public(words: str) -> str:
 
 def _entry(name: str, status: dict[str, Any]) -> Entry:
     modified = datetime.fromtimestamp(status["modificationTime"] / 1000, UTC)
-    return Entry(name, status["type"] == "DIRECTORY", status["length"], modified)
+    rights = (status["owner"], status["group"], status["permission"])
+    return Entry(name, status["type"] == "DIRECTORY", status["length"], modified, *rights)

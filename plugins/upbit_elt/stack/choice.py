@@ -61,6 +61,12 @@ def recall(stack: StackSettings) -> Memory | None:
     return memory
 
 
+def move(stack: StackSettings) -> None:
+    """Take over what a data folder of another stack, whose tables are not here, remembers."""
+    memory = Memory.model_validate_json(_file(stack).read_text())
+    memory.model_copy(update={"namenode_port": stack.namenode_port}).save(stack)
+
+
 def choose(stack: StackSettings, memory: Memory | None, base_url: str) -> Choice:
     """The exchange to use: the one asked for, else the remembered one, else Upbit if it answers, else the replica."""
     if stack.replay or stack.exchange:

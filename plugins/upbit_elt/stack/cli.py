@@ -12,11 +12,13 @@ import click
 from pydantic import ValidationError
 
 from upbit_elt.errors import ConfigError, UpbitEltError
+from upbit_elt.stack import backup as backing_up
 from upbit_elt.stack import choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.names import variable
 from upbit_elt.stack.options import StackSettings, load
+from upbit_elt.stack.waiting import Progress
 from upbit_elt.stack.watchdog import Watchdog
 from upbit_elt.terminal import console
 
@@ -131,6 +133,35 @@ def service(exchange: str | None, replay: Path | None) -> None:
     """Print a unit for systemd that starts everything with this machine; its first lines say how to install it."""
     stack = _stack(exchange=exchange, replay=replay)
     click.echo(unit.text(stack, exchange=exchange, replay=stack.replay), nl=False)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option("--daily", is_flag=True, hidden=True, help="One a day, for ever: the service `backup`.")
+def backup(folder: Path | None, *, daily: bool) -> None:
+    """Make a backup of the running stack now: a new folder in FOLDER (default: UPBIT_ELT_BACKUP_FOLDER)."""
+    logging.basicConfig(level=logging.WARNING, format=_LOG_LINE, stream=sys.stdout, force=True)
+    logging.getLogger("upbit_elt").setLevel(logging.INFO if daily else logging.WARNING)
+    stack = _stack()
+    settings = plan.make(stack, _remembered(stack)).settings
+    into = folder or settings.backup_folder
+    if into is None:
+        raise ConfigError("say where: ./run backup FOLDER, or set UPBIT_ELT_BACKUP_FOLDER")
+    if daily:
+        backing_up.daily(stack, settings, into)
+    click.echo(backing_up.once(stack, settings, into.resolve()))
+
+
+@main.command()
+@click.argument("backup", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def restore(backup: Path) -> None:
+    """Bring a backup of `backup` back, into a data folder without data; then: ./run."""
+    stack = _stack()
+    with Progress(console()) as progress:
+        files = backing_up.restore(stack, backup, progress)
+    click.echo(
+        f"{files} files are back; next: ./run, then for Hive's tables ./run exec airflow dags trigger housekeeping"
+    )
 
 
 @main.command(name="watchdog", hidden=True)

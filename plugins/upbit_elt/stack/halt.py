@@ -14,7 +14,7 @@ ORPHAN_GRACE = 3.0
 _WAVES = (
     ("watchdog",),  # it would start again what ends
     ("airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"),
-    ("airflow-api-server", "flask", "replica", "hiveserver2"),
+    ("airflow-api-server", "flask", "replica", "hiveserver2", "backup"),
 )
 
 

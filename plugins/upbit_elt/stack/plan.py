@@ -97,4 +97,6 @@ def _services(stack: StackSettings, chosen: Choice, settings: Settings) -> list[
     table = [*daemons]
     if chosen.exchange == "replica":
         table.append(services.replica(stack, chosen.replay))
+    if settings.backup_folder:
+        table.append(services.backup(stack, settings))
     return [*table, *services.airflow(stack), services.flask(stack, daemons), services.watchdog(stack)]

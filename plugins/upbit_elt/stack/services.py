@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from upbit_elt import backups
 from upbit_elt.settings import Settings
 from upbit_elt.stack import health, restarts
 from upbit_elt.stack.health import AirflowHealth, Check
@@ -93,6 +94,16 @@ def flask(stack: StackSettings, needs: Iterable[Service]) -> Service:
 def watchdog(stack: StackSettings) -> Service:
     """Restarts those of the others that hang."""
     return Service("watchdog", _python("upbit_elt.stack", "watchdog"), restarts.watchdog(stack), stop_seconds=5)
+
+
+def backup(stack: StackSettings, settings: Settings) -> Service:
+    """Makes a backup a day; well while the last try went well."""
+    return Service(
+        "backup",
+        _python("upbit_elt.stack", "backup", "--daily"),
+        lambda: backups.failing(settings.state_dir) or None,
+        stop_seconds=2,
+    )
 
 
 def _entrypoint(daemon: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from rich.panel import Panel
 
 from upbit_elt import release
 from upbit_elt.errors import StackError
+from upbit_elt.lake import archive
+from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.stack import airflow, choice, jars, phase, plan, preflight, processes, restarts, status
 from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.choice import Choice, Memory
@@ -105,6 +107,7 @@ def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
 
     if names := until(unparsed, PARSE_PATIENCE, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
         raise failure(stack, "airflow-dag-processor", f"it has not read {names}", PARSE_PATIENCE)
+    archive.forget_killed(Lake.from_settings(planned.settings), datetime.now(UTC))
     if new := airflow.unpause_new(api, airflow.unpaused_file(stack)):
         progress.done(f"DAGs running: {', '.join(new)}")
 

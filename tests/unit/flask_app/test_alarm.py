@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support.disk import full_disk
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import GB, MARKETS, NOON, TOKEN, Disk, World
+from upbit_elt import backups
 from upbit_elt.candle import MINUTE, to_table
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage, Recheck
@@ -28,6 +30,7 @@ class Scene:
     def __init__(self, folder: Path, there: Chat, published: World) -> None:
         self.folder, self.chat, self.published = folder, there, published
         folder.mkdir()
+        self.backup_folder: Path | None = None
         (folder / "webhook").write_text(there.url + DISCORD)
         self.world = self._started()
 
@@ -51,7 +54,11 @@ class Scene:
         return self.chat.lines
 
     def _started(self) -> World:
-        world = World(state_dir=self.folder, webhdfs_url="http://127.0.0.1:9")  # nobody listens on port 9
+        world = World(
+            state_dir=self.folder,
+            webhdfs_url="http://127.0.0.1:9",  # nobody listens on port 9
+            backup_folder=self.backup_folder,
+        )
         world.lake.files.update(self.published.lake.files)
         world.hive.places.update(self.published.hive.places)
         return world
@@ -166,6 +173,20 @@ def test_a_state_folder_that_cannot_be_written_is_told_once_and_once_when_it_can
     assert scene.services.watch.looked == scene.world.clock.now()
     scene.world.disk = Disk(total=100 * GB, free=50 * GB)
     assert scene.look(200)[1] == line.replace("[replica] ", "[replica] over after 4 min, since 11-24 03:00 UTC: ")
+
+
+def test_backups_that_fail_or_do_not_come_are_told_where_they_are_switched_on(scene: Scene) -> None:
+    before = NOON - timedelta(days=2)
+    note = backups.Note(since=before, made=before, error="the last backup failed: full")
+    backups.note_file(scene.folder).write_text(note.model_dump_json())
+    assert scene.look(80) == []
+    assert "upbit_backup" not in scene.world.client.get("/metrics").get_data(as_text=True)
+    scene.backup_folder = scene.folder / "to"
+    scene.restart()
+    assert scene.look(80) == ["[replica] the last backup failed: full"]
+    found = scene.world.client.get("/metrics").get_data(as_text=True)
+    (line,) = re.findall(r"^upbit_backup_timestamp_seconds (\S+)$", found, re.MULTILINE)
+    assert float(line) == before.timestamp()
 
 
 def test_an_error_that_nobody_foresaw_ends_no_watch(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

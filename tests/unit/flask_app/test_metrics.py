@@ -49,7 +49,7 @@ def scrape(world: World) -> Samples:
 @pytest.fixture
 def watched(published: World, namenode: str, tmp_path: Path) -> World:
     """What was published, in a world with a state folder and a NameNode of its own; the watch has looked once."""
-    world = World(state_dir=tmp_path / "state", webhdfs_url=namenode)
+    world = World(state_dir=tmp_path / "state", webhdfs_url=namenode, backup_folder=tmp_path / "to")
     world.lake.files.update(published.lake.files)
     world.hive.places.update(published.hive.places)
     services(world).watch.look()

@@ -51,6 +51,7 @@ HEALTHY = {
     "upbit_namenode_heap_max_bytes": "100",
     "upbit_state_folder_up": "1",
     "upbit_webhook_waiting": "0",
+    "upbit_backup_timestamp_seconds": "0",
 }
 # What differs from that, by the alert that then fires, and the only one.
 TROUBLE = {
@@ -77,6 +78,7 @@ TROUBLE = {
     "DiskNearlyFull": {"upbit_hdfs_free_bytes": "9"},
     "DataNodeDead": {'upbit_hdfs_datanodes{state="dead"}': "1"},
     "HeapNearlyFull": {"upbit_namenode_heap_used_bytes": "95"},
+    "BackupOld": {"upbit_backup_timestamp_seconds": "-100000"},
     "StateFolderAway": {"upbit_state_folder_up": "0"},
 }
 

@@ -41,6 +41,14 @@ def test_quotes_of_the_user_reach_the_services(stack: StackSettings, monkeypatch
     assert plan.make(stack, Choice("replica", None)).variables["UPBIT_ELT_QUOTES"] == "KRW,USDT"
 
 
+def test_backups_are_made_where_a_folder_is_given(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "backup" not in {service.name for service in plan.make(stack, Choice("replica", None)).services}
+    monkeypatch.setenv("UPBIT_ELT_BACKUP_FOLDER", "to")
+    one = plan.make(stack, Choice("replica", None))
+    assert "backup" in {service.name for service in one.services}
+    assert one.variables["UPBIT_ELT_BACKUP_FOLDER"] == str(Path("to").absolute())
+
+
 def test_another_setting_makes_another_plan_and_the_same_makes_the_same(
     stack: StackSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
