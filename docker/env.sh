@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ./run env [--exchange upbit|replica] [--executor local|celery]
+# ./run env [--exchange upbit|replica] [--executor local|celery] [--backup FOLDER|none]
 # Writes .env for docker compose (mode 600): random secrets where there are none yet, and what was chosen. What is
 # there stays: the databases know the passwords of the first start.
 set -euo pipefail
@@ -13,16 +13,17 @@ fail() {
   exit 2
 }
 
-exchange="" executor=""
+exchange="" executor="" backup=""
 while [ $# -gt 0 ]; do
   case $1 in
     --exchange) exchange=${2:-nothing} ;;
     --executor) executor=${2:-nothing} ;;
+    --backup) backup=${2:?--backup wants a folder, or none} ;;
     -h | --help)
       usage
       exit
       ;;
-    *) fail "no option '$1'; there is: --exchange upbit|replica, --executor local|celery" ;;
+    *) fail "no option '$1'; there is: --exchange upbit|replica, --executor local|celery, --backup FOLDER|none" ;;
   esac
   shift $(($# > 1 ? 2 : 1))
 done
@@ -59,7 +60,7 @@ done
 # the executor that is not asked for stays as it is
 [ -n "$executor" ] || case $(value AIRFLOW_EXECUTOR) in CeleryExecutor) executor=celery ;; *) executor=local ;; esac
 [ -n "$exchange" ] || case $(value UPBIT_ELT_DATASET) in replica) exchange=replica ;; *) exchange=upbit ;; esac
-profiles=$(value COMPOSE_PROFILES | tr ',' '\n' | sed -E '/^(replica|celery|)$/d' | paste -sd, -) # what else was added stays
+profiles=$(value COMPOSE_PROFILES | tr ',' '\n' | sed -E '/^(replica|celery|backup|)$/d' | paste -sd, -) # what else was added stays
 if [ $exchange = replica ]; then
   put UPBIT_BASE_URL http://replica:8765
   put UPBIT_ELT_DATASET replica
@@ -74,9 +75,18 @@ if [ $executor = celery ]; then
 else
   put AIRFLOW_EXECUTOR LocalExecutor
 fi
+case $backup in # a folder of this machine, made here so that it is its user's
+  "") ;;
+  none) drop BACKUP_FOLDER ;;
+  *)
+    mkdir -p "$backup" || fail "no backups can be put into $backup"
+    put BACKUP_FOLDER "$(cd "$backup" && pwd)"
+    ;;
+esac
+[ -z "$(value BACKUP_FOLDER)" ] || profiles=${profiles:+$profiles,}backup
 put COMPOSE_PROFILES "$profiles"
 
-echo "$file: $made new secrets; exchange $exchange, executor $executor"
+echo "$file: $made new secrets; exchange $exchange, executor $executor, daily backups: $(value BACKUP_FOLDER | grep . || echo none)"
 
 docker_config=${DOCKER_CONFIG:-${HOME:-}/.docker}/config.json
 if [ -n "${https_proxy:-${HTTPS_PROXY:-}}" ] && ! grep -qs httpsProxy "$docker_config"; then

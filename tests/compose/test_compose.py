@@ -116,14 +116,15 @@ def test_every_main_process_is_killed_and_all_goes_on(deployment: Deployment, no
 def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_path: Path, note: Note) -> None:
     runs = deployment.successes("min_candle")
     before = counts(deployment)
-    note("backup", deployment.run("bash", "docker/backup.sh", str(tmp_path / "backup")).splitlines()[-1].split()[0])
+    size, backup = deployment.run("bash", "docker/backup.sh", str(tmp_path / "to")).splitlines()[-1].split()
+    note("backup", size)
     after = counts(deployment)
-    refused = deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"), check=False)
+    refused = deployment.run("bash", "docker/restore.sh", backup, check=False)
     assert "exists: a backup is restored into an empty deployment only" in refused
 
     deployment.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
     shutil.move(deployment.env_file, tmp_path / "old.env")
-    deployment.run("bash", "docker/restore.sh", str(tmp_path / "backup"))
+    deployment.run("bash", "docker/restore.sh", backup)
     # and what these need: nothing collects yet
     deployment.compose("up", "--wait", "--detach", "hiveserver2", "airflow-apiserver")
     restored = counts(deployment)

@@ -40,6 +40,20 @@ def test_every_file_has_secrets_of_its_own_that_only_its_user_reads(tmp_path: Pa
     assert len(base64.urlsafe_b64decode(secrets(files[0])["AIRFLOW_FERNET_KEY"])) == 32
 
 
+def test_backups_are_switched_on_by_a_folder_and_off_again(tmp_path: Path) -> None:
+    file, to = tmp_path / ".env", tmp_path / "to"
+    assert "daily backups: none" in env(file, "--exchange", "replica").stdout
+    assert "backup" not in read(file)["COMPOSE_PROFILES"]
+    for options in (("--backup", str(to)), ()):
+        assert f"daily backups: {to}" in env(file, *options).stdout
+        assert read(file)["COMPOSE_PROFILES"] == "replica,backup"
+        assert read(file)["BACKUP_FOLDER"] == str(to)
+        assert to.is_dir()
+    env(file, "--backup", "none")
+    assert read(file)["COMPOSE_PROFILES"] == "replica"
+    assert "BACKUP_FOLDER" not in read(file)
+
+
 def test_secrets_and_own_lines_stay(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     env(file)
