@@ -52,5 +52,6 @@ def test_workers_and_the_page_do_not_know_airflows_database() -> None:
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("keep_")])
 def test_what_stays_how_long_can_be_said_in_env(name: str) -> None:
     variable = f"UPBIT_ELT_{name.upper()}"
-    for service in ("airflow-scheduler", "airflow-worker", "flask"):
+    services = ["backup"] if name.startswith("keep_backup") else ["airflow-scheduler", "airflow-worker", "flask"]
+    for service in services:
         assert SERVICES[service]["environment"][variable] == f"${{{variable}:-}}", "empty is the default"
