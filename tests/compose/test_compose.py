@@ -9,12 +9,14 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyhive import hive
+from TCLIService import ttypes
 
 from tests.compose.conftest import Note
 from tests.support import walk
@@ -48,6 +50,24 @@ def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
     apps = on_yarn(deployment)
     assert {app["applicationType"] for app in apps} == {"TEZ"}
     assert {app["user"] for app in apps} == {"hive"}
+
+
+def test_a_long_query_of_one_user_keeps_nobody_else_waiting(deployment: Deployment, note: Note) -> None:
+    """It runs in the background, as drivers let it, and is cancelled in the end."""
+    known = deployment.settings()
+    login = {"username": "tableau", "password": known["HIVE_READER_PASSWORD"], "auth": "CUSTOM"}
+    prices = "(SELECT trade_price AS p FROM upbit_bi_replica.candle)"
+    cross = f"SELECT count(*) FROM {prices} a JOIN {prices} b ON a.p < b.p JOIN {prices} c ON a.p + b.p < c.p"
+    with closing(hive.connect("127.0.0.1", int(known["HIVE_PORT"]), **login)) as connection:
+        long = connection.cursor()
+        long.execute(cross, async_=True)
+        wait_for(lambda: max(app["runningContainers"] for app in on_yarn(deployment)) > 1, RUN)
+        began = time.monotonic()
+        assert deployment.hive().query("SELECT market, count(*) FROM upbit_lake_replica.candle GROUP BY market")
+        note("another user's GROUP BY beside a long query (s)", round(time.monotonic() - began, 1))
+        assert long.poll().operationState == ttypes.TOperationState.RUNNING_STATE
+        long.cancel()
+        assert long.poll().operationState == ttypes.TOperationState.CANCELED_STATE
 
 
 def test_at_every_published_port_each_user_gets_what_is_his_and_no_more(
