@@ -92,13 +92,7 @@ def after(
     `closed` are the holes of earlier runs that it filled, `to_backfill` those that it leaves to the backfill.
     """
     remaining: list[Recheck] = []
-    starts = {request.market: request.start for request in plan.requests}
-    # A result of which only the newest part came does not reach back to the minutes to recheck.
-    reached = {
-        a.request.market
-        for a in results
-        if not a.failure and a.request.start <= starts.get(a.request.market, a.request.start)
-    }
+    reached = _reached(plan, results)
     skipped = {request.market for request in plan.inactive}
     for recheck in rechecks:
         if recheck.state == "left":
@@ -121,6 +115,16 @@ def after(
     ]
     remaining += [Recheck(span.market, span.start, span.end, "left", end) for span in to_backfill]
     return tuple(sorted(set(remaining)))
+
+
+def _reached(plan: Plan, results: Iterable[FetchResult]) -> set[str]:
+    """Markets whose result reaches back to the minutes to recheck: not one of which only the newest part came."""
+    starts = {request.market: request.start for request in plan.requests}
+    return {
+        result.request.market
+        for result in results
+        if not result.failure and result.request.start <= starts.get(result.request.market, result.request.start)
+    }
 
 
 def _without(recheck: Recheck, closed: Iterable[Span]) -> list[Recheck]:
