@@ -14,7 +14,7 @@ class DashboardLink(AirflowPlugin):
     external_views = [  # noqa: RUF012 - the form that Airflow reads
         {
             "name": "Upbit dashboard",
-            "href": settings().page,
+            "href": settings().page_url,
             "destination": "nav",
             "url_route": "upbit_dashboard",
         }

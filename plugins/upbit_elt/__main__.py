@@ -94,7 +94,7 @@ def _spans(
     unknown = sorted(set(markets) - known.watermark.keys())
     if unknown:
         raise click.BadParameter(
-            f"{', '.join(unknown)}: not collected here; {here.flask_url}/api/v1/markets lists what is",
+            f"{', '.join(unknown)}: not collected here; {here.page_url}/api/v1/markets lists what is",
             param_hint="--market",
         )
     begin, stop = start or day_start(kst_day(known.end)), min(end or known.end, known.end)

@@ -99,11 +99,13 @@ class Settings(BaseSettings):
     hive_password: SecretStr = Field(SecretStr("unchecked"), description="HiveServer2 with NONE accepts any.")
     hive_timeout: float = Field(60.0, gt=0, description="Longest wait for one Hive call.")
 
-    flask_url: str = Field("http://localhost:5000", description="Where the DAGs reach the Flask service.")
+    flask_url: str = Field(
+        "http://localhost:5000", description="Where Airflow's tasks reach the Flask service; nothing shown to people."
+    )
     page_url: str = Field(
         "",
         description="Where people's browsers reach the page, as https://upbit.example.com; empty: `flask_url`. The "
-        "link in Airflow points there, and the service accepts requests under this name.",
+        "link in Airflow and all messages point there, and the service accepts requests under this name.",
     )
     flask_token: SecretStr = Field(SecretStr(""), description="Token for calls that write; empty switches them off.")
 
@@ -145,11 +147,11 @@ class Settings(BaseSettings):
 
     @field_validator("page_url")
     @classmethod
-    def _page(cls, value: str) -> str:
+    def _page(cls, value: str, info: ValidationInfo) -> str:
         parts = urlsplit(value.strip())
         if value and (parts.scheme not in _PORTS or not parts.hostname or "@" in parts.netloc):
             raise ValueError("write https://HOST or http://HOST:PORT")
-        return value.strip()
+        return value.strip().rstrip("/") or info.data["flask_url"]
 
     @field_validator("dataset")
     @classmethod
@@ -172,11 +174,6 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip().upper() for part in value.split(",")) if isinstance(value, str) else value
-
-    @property
-    def page(self) -> str:
-        """Address of the page for people: `page_url`, or `flask_url` when that is empty."""
-        return self.page_url or self.flask_url
 
     @property
     def lake_root(self) -> str:

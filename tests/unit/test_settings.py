@@ -40,6 +40,14 @@ def test_the_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings().quotes == ("KRW", "BTC")
 
 
+def test_services_and_people_have_an_address_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPBIT_ELT_FLASK_URL", "http://flask:5000")
+    monkeypatch.setenv("UPBIT_ELT_PAGE_URL", "")  # as before it is set, people use the address of the services
+    assert Settings().page_url == "http://flask:5000"
+    monkeypatch.setenv("UPBIT_ELT_PAGE_URL", "https://upbit.example.com/")
+    assert (Settings().flask_url, Settings().page_url) == ("http://flask:5000", "https://upbit.example.com")
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -122,7 +122,7 @@ class StackSettings(BaseSettings):
 
     @property
     def flask_url(self) -> str:
-        """The page and the API of the forecasts."""
+        """The Flask service, as the other services and `./run` reach it; people open `Settings.page_url`."""
         return f"http://{HOST}:{self.flask_port}"
 
     @property

@@ -115,7 +115,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
     return Status(
         exchange=plan.settings.dataset,
         services=services,
-        addresses=addresses(stack),
+        addresses=addresses(stack, plan.settings.page_url),
         clock=str(step) if step else None,
         disk=preflight.low_disk(stack),
         phase=phase.find(stack, alive),
@@ -137,11 +137,11 @@ def progress(stack: StackSettings) -> Progress:
         raise StackError(f"{stack.flask_url}/api/v1/status gives no status ({type(error).__name__})") from error
 
 
-def addresses(stack: StackSettings) -> dict[str, str]:
-    """Where a user finds what."""
+def addresses(stack: StackSettings, page_url: str) -> dict[str, str]:
+    """Where a user finds what; `page_url` is where browsers reach the page, as the settings of our code name it."""
     return {
         "airflow": stack.airflow_url,
-        "page": stack.flask_url,
+        "page": page_url,
         "hive": f"{HOST}:{stack.hive_port}",
         "webhdfs": stack.webhdfs_url,
     }

@@ -143,7 +143,7 @@ def _missing(found: status.Progress, now: datetime) -> str | None:
 
 
 def _farewell(stack: StackSettings, planned: Plan, console: Console) -> None:
-    found = status.addresses(stack)
+    found = status.addresses(stack, planned.settings.page_url)
     console.print(
         Panel(
             f"page      {found['page']}\n"

@@ -81,6 +81,15 @@ def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSet
     assert not any(service["healthy"] or service["pid"] for service in found["services"])
 
 
+def test_status_names_the_page_where_people_open_it(
+    stack: StackSettings, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Memory(exchange="replica", namenode_port=8020).save(stack)
+    assert json.loads(run("status", "--json").output)["addresses"]["page"] == "http://127.0.0.1:5000"
+    monkeypatch.setenv("UPBIT_ELT_PAGE_URL", "https://upbit.example.com")
+    assert json.loads(run("status", "--json").output)["addresses"]["page"] == "https://upbit.example.com"
+
+
 def test_help_names_every_setting_of_this_machine(data_dir: Path) -> None:
     out = run("--help").output
     for name in ("data_dir", "min_memory_gb", "port_offset", *PORTS):
