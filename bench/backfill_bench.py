@@ -22,20 +22,18 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
-import psutil  # noqa: E402
-from flask import Response, request  # noqa: E402
+import click
+import psutil
+from flask import Response, request
 
-from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
-from tests.support.machine import process, wait_until_healthy  # noqa: E402
-from upbit_elt.backfill.time_budget import next_live_run  # noqa: E402
-from upbit_elt.candle import KST, day_end, kst_day  # noqa: E402
-from upbit_elt.lake import ledger  # noqa: E402
-from upbit_elt.lake.backfill_queue import BackfillQueue  # noqa: E402
-from upbit_elt.lake.webhdfs import Lake  # noqa: E402
-from upbit_elt.replica import SyntheticSource, create_replica, running  # noqa: E402
-from upbit_elt.stack import environment, services  # noqa: E402
-from upbit_elt.stack.options import load  # noqa: E402
+from bench.daemons import daemons
+from upbit_elt.backfill.time_budget import next_live_run
+from upbit_elt.candle import KST, day_end, kst_day
+from upbit_elt.lake import ledger
+from upbit_elt.lake.backfill_queue import BackfillQueue
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.replica import SyntheticSource, create_replica, running
+from upbit_elt.stack import environment
 
 LATE = 60.0  # seconds after which a live run is called late: half of its cadence
 
@@ -86,13 +84,7 @@ def main(days: int, markets: int, listed: int, live: bool) -> None:
     with ExitStack() as running_now:
         folder = Path(running_now.enter_context(tempfile.TemporaryDirectory()))
         url = running_now.enter_context(running(app))
-        stack = load(data_dir=folder, jars_dir=SHARED_JARS, **stack_ports())
-        settings = environment.settings_for(stack, dataset="replica", base_url=url)
-        table = services.daemons(stack, settings)
-        for service in table:
-            running_now.enter_context(process(service, stack))
-        for service in table:
-            wait_until_healthy(service, stack)
+        settings = running_now.enter_context(daemons(folder, dataset="replica", base_url=url))
         variables = os.environ | environment.application(settings) | {"PYTHONPATH": str(REPO / "plugins")}
         collect = [sys.executable, "-m", "upbit_elt", "collect"]
         subprocess.run(collect, env=variables, check=True)

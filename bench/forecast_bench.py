@@ -16,14 +16,14 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "plugins"))
 
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
-import pyarrow.parquet as pq  # noqa: E402
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from upbit_elt.forecast.evaluate import crps, forecast, log_returns, own_quantiles  # noqa: E402
-from upbit_elt.forecast.panel import COLUMNS, Floats, Panel  # noqa: E402
-from upbit_elt.forecast.schema import HORIZONS, MEDIAN  # noqa: E402
-from upbit_elt.forecast.train import TrainedModel, train  # noqa: E402
+from upbit_elt.forecast.evaluate import crps, forecast, log_returns, own_quantiles
+from upbit_elt.forecast.panel import COLUMNS, Floats, Panel
+from upbit_elt.forecast.schema import HORIZONS, MEDIAN
+from upbit_elt.forecast.train import TrainedModel, train
 
 DATA = REPO.parent / "shared" / "data" / "upbit_1m"
 END = datetime(2025, 9, 25, tzinfo=UTC)

@@ -15,19 +15,19 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
+import click
+import numpy as np
+import pyarrow as pa
 
-from bench.scaling_bench import day_of_candles  # noqa: E402
-from upbit_elt.candle import KST  # noqa: E402
-from upbit_elt.forecast.artifacts import Champion  # noqa: E402
-from upbit_elt.forecast.panel import Panel  # noqa: E402
-from upbit_elt.forecast.predict import predict  # noqa: E402
-from upbit_elt.forecast.schema import FORECAST  # noqa: E402
-from upbit_elt.forecast.train import train  # noqa: E402
-from upbit_elt.lake.parquet import encode  # noqa: E402
-from upbit_elt.settings import Settings  # noqa: E402
+from bench.scaling_bench import day_of_candles
+from upbit_elt.candle import KST
+from upbit_elt.forecast.artifacts import Champion
+from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.predict import predict
+from upbit_elt.forecast.schema import FORECAST
+from upbit_elt.forecast.train import train
+from upbit_elt.lake.parquet import encode
+from upbit_elt.settings import Settings
 
 KRW_MARKETS = 289
 TRAINED_DAYS = 3

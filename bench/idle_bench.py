@@ -15,9 +15,9 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
+import click
 
-from tests.support.idle import Cost, Deployment  # noqa: E402
+from tests.support.idle import Cost, Deployment
 
 AGES = (1, 30, 365, 3300)
 

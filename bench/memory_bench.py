@@ -26,12 +26,12 @@ from statistics import mean
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
-import psutil  # noqa: E402
+import click
+import psutil
 
-from upbit_elt.stack import processes  # noqa: E402
-from upbit_elt.stack.options import load  # noqa: E402
-from upbit_elt.stack.supervision import Supervisor  # noqa: E402
+from upbit_elt.stack import processes
+from upbit_elt.stack.options import load
+from upbit_elt.stack.supervision import Supervisor
 
 # of version 2 of control groups, and of version 1
 COUNTERS = (("anon", "total_rss"), ("file", "total_cache"))

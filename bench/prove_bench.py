@@ -13,53 +13,32 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
-import pyarrow as pa  # noqa: E402
-import pyarrow.compute as pc  # noqa: E402
-from upbit_elt.quality.judged import ReconciledDay  # noqa: E402
+import click
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
-from tests.support.machine import process, wait_until_healthy  # noqa: E402
-from tests.support.world import World  # noqa: E402
-from upbit_elt.candle import SCHEMA, WIRE_FORMAT, day_end, day_start, kst_day  # noqa: E402
-from upbit_elt.flows import min_candle  # noqa: E402
-from upbit_elt.lake import layout, ledger  # noqa: E402
-from upbit_elt.lake.coverage import Coverage, Span  # noqa: E402
-from upbit_elt.lake.lease import lease  # noqa: E402
-from upbit_elt.lake.parquet import coverage_of, decode, encode  # noqa: E402
-from upbit_elt.lake.publish import publish_snapshot  # noqa: E402
-from upbit_elt.lake.read import read_day  # noqa: E402
-from upbit_elt.quality.coverage_report import ledger_of  # noqa: E402
-from upbit_elt.quality.reconcile import wanted  # noqa: E402
-from upbit_elt.settings import Settings  # noqa: E402
-from upbit_elt.stack import environment, jars, services  # noqa: E402
-from upbit_elt.stack.options import load  # noqa: E402
+from bench.daemons import daemons
+from tests.support.edges import DaemonEdge
+from tests.support.world import World
+from upbit_elt.candle import SCHEMA, WIRE_FORMAT, day_end, day_start, kst_day
+from upbit_elt.lake import layout, ledger
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.lease import lease
+from upbit_elt.lake.parquet import coverage_of, decode, encode
+from upbit_elt.lake.publish import publish_snapshot
+from upbit_elt.lake.read import read_day
+from upbit_elt.quality.coverage_report import ledger_of
+from upbit_elt.quality.reconcile import wanted
+from upbit_elt.quality.reconciled import ReconciledDay
 
 NOW = datetime(2026, 11, 24, 15, 10, 5, tzinfo=UTC)  # 00:10 KST of the 25th
 FAULTS = 20
-
-
-@contextmanager
-def daemons(folder: Path) -> Iterator[Settings]:
-    """Settings that point to daemons which can do their work."""
-    jars.fetch(SHARED_JARS)
-    stack = load(data_dir=folder, jars_dir=SHARED_JARS, **stack_ports())
-    settings = environment.settings_for(stack, dataset="bench", flask_token="bench")  # noqa: S106
-    with ExitStack() as running:
-        table = services.daemons(stack, settings)
-        for service in table:
-            running.enter_context(process(service, stack))
-        for service in table:
-            wait_until_healthy(service, stack)
-        yield settings
 
 
 def true_day(world: World, day: str) -> pa.Table:
@@ -90,7 +69,7 @@ def fill(world: World, days: list[str]) -> int:
         coverage = Coverage(start, end, "bench", spans, dict.fromkeys(world.markets, end))
         with lease(world.lake, layout.day_folder(world.lake.root, "candle", day), world.clock) as held:
             rows += publish_snapshot(world.lake, day, true_day(world, day), coverage, held, complete=True).rows
-    min_candle.show(world.settings, days)
+    world.on_published(*days)
     return rows
 
 
@@ -123,16 +102,16 @@ def _file(world: World, day: str) -> str:
 def proven(world: World, days: list[str], title: str) -> list[ReconciledDay]:
     """One run of reconciliation over the days, timed."""
     before, began = len(world.wire.candle_requests()), time.monotonic()
-    judged = world.prove(days, retry=True, seconds=1e6)
+    reconciled = world.prove(days, retry=True, seconds=1e6)
     seconds, requests = time.monotonic() - began, len(world.wire.candle_requests()) - before
-    rows = [row for one in judged for row in one.rows]
+    rows = [row for one in reconciled for row in one.rows]
     print(
-        f"{title}: {sum(one.verdict == 'proven' for one in judged)} of {len(judged)} days proven, "
+        f"{title}: {sum(one.verdict == 'proven' for one in reconciled)} of {len(reconciled)} days proven, "
         f"{sum(row.hours for row in rows):,} hours compared, {sum(row.differences for row in rows)} differed, "
-        f"{sum(row.repaired for row in rows)} repaired, {sum(row.findings for row in rows)} findings; "
+        f"{sum(row.repaired for row in rows)} repaired, {sum(row.discrepancies for row in rows)} discrepancies; "
         f"{requests:,} requests ({requests / 10:.0f} s at the exchange's limit), {seconds:.1f} s of our own"
     )
-    return judged
+    return reconciled
 
 
 def account(world: World, days: list[str]) -> None:
@@ -142,7 +121,7 @@ def account(world: World, days: list[str]) -> None:
     began = time.monotonic()
     found = ledger_of(world.lake, known, day_start(days[0]), day_end(days[-1]))
     seconds = time.monotonic() - began
-    empty = {name: sum(getattr(one, name) for one in found.accounts) for name in ("quiet", "asked", "proven")}
+    empty = {name: sum(getattr(one, name) for one in found.accounts) for name in ("inactive", "empty", "proven")}
     candles = sum(one.candles for one in found.accounts)
     print(
         f"gaps over {len(days)} days: {candles:,} candles, empty {empty}, {found.unexplained():,} unexplained minutes; "
@@ -165,8 +144,8 @@ def compare(world: World, days: list[str]) -> None:
 def main(markets: int, count: int, seed: int) -> None:
     """Fill, prove, plant, prove again."""
     days = [kst_day(NOW - timedelta(days=back)) for back in range(count, 0, -1)]
-    with tempfile.TemporaryDirectory() as folder, daemons(Path(folder) / "daemons") as settings:
-        world = World(settings, Path(folder) / "state", NOW, markets=markets, first_minutes=10)
+    with tempfile.TemporaryDirectory() as folder, daemons(Path(folder) / "daemons", dataset="bench") as settings:
+        world = World(DaemonEdge(settings), Path(folder) / "state", NOW, markets=markets, first_minutes=10)
         world.collect()
         print(f"{len(world.markets)} markets, {count} days, {fill(world, days):,} candles")
         account(world, days[-1:])

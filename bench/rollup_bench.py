@@ -16,55 +16,37 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
-import numpy as np  # noqa: E402
-import pyarrow as pa  # noqa: E402
+import click
+import numpy as np
+import pyarrow as pa
 
-from tests.conftest import SHARED_JARS, stack_ports  # noqa: E402
-from tests.support.machine import process, wait_until_healthy  # noqa: E402
-from upbit_elt.candle import Candle, day_end, day_start, to_table, wire  # noqa: E402
-from upbit_elt.clock import SystemClock  # noqa: E402
-from upbit_elt.forecast import store  # noqa: E402
-from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS  # noqa: E402
-from upbit_elt.lake import layout, ledger, publish  # noqa: E402
-from upbit_elt.lake.coverage import Coverage, Span  # noqa: E402
-from upbit_elt.lake.layout import Kind  # noqa: E402
-from upbit_elt.lake.lease import Lease, lease  # noqa: E402
-from upbit_elt.lake.parquet import encode  # noqa: E402
-from upbit_elt.lake.webhdfs import Lake  # noqa: E402
-from upbit_elt.replica import SyntheticSource, truth  # noqa: E402
-from upbit_elt.settings import Settings  # noqa: E402
-from upbit_elt.stack import environment, jars, services  # noqa: E402
-from upbit_elt.stack.options import load  # noqa: E402
-from upbit_elt.warehouse.hive import Hive  # noqa: E402
-from upbit_elt.warehouse.register import register_day  # noqa: E402
-from upbit_elt.warehouse.tables import partition  # noqa: E402
+from bench.daemons import daemons
+from upbit_elt.candle import Candle, day_end, day_start, to_table, wire
+from upbit_elt.clock import SystemClock
+from upbit_elt.forecast import store
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
+from upbit_elt.lake import layout, ledger, publish
+from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.layout import Kind
+from upbit_elt.lake.lease import Lease, lease
+from upbit_elt.lake.parquet import encode
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.replica import SyntheticSource, truth
+from upbit_elt.settings import Settings
+from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.register import register_day
+from upbit_elt.warehouse.tables import partition
 
 DAY, PLAIN = "261124", "261123"
 WINDOW, WINDOWS = timedelta(minutes=2), 720
 Windows = list[tuple[pa.Table, Coverage]]
-
-
-@contextmanager
-def daemons(folder: Path) -> Iterator[Settings]:
-    """Settings that point to daemons which can do their work."""
-    jars.fetch(SHARED_JARS)
-    stack = load(data_dir=folder, jars_dir=SHARED_JARS, **stack_ports())
-    settings = environment.settings_for(stack, dataset="bench", flask_token="bench")  # noqa: S106
-    with ExitStack() as running:
-        table = services.daemons(stack, settings)
-        for service in table:
-            running.enter_context(process(service, stack))
-        for service in table:
-            wait_until_healthy(service, stack)
-        yield settings
 
 
 def windows(day: str, markets: int) -> Windows:
@@ -79,8 +61,7 @@ def windows(day: str, markets: int) -> Windows:
     for number in range(WINDOWS):
         first = start + number * WINDOW
         traded = {candle.market for candle in rows[number]}
-        states = {code: "asked" if code in traded else "quiet" for code in codes}
-        spans = tuple(Span(code, first, first + WINDOW, state) for code, state in states.items())
+        spans = tuple(Span(code, first, first + WINDOW, "asked" if code in traded else "quiet") for code in codes)
         run = f"scheduled__{first + WINDOW:%Y-%m-%dT%H:%M:%S}+00:00"
         marks = dict.fromkeys(codes, first + WINDOW)
         made.append((to_table(rows[number]), Coverage(first, first + WINDOW, run, spans, marks)))
@@ -233,7 +214,7 @@ def rest(bench: Bench) -> None:
 def main(markets: int, plain: bool) -> None:
     """Measure and print."""
     made = windows(DAY, markets)
-    with tempfile.TemporaryDirectory() as folder, daemons(Path(folder)) as settings:
+    with tempfile.TemporaryDirectory() as folder, daemons(Path(folder), dataset="bench") as settings:
         bench = Bench(settings)
         rows = sum(table.num_rows for table, _ in made)
         print(f"{markets} markets, {rows} candles in {len(made)} windows; rolled up at {publish.MOST_FILES} files")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from statistics import median
 
 import click
@@ -121,11 +122,14 @@ def measure_queries(mine: Settings, hive: Hive, days: int) -> None:
         f"GROUP BY market, {days} days": f"SELECT market, max(high_price) {whole} GROUP BY market",
     }
     for name, sql in queries.items():
-        click.echo(f"{name:32} {seconds(lambda sql=sql: hive.query(sql)):6.2f} s")
-    one = queries["one market, one day"]
+        click.echo(f"{name:32} {seconds(partial(hive.query, sql)):6.2f} s")
+
+    def at_once(pool: ThreadPoolExecutor, readers: int) -> None:
+        list(pool.map(hive.query, [queries["one market, one day"]] * readers))
+
     for readers in (4, 16):
         with ThreadPoolExecutor(readers) as pool:
-            spent = seconds(lambda pool=pool, n=readers: list(pool.map(hive.query, [one] * n)))
+            spent = seconds(partial(at_once, pool, readers))
         click.echo(
             f"{f'{readers} readers at once, the first':32} {spent:6.2f} s for all, {readers / spent:5.1f} queries/s"
         )

@@ -15,12 +15,12 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO / "plugins"))
 
-from rich.console import Console  # noqa: E402
-from rich.table import Table  # noqa: E402
+from rich.console import Console
+from rich.table import Table
 
-from upbit_elt.settings import Settings  # noqa: E402
-from upbit_elt.stack import environment, options, plan  # noqa: E402
-from upbit_elt.stack.choice import Choice  # noqa: E402
+from upbit_elt.settings import Settings
+from upbit_elt.stack import environment, options, plan
+from upbit_elt.stack.choice import Choice
 
 SERVICES = ("namenode", "datanode", "nodemanager", "metastore", "hiveserver2", "airflow-scheduler", "flask")
 OURS = re.compile(r"^(STACK|UPBIT|AIRFLOW|HADOOP)_")

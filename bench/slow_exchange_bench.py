@@ -20,22 +20,22 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPO / "plugins"), str(REPO)]
 
-import click  # noqa: E402
+import click
 
-from tests.support.hdfs import MemoryHdfs  # noqa: E402
-from upbit_elt.candle import Candle, days_between, from_table  # noqa: E402
-from upbit_elt.clock import SystemClock  # noqa: E402
-from upbit_elt.collect.collector import Collector  # noqa: E402
-from upbit_elt.exchange.client import UpbitClient  # noqa: E402
-from upbit_elt.lake import ledger  # noqa: E402
-from upbit_elt.lake.coverage import merge  # noqa: E402
-from upbit_elt.lake.read import read_day, read_sources  # noqa: E402
-from upbit_elt.lake.webhdfs import Lake  # noqa: E402
-from upbit_elt.replica import SyntheticSource, create_replica, inject, truth  # noqa: E402
-from upbit_elt.replica.app import utc_now  # noqa: E402
-from upbit_elt.replica.outage import from_file  # noqa: E402
-from upbit_elt.replica.server import running  # noqa: E402
-from upbit_elt.settings import Settings  # noqa: E402
+from tests.support.hdfs import MemoryHdfs
+from upbit_elt.candle import Candle, days_between, from_table
+from upbit_elt.clock import SystemClock
+from upbit_elt.collect.collector import Collector
+from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.lake import ledger
+from upbit_elt.lake.coverage import merge
+from upbit_elt.lake.read import read_day, read_sources
+from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
+from upbit_elt.replica.app import utc_now
+from upbit_elt.replica.outage import from_file
+from upbit_elt.replica.server import running
+from upbit_elt.settings import Settings
 
 CADENCE = 120
 

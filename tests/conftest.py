@@ -8,22 +8,21 @@ on the daemons (UPBIT_TEST_EDGE=daemons).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.edges import DaemonEdge, Edge, MemoryEdge
-from tests.support.machine import Machine
-from tests.support.ports import free_ports
+from tests.support.machine import SHARED_JARS, Machine, running
+from tests.support.ports import stack_ports
 from tests.support.stack import Stack
 from upbit_elt.settings import Settings
-from upbit_elt.stack import environment, jars
-from upbit_elt.stack.names import PORTS, REPO, variable
+from upbit_elt.stack import jars
+from upbit_elt.stack.names import REPO, variable
 from upbit_elt.stack.options import StackSettings, load
 
 ARTIFACTS = REPO / ".artifacts"
-SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,16 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("edge")
 
 
-def stack_ports() -> dict[str, int]:
-    """A free loopback port for every port of the stack."""
-    names = list(PORTS)
-    return dict(zip(names, free_ports(len(names)), strict=True))
-
-
-@pytest.fixture(scope="session")
-def ports() -> Callable[[], dict[str, int]]:
-    """Gives free ports, by setting name."""
-    return stack_ports
+def note_started() -> None:
+    """Tell `./test`, which waits with what would start beside the stack."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    (ARTIFACTS / "stack.up").touch()
 
 
 @pytest.fixture(scope="session")
@@ -65,17 +58,10 @@ def daemon_stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) ->
 @pytest.fixture(scope="session")
 def machine(daemon_stack: StackSettings) -> Iterator[Machine]:
     """The daemons of this run, each of which a test may kill if it revives them."""
-    settings = environment.settings_for(
-        daemon_stack, dataset="replica", base_url=daemon_stack.replica_url, flask_token="test-token"
-    )
-    running = Machine(daemon_stack, settings)
-    try:
-        running.start()
-        ARTIFACTS.mkdir(exist_ok=True)
-        (ARTIFACTS / "stack.up").touch()  # ./test waits with what would start beside it
-        yield running
-    finally:
-        running.stop()
+    given = {"dataset": "replica", "base_url": daemon_stack.replica_url, "flask_token": "test-token"}
+    with running(daemon_stack, **given) as machine:
+        note_started()
+        yield machine
 
 
 @pytest.fixture(scope="session")
@@ -99,11 +85,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, shared_jars: Path) -> Iterat
     folders = {"UPBIT_RUN_DATA_DIR": str(data), "UPBIT_RUN_JARS_DIR": str(shared_jars)}
     outage = {"UPBIT_REPLICA_OUTAGE_FILE": str(data / "outage")}
     little = {"UPBIT_ELT_HISTORY_DAYS": "1"}  # a week of 289 markets takes the machine an hour
-    running = Stack(folders | outage | little | {variable(name): str(port) for name, port in stack_ports().items()})
+    stack = Stack(folders | outage | little | {variable(name): str(port) for name, port in stack_ports().items()})
     try:
-        running.start()
-        ARTIFACTS.mkdir(exist_ok=True)
-        (ARTIFACTS / "stack.up").touch()  # ./test waits with what would start beside it
-        yield running
+        stack.start()
+        note_started()
+        yield stack
     finally:
-        running.run("stop")
+        stack.run("stop")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.support.chat import SLACK, Chat, chat
+from tests.support.ports import stack_ports
 from tests.support.recovery import HEALS, Say, counts, printer, services, unknown, verified, well
 from tests.support.small_disk import filled, small_disk
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
@@ -28,14 +29,14 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def small(disk: Path, shared_jars: Path, ports: Callable[[], dict[str, int]]) -> Iterator[Stack]:
+def small(disk: Path, shared_jars: Path) -> Iterator[Stack]:
     """A stack whose data lies on a small disk of its own."""
     variables = {
         "UPBIT_RUN_DATA_DIR": str(disk / "data"),
         "UPBIT_RUN_JARS_DIR": str(shared_jars),
         "UPBIT_ELT_HISTORY_DAYS": "0",
     }
-    running = Stack(variables | {variable(name): str(port) for name, port in ports().items()})
+    running = Stack(variables | {variable(name): str(port) for name, port in stack_ports().items()})
     try:
         running.start()
         yield running

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from rich.console import Console
 
+from tests.support.ports import stack_ports
 from upbit_elt import backups
 from upbit_elt.errors import BackupFailed
 from upbit_elt.lake import archive
@@ -125,7 +126,6 @@ def test_a_backup_of_run_comes_back_in_an_empty_data_folder(
     daemons: Settings,
     daemon_stack: StackSettings,
     shared_jars: Path,
-    ports: Callable[[], dict[str, int]],
     folder: str,
     tmp_path: Path,
 ) -> None:
@@ -142,7 +142,7 @@ def test_a_backup_of_run_comes_back_in_an_empty_data_folder(
         made = backup.once(daemon_stack, daemons, tmp_path / "to")
     backups.check(made)
 
-    fresh = load(data_dir=tmp_path / "data", jars_dir=shared_jars, **ports())
+    fresh = load(data_dir=tmp_path / "data", jars_dir=shared_jars, **stack_ports())
     with Progress(Console(quiet=True)) as progress:
         assert backup.restore(fresh, made, progress) > 0
         with pytest.raises(BackupFailed, match="into an empty data folder only"):

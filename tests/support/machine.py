@@ -7,15 +7,19 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, services
+from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.waiting import until
+
+SHARED_JARS = Path(os.environ.get("UPBIT_RUN_JARS_DIR", REPO / ".data" / "jars"))
 
 
 class Machine:
@@ -78,6 +82,17 @@ class Machine:
         self._children[service.name] = self._stacks[service.name].enter_context(
             process(service, self._stack, {"STACK_MERGE_LOOK": "2"})
         )
+
+
+@contextmanager
+def running(stack: StackSettings, **changes: object) -> Iterator[Machine]:
+    """The daemons of a stack's folder and ports for the block; `changes` are settings of the pipeline on them."""
+    machine = Machine(stack, environment.settings_for(stack, **changes))
+    try:
+        machine.start()
+        yield machine
+    finally:
+        machine.stop()
 
 
 @contextmanager

@@ -11,6 +11,8 @@ import socket
 from contextlib import ExitStack
 from itertools import count
 
+from upbit_elt.stack.names import PORTS
+
 FIRST, EACH, PARTS = 20_000, 64, 190
 _ports = count(FIRST + EACH * (os.getpid() % PARTS))
 
@@ -27,3 +29,8 @@ def free_ports(number: int) -> list[int]:
                 continue
             found.append(port)
         return found
+
+
+def stack_ports() -> dict[str, int]:
+    """A free loopback port for every port of the stack, by setting name."""
+    return dict(zip(PORTS, free_ports(len(PORTS)), strict=True))

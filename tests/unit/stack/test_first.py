@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_ports
+from tests.support.ports import stack_ports
 from tests.unit.stack.conftest import program
 from upbit_elt.errors import ConfigError
 from upbit_elt.stack import first, options, preflight
@@ -32,7 +32,7 @@ class Fresh:
         own = f'case "$*" in *"-m venv"*) echo began to download >&2; exit 1 ;; esac; exec {sys.executable} "$@"'
         for name in ("python3", "python3.14"):
             program(folder / "bin" / name, own)
-        self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        self.ports = stack_ports()
         settings = {variable(name): str(port) for name, port in self.ports.items()}
         self.environment = settings | {
             "PATH": f"{folder}/bin:{os.environ['PATH']}",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ports import free_ports
+from tests.support.ports import stack_ports
 from upbit_elt.errors import StackError
 from upbit_elt.stack import ports, preflight
 from upbit_elt.stack.names import MARKER, PORTS, variable
@@ -29,7 +29,7 @@ sys.stdin.read()
 @pytest.fixture
 def there(stack: StackSettings) -> StackSettings:
     """A stack whose ports all are free."""
-    return stack.model_copy(update=dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+    return stack.model_copy(update=stack_ports())
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from tests.support.disk import full_disk
+from tests.support.ports import free_ports
 from upbit_elt.direct import ask
 from upbit_elt.stack import environment, processes, restarts
 from upbit_elt.stack.health import Check, Hung, needing
@@ -174,9 +175,9 @@ def asks(port: int) -> Check:
 
 
 @pytest.fixture
-def little(stack: StackSettings, ports: Callable[[], dict[str, int]]) -> Iterator[Callable[..., Little]]:
+def little(stack: StackSettings) -> Iterator[Callable[..., Little]]:
     def make(serves: str = "itself", need: Check = lambda: None) -> Little:
-        port = ports()["flask_port"]
+        (port,) = free_ports(1)
         return Little(stack, port, serves, needing(asks(port), need))
 
     yield make
