@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from flask_app.forecasts import Forecasts
 from flask_app.window import Window
 from upbit_elt import backups
 from upbit_elt.clock import Clock
+from upbit_elt.errors import StateUnavailable
 from upbit_elt.settings import Settings
 from upbit_elt.troubles import Trouble, Troubles, UnstoredTrouble
 
@@ -64,14 +64,13 @@ class Alarm:
         """
         unstored, current = "", self._current_troubles(away, namenode)
         try:
-            self._settings.state_dir.mkdir(parents=True, exist_ok=True)
             self._report(current)
             self._troubles.notify()
-        except (sqlite3.Error, OSError) as error:
+        except (StateUnavailable, OSError) as error:
             log.warning("troubles cannot be stored: %s", error)
             wrong = [words for words in current.values() if words]
             # Hive's message about a full disk is long, and a chat truncates it, so it comes last
-            unstored = "; ".join([f"{self._settings.state_dir} cannot be written: {error}", *reversed(wrong)])
+            unstored = "; ".join([str(error), *reversed(wrong)])
         self._unstored.update(unstored)
 
     def _report(self, current: Mapping[str, str | None]) -> None:

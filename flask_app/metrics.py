@@ -7,7 +7,6 @@ memory (see `watch`) and the sums that tasks have stored (see `upbit_elt.metrics
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -25,6 +24,7 @@ from flask_app.window import Window
 from upbit_elt import backups
 from upbit_elt.candle import MINUTE
 from upbit_elt.clock import SystemClock
+from upbit_elt.errors import StateUnavailable
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.freshness import MarketFreshness
@@ -146,7 +146,7 @@ def _machine(shared: Services) -> Iterable[Metric]:
         ban = AddressLimits(folder, shared.settings.requests_per_second, SystemClock()).ban_left()
         lasting, waiting = shared.troubles.lasting(), shared.troubles.waiting()
         disk = shared.disk(folder)
-    except (sqlite3.Error, OSError) as error:
+    except (StateUnavailable, OSError) as error:
         log.warning("%s gives no figures: %s", folder, error)
         return [_one("upbit_state_folder_up", "Whether the state folder can be read and written.", 0)]
     return [

@@ -6,7 +6,6 @@ It is imported inside tasks only.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +26,7 @@ from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.clock import SystemClock
 from upbit_elt.collect.collector import Collected
 from upbit_elt.direct import ask
-from upbit_elt.errors import UpbitEltError
+from upbit_elt.errors import StateUnavailable, UpbitEltError
 from upbit_elt.lake.dag_errors import DagError, in_one_line, report, trouble_key
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.metrics import TASK_SECONDS, MetricsFile
@@ -146,7 +145,7 @@ def measure(context: Mapping[str, Any], state: str) -> None:
     seconds_by.get(state, TASK_SECONDS.labels(task.dag_id, task.task_id, state)).observe(seconds)
     try:
         MetricsFile(settings().state_dir).add()
-    except (sqlite3.Error, OSError, UpbitEltError) as error:
+    except (UpbitEltError, OSError) as error:
         log.warning("the measurements of %s are lost: %s", task.dag_id, error)
 
 
@@ -178,7 +177,7 @@ def report_success(context: Mapping[str, Any]) -> None:
     task = context["ti"]
     try:
         Troubles.from_settings(settings(), SystemClock()).end(trouble_key(task.dag_id, task.task_id))
-    except (sqlite3.Error, OSError, UpbitEltError) as error:
+    except (UpbitEltError, OSError) as error:
         log.warning("the success of %s cannot be stored: %s", task.dag_id, error)
 
 
@@ -197,7 +196,7 @@ def _notify(here: Settings, error: DagError) -> None:
         troubles = Troubles.from_settings(here, SystemClock())
         troubles.report(error.trouble)
         troubles.notify(error.trouble.key)
-    except (sqlite3.Error, OSError) as trouble:
+    except (StateUnavailable, OSError) as trouble:
         log.warning("the trouble cannot be stored or sent: %s", trouble)
 
 

@@ -19,7 +19,7 @@ A retry of a terminal error fails again; a transient one may pass.
     │       ├── Garbled          200 with a body that is no JSON: cut, or a page of some proxy
     │       ├── Unreachable      no connection, or no response in time
     │       ├── EndpointDown     not sent: the endpoint has not answered the requests before
-    │       └── OutOfTime        the caller's time limit is reached
+    │       └── OutOfTime        the caller's time limit is reached, or the request's turn does not come
     ├── LakeError
     │   ├── LakeUnavailable      WebHDFS does not answer (transient)
     │   ├── LakeConflict         a file of this name holds other rows (terminal)
@@ -37,7 +37,8 @@ A retry of a terminal error fails again; a transient one may pass.
     │   ├── NotEnoughHistory     too few closed minutes to train or to predict
     │   └── StaleData            no market is known up to the minute to predict from (transient)
     ├── CleanupFailed            Airflow could not clean its own database (transient)
-    ├── StateUnavailable         the file of the rate limit cannot be written: a full disk (transient)
+    ├── StateUnavailable         a file of the state folder cannot be used: a full disk, another owner (transient)
+    │   └── StateBusy            other processes used it all the time (transient)
     └── StackError               a service of the local stack cannot be started, reached or stopped
 """
 
@@ -119,7 +120,10 @@ class EndpointDown(ExchangeTransient):
 
 
 class OutOfTime(ExchangeTransient):
-    """The caller's time limit is reached: the request was not sent, or its response was not waited for."""
+    """The caller's time limit is reached: the request was not sent, or its response was not waited for.
+
+    Also when the request's turn does not come because other processes do not let go of the rate limit's file.
+    """
 
 
 class LakeError(UpbitEltError):
@@ -197,7 +201,11 @@ class CleanupFailed(UpbitEltError):
 
 
 class StateUnavailable(UpbitEltError):
-    """The file of the rate limit cannot be written: the disk is full, or a process holds it. Nothing was sent."""
+    """A file of the state folder cannot be read or written; the message says why. The next try may work."""
+
+
+class StateBusy(StateUnavailable):
+    """Other processes used a file of the state folder for as long as was waited."""
 
 
 class StackError(UpbitEltError):

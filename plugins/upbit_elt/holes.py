@@ -21,7 +21,7 @@ class HoleReason(StrEnum):
     BAD_ANSWER = "bad_answer"
     INVALID_REQUEST = "invalid_request"
     # the request was not sent
-    OUT_OF_TIME = "out_of_time"  # the run's deadline came first
+    OUT_OF_TIME = "out_of_time"  # the run's deadline came first, or no turn in the rate limit
     ENDPOINT_DOWN = "endpoint_down"  # the endpoint has not answered the requests before
     LEFT_TO_BACKFILL = "left_to_backfill"  # too much for a live run
     NOT_ASKED = "not_asked"

@@ -113,8 +113,7 @@ MEASURED = Measurements(REGISTRY)
 class MetricsFile:
     """The sums of all processes that share `folder`. A damaged file is replaced by an empty one: counters restart at 0.
 
-    Every method raises sqlite3.OperationalError when the file is busy for long or the disk is full, and OSError when
-    the folder cannot be made.
+    Every method raises StateUnavailable when the file is busy for long, the disk is full or the folder cannot be made.
     """
 
     def __init__(self, folder: Path, measurements: Measurements = MEASURED) -> None:

@@ -38,8 +38,7 @@ class Trouble(NamedTuple):
 class Troubles:
     """The troubles of one deployment. A damaged file is replaced by an empty one; lasting troubles are then sent again.
 
-    Every method raises sqlite3.OperationalError when the file is busy for long or the disk is full, and OSError when
-    the folder cannot be made.
+    Every method raises StateUnavailable when the file is busy for long, the disk is full or the folder cannot be made.
     """
 
     def __init__(self, folder: Path, name: str, webhook: Webhook, clock: Clock) -> None:

@@ -32,7 +32,7 @@ from upbit_elt.backfill.planner import History, Progress
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
-from upbit_elt.clock import Clock, MachineClock
+from upbit_elt.clock import Clock, Deadline, MachineClock
 from upbit_elt.collect.collector import Collected, Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
@@ -59,7 +59,7 @@ class FreeLimits(AddressLimits):
     def __init__(self) -> None:
         """Nothing is kept in files."""
 
-    def acquire(self, group: str) -> bool:
+    def acquire(self, group: str, deadline: Deadline | None = None) -> bool:
         """At once; there is no ban to look after."""
         return False
 

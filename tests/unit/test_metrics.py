@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from upbit_elt.errors import LakeUnavailable
+from upbit_elt.errors import LakeUnavailable, StateUnavailable
 from upbit_elt.metrics import Measurements, MetricsFile, measured
 
 
@@ -50,7 +50,7 @@ def test_what_could_not_be_added_is_added_the_next_time(tmp_path: Path) -> None:
     process = Process(place)
     process.rows.inc()
     place.write_text("in the way")
-    with pytest.raises(OSError, match="state"):
+    with pytest.raises(StateUnavailable, match="state cannot be made"):
         process.file.add()
     place.unlink()
     assert process.sums()["rows_total", ""] == 1

@@ -257,7 +257,7 @@ class UpbitClient:
         )
 
     def _send(self, group: str, path: str, params: Params) -> Any:
-        probing = self._limits.acquire(group)
+        probing = self._limits.acquire(group, self._deadline)
         timeout = min(self._timeout, self._deadline.left)
         if timeout < LEAST_TIME:
             raise OutOfTime(f"{self.base_url}{path}: not requested, there was no time left")

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from upbit_elt.errors import StateUnavailable
+from upbit_elt.state_file import opened
+
 TOLERANCE = 5.0  # seconds
 DRIFT = 0.001  # a clock in correction runs faster or slower by this share
 REMEMBERED = timedelta(days=1)
-_SCHEMA = """
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS clock (one INTEGER PRIMARY KEY CHECK (one = 1), boot TEXT, up REAL, wall REAL);
 CREATE TABLE IF NOT EXISTS clock_step (seconds REAL, wall REAL);
 """
@@ -35,13 +37,8 @@ class Step(NamedTuple):
         return f"this machine's clock was set {way} by {abs(self.seconds):,.0f} s, as was seen at {seen}"
 
 
-def prepare(connection: sqlite3.Connection) -> None:
-    """Create the tables that `notice` needs."""
-    connection.executescript(_SCHEMA)
-
-
 def notice(connection: sqlite3.Connection, boot: str, up: float, wall: datetime) -> None:
-    """Compare the clock with its last reading, and store and log a step; call it now and then.
+    """Compare the clock with its last reading, and store and log a step, in tables of SCHEMA; call it now and then.
 
     `wall` (UTC) is the clock's time, `up` the seconds since the machine's start, and `boot` names that start.
     """
@@ -65,9 +62,9 @@ def newest(folder: Path, now: datetime) -> Step | None:
     if not file.exists():
         return None
     try:
-        with closing(sqlite3.connect(file, timeout=10)) as connection:
+        with opened(file, SCHEMA) as connection:
             row = connection.execute("SELECT seconds, wall FROM clock_step ORDER BY rowid DESC LIMIT 1").fetchone()
-    except sqlite3.DatabaseError:  # damaged; AddressLimits replaces it
+    except StateUnavailable:  # a report goes on without it
         return None
     found = Step(row[0], datetime.fromtimestamp(row[1], UTC)) if row else None
     return found if found and abs(now - found.noticed) < REMEMBERED else None

@@ -12,15 +12,19 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import TIMEOUT_MAX, Lock
 from typing import NamedTuple
 
-from upbit_elt.clock import MachineClock
-from upbit_elt.errors import Banned, StateUnavailable
+from upbit_elt import state_file
+from upbit_elt.clock import Deadline, MachineClock
+from upbit_elt.errors import Banned, OutOfTime, StateBusy
 from upbit_elt.exchange import clock_steps
+from upbit_elt.state_file import opened
 
 # Seconds for which we count requests; more than Upbit's window, as requests take different times to arrive.
 OUR_WINDOW = 1.05
@@ -28,39 +32,95 @@ OUR_WINDOW = 1.05
 TICKETS, WINDOW = 10, 1.0
 # During a longer ban, one request in this time (seconds) probes whether it still holds.
 PROBE_EVERY = 24 * 3600.0
+# Seconds that a request waits for other processes to let go of the file. SQLite looks every 0.1 s, in no order, so that
+# on a very busy machine one process may wait for long: 10 s were too few beside 48 processes on two cores.
+PATIENCE = 60.0
 _REMAINING = re.compile(r"sec=(\d{1,9})(?!\d)")
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS wait (name TEXT PRIMARY KEY, boot TEXT, up REAL, wall REAL, seconds REAL);
 CREATE TABLE IF NOT EXISTS sent (kind TEXT, boot TEXT, up REAL);
 CREATE INDEX IF NOT EXISTS sent_up ON sent (kind, up);
 """
+    + clock_steps.SCHEMA
+)
 log = logging.getLogger(__name__)
 
 
 class AddressLimits:
-    """Decides when requests of one address may be sent. `folder` is shared by DAGs, CLI and Flask of the machine."""
+    """Decides when requests of one address may be sent. `folder` is shared by DAGs, CLI and Flask of the machine.
 
-    def __init__(self, folder: Path, per_second: int, clock: MachineClock) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file, self._per_second, self._clock = folder / "limits.db", per_second, clock
-        try:
-            self._prepare()
-        except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
-        except sqlite3.DatabaseError as error:
-            log.warning("%s is damaged and is created again: %s", self._file, error)
-            self._file.unlink(missing_ok=True)
-            self._prepare()
+    Every method raises StateUnavailable when the file cannot be read or written: nothing may be sent then. A file that
+    other processes use is waited for, `patience` seconds at most; what then, each method says.
+    """
+
+    def __init__(self, folder: Path, per_second: int, clock: MachineClock, patience: float = PATIENCE) -> None:
+        self._file, self._per_second, self._clock, self._patience = folder / "limits.db", per_second, clock, patience
+        # Of the threads that want to send in a group one looks into the file, and the others wait for that one.
+        self._turns: defaultdict[str, Lock] = defaultdict(Lock)
         self._take_over(folder)
 
-    def acquire(self, group: str) -> bool:
+    def acquire(self, group: str, deadline: Deadline | None = None) -> bool:
         """Wait until a request of the group may be sent; True when it is the one that probes whether a ban still holds.
 
         Raises:
             Banned: the address is blocked; nothing may be sent.
+            OutOfTime: the request's turn does not come before the deadline, or other processes do not let go of the
+                file. Nothing may be sent.
         """
+        deadline = deadline or Deadline(self._clock, float("inf"))
+        turn = self._turns[group]
+        if not turn.acquire(timeout=min(deadline.left, TIMEOUT_MAX)):
+            raise OutOfTime(f"not requested: other requests of the group {group} had their turns until the deadline")
+        try:
+            return self._acquired(group, deadline)
+        except StateBusy as busy:
+            raise OutOfTime(f"not requested: {busy}") from busy
+        finally:
+            turn.release()
+
+    def obey(self, group: str, remaining_req: str | None) -> None:
+        """Obey the header `Remaining-Req` of a response: when no request is left, wait for the end of the window.
+
+        The window ends WINDOW seconds after the response to its first request, if that one was sent from here.
+        """
+        match = _REMAINING.search(remaining_req or "")
+        if not match or int(match[1]) not in (0, TICKETS - 1):
+            return
+        with suppress(StateBusy), self._open_waits(WINDOW) as waits:  # busy for so long: the window is over
+            if int(match[1]):
+                waits.wait(f"{group} window", WINDOW)
+            else:
+                waits.wait_longer(group, waits.left(f"{group} window") or WINDOW)
+
+    def pause(self, group: str, seconds: float) -> None:
+        """Allow no request of the group for `seconds`."""
+        with suppress(StateBusy), self._open_waits(seconds) as waits:  # busy for so long: the pause is over
+            waits.wait_longer(group, seconds)
+
+    def ban(self, until: datetime) -> None:
+        """Allow no request at all before `until` (UTC), except probes of a ban longer than PROBE_EVERY.
+
+        While other processes do not let go of the file, the ban is only logged: each of them gets its own 418.
+        """
+        with _unless_busy(f"the ban until {until:%Y-%m-%dT%H:%M:%SZ} is not stored"), self._open_waits() as waits:
+            waits.wait_longer("ban", (until - self._clock.now()).total_seconds())
+            waits.wait("probe", PROBE_EVERY)
+
+    def ban_left(self) -> float:
+        """The seconds until the exchange's ban of this address ends, 0 without a ban. Raises StateBusy soon."""
+        with self._open_waits(state_file.PATIENCE) as waits:
+            return waits.left("ban")
+
+    def lift_ban(self) -> None:
+        """End the ban; called when the exchange has answered a probe."""
+        with _unless_busy("the ban's end is not stored, the next probe ends it"), self._open_waits() as waits:
+            waits.forget("ban")
+            waits.forget("probe")
+
+    def _acquired(self, group: str, deadline: Deadline) -> bool:
         while True:
-            with self._open_waits() as waits:
+            with self._open_waits(min(self._patience, deadline.left)) as waits:
                 banned = self._banned(waits)
                 probing = banned is None and waits.left("ban") > 0
                 pause = max(waits.left(group), waits.seconds_to_wait(group, self._per_second))
@@ -71,43 +131,9 @@ class AddressLimits:
                     return probing
             if banned:
                 raise banned
+            if pause > deadline.left:
+                raise OutOfTime(f"not requested: the next turn of the group {group} comes after the deadline")
             self._clock.sleep(pause)
-
-    def obey(self, group: str, remaining_req: str | None) -> None:
-        """Obey the header `Remaining-Req` of a response: when no request is left, wait for the end of the window.
-
-        The window ends WINDOW seconds after the response to its first request, if that one was sent from here.
-        """
-        match = _REMAINING.search(remaining_req or "")
-        if not match or int(match[1]) not in (0, TICKETS - 1):
-            return
-        with self._open_waits() as waits:
-            if int(match[1]):
-                waits.wait(f"{group} window", WINDOW)
-            else:
-                waits.wait_longer(group, waits.left(f"{group} window") or WINDOW)
-
-    def pause(self, group: str, seconds: float) -> None:
-        """Allow no request of the group for `seconds`."""
-        with self._open_waits() as waits:
-            waits.wait_longer(group, seconds)
-
-    def ban(self, until: datetime) -> None:
-        """Allow no request at all before `until` (UTC), except probes of a ban longer than PROBE_EVERY."""
-        with self._open_waits() as waits:
-            waits.wait_longer("ban", (until - self._clock.now()).total_seconds())
-            waits.wait("probe", PROBE_EVERY)
-
-    def ban_left(self) -> float:
-        """The seconds until the exchange's ban of this address ends, 0 without a ban."""
-        with self._open_waits() as waits:
-            return waits.left("ban")
-
-    def lift_ban(self) -> None:
-        """End the ban; called when the exchange has answered a probe."""
-        with self._open_waits() as waits:
-            waits.forget("ban")
-            waits.forget("probe")
 
     def _banned(self, waits: _WaitTable) -> Banned | None:
         """The error for a request during a ban; None without a ban, and when a probe is due."""
@@ -120,11 +146,6 @@ class AddressLimits:
         if probe < left:
             words += f"; at {now + timedelta(seconds=probe):%Y-%m-%d %H:%M:%S} one request probes whether it still does"
         return Banned(words, until)
-
-    def _prepare(self) -> None:
-        with closing(self._connected()) as connection:
-            connection.executescript(_SCHEMA)
-            clock_steps.prepare(connection)
 
     def _take_over(self, folder: Path) -> None:
         """Take over the ban that an earlier release stored in files of another form, and remove these."""
@@ -145,28 +166,29 @@ class AddressLimits:
         for stale in [taken, *folder.glob("rate_*.db*")]:
             stale.unlink(missing_ok=True)
 
-    def _connected(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._file, timeout=10, isolation_level=None)
-        connection.execute(
-            "PRAGMA synchronous = OFF"
-        )  # after a loss of power the file may be damaged, and is created again
-        return connection
-
     @contextmanager
-    def _open_waits(self) -> Iterator[_WaitTable]:
-        """Open the file for one process at a time; the block is one transaction."""
-        try:
-            with closing(self._connected()) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                with connection:
-                    moment = _Moment(self._clock.boot(), self._clock.since_boot(), self._clock.now())
-                    clock_steps.notice(connection, *moment)
-                    yield _WaitTable(connection, moment)
-        except sqlite3.OperationalError as error:
-            raise self._unavailable(error) from error
+    def _open_waits(self, patience: float | None = None) -> Iterator[_WaitTable]:
+        """Open the file for one process at a time; the block is one transaction.
 
-    def _unavailable(self, error: sqlite3.OperationalError) -> StateUnavailable:
-        return StateUnavailable(f"{self._file} cannot be written ({error}): is the disk full? The next run goes on")
+        Raises:
+            StateBusy: other processes use the file for `patience` seconds (None: for those of this object).
+            StateUnavailable: it cannot be read or written.
+        """
+        with opened(self._file, _SCHEMA, self._patience if patience is None else patience) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            with connection:
+                moment = _Moment(self._clock.boot(), self._clock.since_boot(), self._clock.now())
+                clock_steps.notice(connection, *moment)
+                yield _WaitTable(connection, moment)
+
+
+@contextmanager
+def _unless_busy(words: str) -> Iterator[None]:
+    """Log `words` when the block finds the file in use by other processes all the time."""
+    try:
+        yield
+    except StateBusy as busy:
+        log.warning("%s: %s", words, busy)
 
 
 class _Moment(NamedTuple):

@@ -14,6 +14,7 @@ from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
+from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import union
 from upbit_elt.lake.coverage import by_market
 from upbit_elt.lake.read import read_sources
@@ -25,6 +26,7 @@ from upbit_elt.warehouse.tables import partition
 COLUMNS = ", ".join(f"`{name}`" for name in FIELDS)
 MAX_EXAMPLES = 20
 SWITCH = 10.0  # a new snapshot of the lake is registered in Hive within so many seconds
+TRIES = 5  # a request that this machine had no time for is sent so often
 FEW = 50  # so many markets are named in the query; for more, the whole day is read
 
 
@@ -88,6 +90,28 @@ def compare(
     )
 
 
+def exchange_candles(
+    client: UpbitClient, requests: list[FetchRequest], workers: int, tick: Callable[[], None]
+) -> dict[tuple[str, str], Candle]:
+    """The exchange's candles of the spans, by market and start (UTC); what a busy machine had no time for comes again.
+
+    Raises:
+        ServerTrouble: a market's request failed.
+    """
+    found: dict[tuple[str, str], Candle] = {}
+    for tries_left in reversed(range(TRIES)):
+        late: list[FetchRequest] = []
+        for result in fetch(client, requests, workers=workers, tick=tick):
+            if tries_left and result.failure and result.failure.reason is HoleReason.OUT_OF_TIME:
+                late.append(result.request)
+            elif result.trouble:
+                raise ServerTrouble(f"{result.request.market} cannot be compared: {result.trouble}")
+            else:
+                found |= {(c.market, c.candle_date_time_utc): c for c in result.candles}
+        requests = late
+    return found
+
+
 def _compare_day(
     hive: Hive,
     client: UpbitClient,
@@ -97,11 +121,7 @@ def _compare_day(
     tick: Callable[[], None],
     patience: float,
 ) -> Comparison:
-    truth: dict[tuple[str, str], Candle] = {}
-    for result in fetch(client, requests, workers=settings.workers, tick=tick):
-        if result.trouble:
-            raise ServerTrouble(f"{result.request.market} cannot be compared: {result.trouble}")
-        truth |= {(c.market, c.candle_date_time_utc): c for c in result.candles}
+    truth = exchange_candles(client, requests, settings.workers, tick)
     lasting = Retrying(
         retry=retry_if_result(lambda found: not found.equal),
         wait=wait_fixed(2),

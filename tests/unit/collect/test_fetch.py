@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.clock import ManualClock, utc
 from tests.support.exchange import NOT_FOUND, HandlerAdapter, Reply, headers_at, session_on
+from tests.support.state import in_use
 from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import LeaseHeld
@@ -54,6 +55,19 @@ def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Pa
     assert all("until 2026-11-24T02:01" in result.trouble for result in results)
     assert not any(result.final for result in results)
     assert len(adapter.requests) <= 2
+
+
+def test_a_rate_limit_that_others_use_all_the_time_costs_its_requests_and_never_the_run(tmp_path: Path) -> None:
+    adapter, clock = HandlerAdapter(lambda *_: (200, "[]", headers_at(utc(2)))), ManualClock(utc(2))
+    limits = AddressLimits(tmp_path, 1000, clock, patience=0.02)
+    client = UpbitClient("http://exchange", limits, clock, session=session_on(adapter))
+    with in_use(tmp_path / "limits.db"):
+        results = list(fetch(client, ASKS[:3], workers=2, tick=lambda: None))
+    assert {result.failure and result.failure.reason for result in results} == {HoleReason.OUT_OF_TIME}
+    assert all("limits.db was in use by other processes" in result.trouble for result in results)
+    assert adapter.requests == []
+    assert [result.trouble for result in fetch(client, ASKS[:3], workers=2, tick=lambda: None)] == [""] * 3
+    client.close()
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import ManualClock, utc
-from upbit_elt.clock import SystemClock
-from upbit_elt.errors import Banned
+from tests.support.state import in_use
+from upbit_elt.clock import Deadline, SystemClock
+from upbit_elt.errors import Banned, OutOfTime
 from upbit_elt.exchange import clock_steps
 from upbit_elt.exchange.limits import OUR_WINDOW, AddressLimits
 
@@ -53,6 +54,52 @@ def test_a_ban_that_comes_while_waiting_for_a_turn_stops_the_request(tmp_path: P
         waiting = [pool.submit(limits.acquire, "candles") for _ in range(3)]
         other.ban(datetime.now(UTC) + timedelta(minutes=1))
     assert [type(turn.exception()) for turn in waiting] == [Banned] * 3
+
+
+def test_a_request_waits_for_other_processes_until_its_deadline_and_not_longer(tmp_path: Path) -> None:
+    limits, clock = AddressLimits(tmp_path, 10, SystemClock()), SystemClock()
+    limits.acquire("candles")
+    with (
+        in_use(tmp_path / "limits.db"),
+        pytest.raises(OutOfTime, match=r"not requested: .*limits\.db was in use"),
+    ):
+        limits.acquire("candles", Deadline(clock, 0.05))
+    limits.acquire("candles", Deadline(clock, 5))
+
+
+def test_a_request_without_a_deadline_gives_up_after_its_patience(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock, patience=0.02)
+    limits.acquire("candles")
+    with in_use(tmp_path / "limits.db"):
+        with pytest.raises(OutOfTime, match="not requested"):
+            limits.acquire("candles")
+        limits.pause("candles", 0.02)
+        limits.ban(clock.now() + AN_HOUR)
+    assert "the ban until 2026-11-24T04:00:00Z is not stored" in caplog.text
+    assert waits(limits, clock) == 0, "a pause that could not begin is over"
+
+
+def test_a_turn_after_the_deadline_is_not_waited_for(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    limits.pause("candles", 6)
+    with pytest.raises(OutOfTime, match="the next turn of the group candles comes after the deadline"):
+        limits.acquire("candles", Deadline(clock, 5))
+    assert clock.slept == []
+    assert waits(limits, clock) == 6
+
+
+def test_of_the_threads_that_wait_for_a_turn_one_looks_into_the_file(tmp_path: Path) -> None:
+    clock = ManualClock(utc(3))
+    limits = AddressLimits(tmp_path, 10, clock)
+    for _ in range(10):
+        limits.acquire("candles")
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(limits.acquire, ["candles"] * 8)) == [False] * 8
+    assert len(clock.slept) == 1, "the others find the window over"
 
 
 HOURS = timedelta(hours=9)

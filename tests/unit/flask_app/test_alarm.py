@@ -168,7 +168,7 @@ def test_a_state_folder_that_cannot_be_written_is_told_once_and_once_when_it_can
     with full_disk():
         assert scene.look(40) == [], "what is gone within a minute is not told"
         (line,) = scene.look(200)
-    assert line.startswith(f"[replica] {scene.folder} cannot be written: ")
+    assert line.startswith(f"[replica] {scene.folder}/troubles.db cannot be written: the disk ")
     assert line.endswith(f"; 0% of the disk of {scene.folder} are free")
     assert scene.services.watch.looked == scene.world.clock.now()
     scene.world.disk = Disk(total=100 * GB, free=50 * GB)
