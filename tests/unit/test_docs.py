@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,3 +32,11 @@ def places(document: Path) -> Iterator[str]:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_place_that_a_document_names_is_there(document: Path) -> None:
     assert sorted(places(document)) == []
+
+
+def test_the_picture_of_the_floors_is_that_of_the_linter() -> None:
+    contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    floors = next(one["layers"] for one in contracts if one.get("containers") == ["upbit_elt"])
+    blocks = (REPO / "docs" / "architecture.md").read_text().split("```")[1::2]
+    picture = next(block for block in blocks if "__main__" in block)
+    assert [line.split("  ")[0] for line in picture.strip().splitlines()] == floors
