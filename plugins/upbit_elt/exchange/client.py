@@ -32,7 +32,6 @@ from upbit_elt.errors import (
     Unreachable,
 )
 from upbit_elt.exchange import models
-from upbit_elt.exchange.answers import body_of, error_of, server_time
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.exchange.models import (
     DayCandle,
@@ -43,6 +42,7 @@ from upbit_elt.exchange.models import (
     SecondCandle,
     Ticker,
 )
+from upbit_elt.exchange.responses import body_of, error_of, server_time
 from upbit_elt.exchange.validation import Page, validate_page
 from upbit_elt.exchange.words import excerpt, printable
 from upbit_elt.http_timeout import keep_alive_session
