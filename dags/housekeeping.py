@@ -47,8 +47,8 @@ def clean_database() -> None:
     url = airflow_glue.metadata_database()
     if url is None:
         raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
-    keep = timedelta(days=settings().keep_airflow_days)
-    airflow.clean_database(url, datetime.now(UTC) - keep)
+    age = timedelta(days=settings().keep_airflow_days)
+    airflow.clean_database(url, datetime.now(UTC) - age)
 
 
 @task(execution_timeout=PATIENCE)
@@ -58,8 +58,8 @@ def clean_logs() -> int:
     from upbit_elt.housekeeping import airflow
     from upbit_elt.settings import settings
 
-    keep = timedelta(days=settings().keep_airflow_days)
-    return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - keep)
+    age = timedelta(days=settings().keep_airflow_days)
+    return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - age)
 
 
 @dag(

@@ -41,8 +41,8 @@ def min_candle() -> None:
         context["ti"].xcom_push(key="file_name", value=window["file_name"])
         return window
 
-    @task(outlets=[CANDLE], execution_timeout=timedelta(minutes=3))
-    def roll(window: dict[str, Any]) -> list[str]:
+    @task(task_id="roll", outlets=[CANDLE], execution_timeout=timedelta(minutes=3))
+    def register(window: dict[str, Any]) -> list[str]:
         """Register the window's days in Hive; advance the Variables `to_date` and `y_date`.
 
         Fails, without a retry, when no request for candles was answered: the holes are published, but a green run would
@@ -57,7 +57,7 @@ def min_candle() -> None:
         airflow_glue.fail_with({"candles": window["outage"]} if window["outage"] else {})
         return changed
 
-    roll(collect())  # type: ignore[arg-type] # Airflow resolves the XCom when the task runs
+    register(collect())  # type: ignore[arg-type] # Airflow resolves the XCom when the task runs
 
 
 min_candle()

@@ -100,11 +100,11 @@ class Alarm:
         return window.freshness.words(now, limit) or "no market is listed any more"
 
     def _old_forecast(self, now: datetime) -> str:
-        newest = self._forecasts.known
-        if newest is None or now - newest.origin <= 2 * timedelta(minutes=self._settings.stale_minutes):
+        forecast = self._forecasts.known
+        if forecast is None or now - forecast.origin <= 2 * timedelta(minutes=self._settings.stale_minutes):
             return ""
-        minutes = int((now - newest.origin).total_seconds()) // 60
-        return f"forecasts are stale, the newest is of {newest.origin:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
+        minutes = int((now - forecast.origin).total_seconds()) // 60
+        return f"forecasts are stale, the newest is of {forecast.origin:%Y-%m-%dT%H:%MZ}, {minutes} min ago"
 
     def _full_disk(self, namenode: NameNode | None) -> str:
         disk = self._disk(self._settings.state_dir)

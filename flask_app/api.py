@@ -118,7 +118,7 @@ def read_forecast() -> ResponseReturnValue:
         with shared.history.taken():
             found = shared.forecasts.at(origin, query.market)
     else:
-        found = shared.forecasts.newest()
+        found = shared.forecasts.latest()
     if found is None or query.market not in found.rows:
         raise Problem(NO_FORECAST, _nothing(query, state))
     return {

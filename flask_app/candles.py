@@ -87,8 +87,8 @@ def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end
 
 def _days(hive: Statements, settings: Settings, start: datetime, end: datetime) -> list[str]:
     """KST days in Hive that [start, end) touches, newest first."""
-    newest = kst_day(end - MINUTE)
-    return [day for day in reversed(days(hive, settings, "candle")) if day <= newest and day_end(day) > start]
+    last_day = kst_day(end - MINUTE)
+    return [day for day in reversed(days(hive, settings, "candle")) if day <= last_day and day_end(day) > start]
 
 
 def _batches(days: list[str]) -> Iterator[tuple[str, str]]:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import requests
 
-from upbit_elt.direct import ask
+from upbit_elt import direct
 
 TIMEOUT = 3.0
 _STATE, _MEMORY = "Hadoop:service=NameNode,name=FSNamesystemState", "java.lang:type=Memory"
@@ -41,5 +41,7 @@ def namenode(webhdfs_url: str) -> NameNode | None:
 
 
 def _bean(url: str, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = ask("GET", f"{url}/jmx", params={"qry": name}, timeout=TIMEOUT).json()["beans"][0]
+    found: dict[str, Any] = direct.request("GET", f"{url}/jmx", params={"qry": name}, timeout=TIMEOUT).json()["beans"][
+        0
+    ]
     return found

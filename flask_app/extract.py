@@ -63,5 +63,5 @@ def _build(shared: Services, days: int, folder: Path) -> Path:
     with shared.hive.session() as session:
         folders = locations(session, shared.settings, "candle", wanted)
     candles = (load_candles(shared.lake, folders, day_start(day), day_end(day)) for day in wanted)
-    newest = shared.forecasts.newest()
-    return hyper.write(candles, newest.table if newest else FORECAST_SCHEMA.empty_table(), folder)
+    forecast = shared.forecasts.latest()
+    return hyper.write(candles, forecast.table if forecast else FORECAST_SCHEMA.empty_table(), folder)

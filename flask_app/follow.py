@@ -44,7 +44,7 @@ class Follower:
         self._lock = Lock()
         self._window: Window | None = None
         self._looked: datetime | None = None
-        self._newest: LiveFile | None = None
+        self._live_file: LiveFile | None = None
 
     @property
     def known(self) -> Window | None:
@@ -85,20 +85,20 @@ class Follower:
             self._lock.release()
 
     def _updated(self, window: Window | None) -> Window | None:
-        known = self._newest
-        newest = (known and ledger.following(self._lake, known)) or ledger.find_live_file(self._lake, known)
-        if newest is None or (window is not None and window.coverage == newest.coverage):
-            self._newest = newest
+        known = self._live_file
+        live_file = (known and ledger.following(self._lake, known)) or ledger.find_live_file(self._lake, known)
+        if live_file is None or (window is not None and window.coverage == live_file.coverage):
+            self._live_file = live_file
             return window
-        recent = days_between(newest.coverage.end - LENGTH, newest.coverage.end)
+        recent = days_between(live_file.coverage.end - LENGTH, live_file.coverage.end)
         with self._hive.session() as session:
             folders = locations(session, self._settings, "candle", recent)
-            if not _is_registered(newest, folders):  # the day may have a newer snapshot than the one known here
-                newest = ledger.find_live_file(self._lake)
-            if newest is None or not _is_registered(newest, folders):
+            if not _is_registered(live_file, folders):  # the day may have a newer snapshot than the one known here
+                live_file = ledger.find_live_file(self._lake)
+            if live_file is None or not _is_registered(live_file, folders):
                 # The lake has a new day or snapshot that is not registered yet; that takes seconds.
                 return window
-            self._newest, coverage = newest, newest.coverage
+            self._live_file, coverage = live_file, live_file.coverage
             since = self._changed_since(window, coverage, folders) if window else None
             if window and since:
                 return Window(coverage, folders, self._extended(session, window.candles, since, coverage.end))
@@ -111,8 +111,8 @@ class Follower:
             {"dt": partition_of(since), "since": wire(since), "end": wire(end)},
         )
         start = pc.field("candle_date_time_utc")
-        kept = candles.filter((start >= wire(end - LENGTH)) & (start < wire(since)))
-        return pa.concat_tables([kept, table_of(rows)]).combine_chunks()
+        recent_rows = candles.filter((start >= wire(end - LENGTH)) & (start < wire(since)))
+        return pa.concat_tables([recent_rows, table_of(rows)]).combine_chunks()
 
     def _changed_since(self, window: Window, coverage: Coverage, folders: Mapping[str, str]) -> datetime | None:
         """First minute whose candles may have changed since `window`; None when any of them may have."""
@@ -130,5 +130,5 @@ class Follower:
         return old == new or (old is not None and new is not None and same_rows(self._lake, "candle", day, old, new))
 
 
-def _is_registered(newest: LiveFile, folders: Mapping[str, str]) -> bool:
-    return folders.get(newest.day) == newest.snapshot.path
+def _is_registered(live_file: LiveFile, folders: Mapping[str, str]) -> bool:
+    return folders.get(live_file.day) == live_file.snapshot.path

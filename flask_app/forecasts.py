@@ -62,27 +62,27 @@ class Forecasts:
     def __init__(self, settings: Settings, hive: Hive, clock: Clock) -> None:
         self._settings, self._hive, self._clock = settings, hive, clock
         self._lock = Lock()
-        self._newest: Forecast | None = None
+        self._latest: Forecast | None = None
         self._looked: datetime | None = None
 
     @property
     def known(self) -> Forecast | None:
         """The newest forecast in memory; Hive is not queried. None before the first was read or stored."""
-        return self._newest
+        return self._latest
 
-    def newest(self) -> Forecast | None:
+    def latest(self) -> Forecast | None:
         """The stored forecast with the newest origin; None while there is none."""
         with self._lock:
             now = self._clock.now()
-            if self._newest is None or self._looked is None or now - self._looked >= LOOK_EVERY:
-                self._newest, self._looked = self._read_newest(), now
-            return self._newest
+            if self._latest is None or self._looked is None or now - self._looked >= LOOK_EVERY:
+                self._latest, self._looked = self._read_latest(), now
+            return self._latest
 
     def remember(self, forecast: Forecast) -> None:
         """Keep a forecast that was just stored in memory, if it is the newest."""
         with self._lock:
-            if self._newest is None or forecast.origin >= self._newest.origin:
-                self._newest, self._looked = forecast, self._clock.now()
+            if self._latest is None or forecast.origin >= self._latest.origin:
+                self._latest, self._looked = forecast, self._clock.now()
 
     def at(self, origin: datetime, market: str | None = None) -> Forecast | None:
         """The stored forecast of an origin (UTC), for one market or for all; None when there is none.
@@ -106,7 +106,7 @@ class Forecasts:
     def _table(self) -> str:
         return f"{self._settings.database}.forecast"
 
-    def _read_newest(self) -> Forecast | None:
+    def _read_latest(self) -> Forecast | None:
         with self._hive.session() as session:
             for day in reversed(days(session, self._settings, "forecast")):
                 sql = f"SELECT max(origin) FROM {self._table} WHERE dt = %(dt)s"  # noqa: S608

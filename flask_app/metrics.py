@@ -107,15 +107,15 @@ def _holes(coverage: Coverage) -> Iterator[Metric]:
 
 
 def _forecasts(shared: Services) -> Iterator[Metric]:
-    newest = shared.forecasts.known
-    if newest is None:
+    forecast = shared.forecasts.known
+    if forecast is None:
         return
     origin = GaugeMetricFamily(
         "upbit_forecast_origin_timestamp_seconds", "Origin of the newest forecast, by quote currency.", labels=["quote"]
     )
     count = GaugeMetricFamily("upbit_forecast_markets", "Markets in the newest forecast.", labels=["quote"])
-    for quote, markets in Counter(map(_quote, newest.rows)).items():
-        origin.add_metric([quote], newest.origin.timestamp())
+    for quote, markets in Counter(map(_quote, forecast.rows)).items():
+        origin.add_metric([quote], forecast.origin.timestamp())
         count.add_metric([quote], markets)
     yield from (origin, count)
 

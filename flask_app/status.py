@@ -25,9 +25,9 @@ def current(shared: Services) -> dict[str, Any]:
     """
     now = shared.clock.now()
     window = shared.follower.window()
-    newest = shared.forecasts.newest()
+    forecast = shared.forecasts.latest()
     latest = window.latest(day_start(kst_day(now))) if window else {}
-    origin = newest.origin if newest else None
+    origin = forecast.origin if forecast else None
     return {
         "exchange": shared.settings.dataset,
         "base_url": shared.settings.base_url,

@@ -65,7 +65,7 @@ class Watch:
             if self._is_old(self._follower.known, now):
                 self._follower.window()
             if self._forecasts.known is None and self._due("forecasts", now, FORECASTS_EVERY):
-                self._forecasts.newest()
+                self._forecasts.latest()
             trouble = ""
         except UpbitEltError as error:
             trouble = str(error)

@@ -73,8 +73,8 @@ class Window:
             & (pc.field("candle_date_time_utc") >= wire(start))
             & (pc.field("candle_date_time_utc") < wire(end))
         )
-        newest = found.slice(max(0, found.num_rows - count))
-        columns = [newest.column(name).to_pylist() for name in FIELDS]
+        last_rows = found.slice(max(0, found.num_rows - count))
+        columns = [last_rows.column(name).to_pylist() for name in FIELDS]
         return list(zip(*columns, strict=True))[::-1]
 
     def latest(self, today: datetime) -> dict[str, Latest]:

@@ -24,7 +24,7 @@ TIMEOUT, PATIENCE, PAUSE = 15, 300.0, 0.5
 DIRECT = build_opener(ProxyHandler({}))  # Docker's config.json may give every container a proxy
 
 
-def ask(method: str, path: str, operation: str, **options: str) -> tuple[dict[str, Any], float]:
+def call(method: str, path: str, operation: str, **options: str) -> tuple[dict[str, Any], float]:
     """What WebHDFS answers ({} where no such path is), and its clock (s). Raises OSError when it refuses or is away."""
     host, port = os.environ.get("STACK_NAMENODE_HOST", "127.0.0.1"), os.environ.get("STACK_NAMENODE_HTTP_PORT", "9870")
     query = urlencode({"op": operation, "user.name": os.environ["USER"], **options})
@@ -40,7 +40,7 @@ def ask(method: str, path: str, operation: str, **options: str) -> tuple[dict[st
 
 def below(folder: str) -> tuple[list[tuple[str, float]], float]:
     """Paths in a folder with the time (s) of their last change, and the NameNode's clock."""
-    found, clock = ask("GET", folder, "LISTSTATUS")
+    found, clock = call("GET", folder, "LISTSTATUS")
     entries = found.get("FileStatuses", {}).get("FileStatus", [])
     return [(f"{folder}/{entry['pathSuffix']}", entry["modificationTime"] / 1000) for entry in entries], clock
 
@@ -51,7 +51,7 @@ def clean(root: str) -> int:
     start = clock - (time.monotonic() - STARTED)
     old = [path for folder, _ in folders for path, changed in below(folder)[0] if changed < start - 1]
     for path in old:
-        ask("DELETE", path, "DELETE", recursive="true")
+        call("DELETE", path, "DELETE", recursive="true")
     return len(old)
 
 

@@ -22,10 +22,10 @@ from airflow.sdk.log import mask_secret
 from pydantic import SecretStr
 from sqlalchemy import URL
 
+from upbit_elt import direct
 from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.clock import SystemClock
 from upbit_elt.collect.collector import Collected
-from upbit_elt.direct import ask
 from upbit_elt.errors import StateUnavailable, UpbitEltError
 from upbit_elt.lake.dag_errors import DagError, in_one_line, report, trouble_key
 from upbit_elt.lake.webhdfs import Lake
@@ -184,7 +184,9 @@ def report_success(context: Mapping[str, Any]) -> None:
 def _reported_to_flask(here: Settings, error: DagError) -> bool:
     header = {"Authorization": f"Bearer {here.flask_token.get_secret_value()}"}
     try:
-        response = ask("POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0)
+        response = direct.request(
+            "POST", f"{here.flask_url}/api/v1/troubles", data=error.to_json(), headers=header, timeout=5.0
+        )
     except requests.RequestException as trouble:
         log.warning("%s does not answer (%s): this process notifies", here.flask_url, type(trouble).__name__)
         return False

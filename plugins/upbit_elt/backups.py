@@ -57,18 +57,18 @@ def make(folder: Path, parts: Parts, now: datetime) -> Path:
         BackupFailed: another backup into the folder is at work, or the folder cannot be written to. What else a part
             raises goes on. In both cases no backup appears.
     """
-    whole = folder / f"{now:{_TIME}}"
+    finished = folder / f"{now:{_TIME}}"
     with _alone(folder):
         for killed in folder.glob(f"20*{_PART}"):
             shutil.rmtree(killed)
-        part = whole.with_name(whole.name + _PART)
+        part = finished.with_name(finished.name + _PART)
         part.mkdir(mode=0o700)
         sums = [f"{_written(part / name, write)}  {name}\n" for name, write in parts.items()]
         _written(part / SUMS, lambda file: _write(file, "".join(sums)))
         _owned_as(folder, part)
-        part.rename(whole)
+        part.rename(finished)
         _synced(folder)
-    return whole
+    return finished
 
 
 def check(backup: Path) -> None:
@@ -94,12 +94,12 @@ def made(folder: Path) -> list[tuple[datetime, Path]]:
     return sorted(((moment, path) for moment, path in times if moment), reverse=True)
 
 
-def prune(folder: Path, keep: int, days: int, now: datetime) -> list[Path]:
+def prune(folder: Path, count: int, days: int, now: datetime) -> list[Path]:
     """Remove what is not of the newest `keep`, or older than so many days; the newest stays. Returns what went."""
     old = [
         path
         for place, (moment, path) in enumerate(made(folder))
-        if place >= keep or (place > 0 and now - moment > timedelta(days=days))
+        if place >= count or (place > 0 and now - moment > timedelta(days=days))
     ]
     for path in old:
         gone = path.with_name(path.name + _PART)  # what is half removed is no backup
@@ -116,7 +116,7 @@ class Daily:
         self._folder, self._state, self._once, self._clock = folder, state, once, clock
         self._tried: datetime | None = None
         before = noted(state)
-        self._note = Note(since=before.since if before else clock.now(), made=self._newest())
+        self._note = Note(since=before.since if before else clock.now(), made=self._last_made())
         self._save()
 
     def run(self) -> None:
@@ -127,11 +127,11 @@ class Daily:
 
     def look(self) -> None:
         """Make a backup if one is due; what goes wrong with it is noted, and nothing is raised."""
-        now, newest = self._clock.now(), self._newest()
+        now, last = self._clock.now(), self._last_made()
         waits = self._tried is not None and now - self._tried < RETRY
-        if not waits and (newest is None or now - newest >= EVERY):
+        if not waits and (last is None or now - last >= EVERY):
             error = self._try(now)
-            self._note = self._note.model_copy(update={"made": self._newest(), "error": error})
+            self._note = self._note.model_copy(update={"made": self._last_made(), "error": error})
         self._save()
 
     def _try(self, now: datetime) -> str:
@@ -146,7 +146,7 @@ class Daily:
     def _save(self) -> None:
         write_atomically(note_file(self._state), self._note.model_dump_json(indent=2))
 
-    def _newest(self) -> datetime | None:
+    def _last_made(self) -> datetime | None:
         return next((moment for moment, _ in made(self._folder)), None)
 
 

@@ -20,7 +20,7 @@ def direct_session() -> requests.Session:
     return session
 
 
-def ask(method: str, url: str, **options: Any) -> requests.Response:
+def request(method: str, url: str, **options: Any) -> requests.Response:
     """Send a request without a proxy, as `requests.request` does. Raises requests.RequestException."""
     with direct_session() as session:
         return session.request(method, url, **options)

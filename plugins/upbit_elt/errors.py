@@ -29,7 +29,7 @@ A retry of a terminal error fails again; a transient one may pass.
     │   └── LeaseHeld            another writer holds the day's lease (transient)
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
-    │   ├── LoginRefused         HiveServer2 rejects the password (terminal)
+    │   ├── LoginFailed          HiveServer2 rejects the password (terminal)
     │   └── QueryFailed          Hive refused the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
@@ -162,7 +162,7 @@ class WarehouseUnavailable(WarehouseError):
     """HiveServer2 does not answer within the timeout."""
 
 
-class LoginRefused(WarehouseError):
+class LoginFailed(WarehouseError):
     """HiveServer2 does not know this user with this password."""
 
 

@@ -18,13 +18,13 @@ class HoleReason(StrEnum):
     SERVER_TROUBLE = "server_trouble"
     UNREACHABLE = "unreachable"
     GARBLED = "garbled"
-    BAD_ANSWER = "bad_answer"
+    BAD_RESPONSE = "bad_answer"
     INVALID_REQUEST = "invalid_request"
     # the request was not sent
     OUT_OF_TIME = "out_of_time"  # the run's deadline came first, or no turn in the rate limit
     ENDPOINT_DOWN = "endpoint_down"  # the endpoint has not answered the requests before
     LEFT_TO_BACKFILL = "left_to_backfill"  # too much for a live run
-    NOT_ASKED = "not_asked"
+    NOT_REQUESTED = "not_asked"
     # the response does not account for the minute
     QUARANTINED_ROW = "quarantined_row"  # the row failed validation
     LATE_ROW = "late_row"  # the ticker says that there was a trade, but there is no row yet
@@ -87,7 +87,7 @@ _EXPLAINED = frozenset(
 _LABELS = {
     HoleReason.NONE: "",
     HoleReason.LEFT_TO_BACKFILL: "left to backfill",
-    HoleReason.NOT_ASKED: "never asked",
+    HoleReason.NOT_REQUESTED: "never asked",
     HoleReason.QUARANTINED_ROW: "refused row",
     HoleReason.LATE_ROW: "late row",
     HoleReason.FILE_LOST: "file lost",

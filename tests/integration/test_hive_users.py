@@ -24,7 +24,7 @@ from tests.support.guarded import (
     readme_queries,
 )
 from tests.support.ports import free_ports
-from upbit_elt.errors import LoginRefused, QueryFailed
+from upbit_elt.errors import LoginFailed, QueryFailed
 from upbit_elt.lake.layout import Kind
 from upbit_elt.settings import Settings
 from upbit_elt.stack.options import StackSettings
@@ -344,7 +344,7 @@ def test_hives_own_grants_open_more_to_a_reader(guarded: GuardedHive) -> None:
     ("user", "password"), [("tableau", "wrong"), ("nobody", "reader-secret"), ("upbit", "reader-secret")]
 )
 def test_a_wrong_password_is_refused(guarded: GuardedHive, user: str, password: str) -> None:
-    with pytest.raises(LoginRefused):
+    with pytest.raises(LoginFailed):
         guarded.user(user, password).query("SELECT 1")
 
 

@@ -47,7 +47,7 @@ def test_an_alert_fires_when_candles_grow_old_and_ends_when_they_have_come(tmp_p
         world.later(10)  # the service looks every few seconds at most
         watch.look()
         assert becomes_true(lambda: not running.firing(), 60), running.firing()
-        answers = {query: running.ask("query", query=query)["status"] for query in queries()}
+        answers = {query: running.read("query", query=query)["status"] for query in queries()}
         assert set(answers.values()) == {"success"}, answers
         age = 'time() - upbit_candle_known_until_timestamp_seconds{reach="most"}'
         assert age in answers

@@ -15,7 +15,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from tests.support.ports import free_ports
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.stack.names import REPO
 from upbit_elt.stack.polling import becomes_true
 
@@ -64,14 +64,14 @@ class Prometheus:
         self._url = url
 
     def get(self, path: str, **query: str) -> Any:
-        return self.ask(path, **query)["data"]
+        return self.read(path, **query)["data"]
 
-    def ask(self, path: str, **query: str) -> Any:
-        return ask("GET", f"{self._url}/api/v1/{path}", params=query, timeout=10).json()
+    def read(self, path: str, **query: str) -> Any:
+        return direct.request("GET", f"{self._url}/api/v1/{path}", params=query, timeout=10).json()
 
     def is_ready(self) -> bool:
         try:
-            return ask("GET", f"{self._url}/-/ready", timeout=10).ok
+            return direct.request("GET", f"{self._url}/-/ready", timeout=10).ok
         except OSError:
             return False
 

@@ -15,7 +15,7 @@ import requests
 
 from tests.support.compose import Deployment
 from tests.support.guarded import readme_queries
-from upbit_elt.errors import LoginRefused, QueryFailed
+from upbit_elt.errors import LoginFailed, QueryFailed
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse import tables
 from upbit_elt.warehouse.hive import Hive
@@ -265,7 +265,7 @@ def statement(hive: Hive, *statements: str) -> Act:
     def act() -> str | None:
         try:
             hive.execute(*statements)
-        except (QueryFailed, LoginRefused) as error:
+        except (QueryFailed, LoginFailed) as error:
             return str(error).removeprefix("Error while compiling statement: FAILED: ").splitlines()[0]
         return None
 

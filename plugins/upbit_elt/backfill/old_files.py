@@ -122,10 +122,10 @@ def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
         for day in source.days():
             by_day.setdefault(day, []).append(source)
     for day in sorted(by_day):
-        kept = _ClosedRows(day, found)
+        rows = _ClosedRows(day, found)
         for source in by_day[day]:
-            kept.take(source)
-        _publish(lake, day, kept, clock, found)
+            rows.take(source)
+        _publish(lake, day, rows, clock, found)
     return found
 
 
@@ -172,19 +172,19 @@ class _ClosedRows:
         return ""
 
 
-def _publish(lake: Lake, day: str, kept: _ClosedRows, clock: Clock, found: Adopted) -> None:
-    if not kept.candles:
+def _publish(lake: Lake, day: str, rows: _ClosedRows, clock: Clock, found: Adopted) -> None:
+    if not rows.candles:
         return
     with lease(lake, layout.day_folder(lake.root, "candle", day), clock) as held:
         known = _known(lake, day)
-        new = {key: candle for key, candle in kept.candles.items() if not _covers(known, candle)}
-        found.duplicates[KNOWN] += len(kept.candles) - len(new)
+        new = {key: candle for key, candle in rows.candles.items() if not _covers(known, candle)}
+        found.duplicates[KNOWN] += len(rows.candles) - len(new)
         found.imported += len(new)
         if not new:
             return
         snapshot = ledger.current(lake, "candle", day)
-        spans = [_span(candle, kept.origin[key]) for key, candle in new.items()]
-        run = _run(kept.origin[key] for key in new)
+        spans = [_span(candle, rows.origin[key]) for key, candle in new.items()]
+        run = _run(rows.origin[key] for key in new)
         coverage = Coverage(min(s.start for s in spans), max(s.end for s in spans), run, tuple(sorted(spans)))
         complete = snapshot is not None and snapshot.complete
         published = publish_snapshot(lake, day, to_table(new.values()), coverage, held, complete=complete)

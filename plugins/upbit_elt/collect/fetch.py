@@ -224,7 +224,7 @@ def _result(request: FetchRequest, pages: Pages) -> FetchResult:
 def _failure(error: ExchangeError) -> Failure:
     if isinstance(error, Banned):
         return Failure(HoleReason.BANNED, f"until {error.until:%Y-%m-%dT%H:%M:%SZ}")
-    return Failure(_REASONS.get(type(error), HoleReason.BAD_ANSWER), str(error))
+    return Failure(_REASONS.get(type(error), HoleReason.BAD_RESPONSE), str(error))
 
 
 def _holes(request: FetchRequest, since: datetime, arrived: Arrived) -> Iterator[Span]:

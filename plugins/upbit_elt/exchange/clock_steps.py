@@ -56,7 +56,7 @@ def notice(connection: sqlite3.Connection, boot: str, up: float, wall: datetime)
         log.warning("%s", Step(step, wall))
 
 
-def newest(folder: Path, now: datetime) -> Step | None:
+def last_step(folder: Path, now: datetime) -> Step | None:
     """The last step within a day before `now` (UTC) that a process with its limits in `folder` has stored, or None."""
     file = folder / "limits.db"
     if not file.exists():

@@ -7,7 +7,7 @@ from typing import Any
 import requests
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.errors import ForecastError, NoModel
 
 
@@ -45,4 +45,4 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
     reraise=True,
 )
 def _post(url: str, token: str, timeout: float) -> requests.Response:
-    return ask("POST", url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)
+    return direct.request("POST", url, headers={"Authorization": f"Bearer {token}"}, timeout=timeout)

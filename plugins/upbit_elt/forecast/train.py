@@ -115,8 +115,8 @@ def _test(held: Sample, split: _Split) -> Sample:
     """Samples after the calibration span; for horizons too long for calibration also those in it, which were unused."""
     late = held.batch.row >= split.middle
     unused = np.isnan(np.where(late[:, None], held.returns, np.nan)).all(axis=0)
-    keep = late[:, None] | unused
-    parts = (np.where(keep, part, np.nan) for part in (held.returns, held.volumes))
+    tested = late[:, None] | unused
+    parts = (np.where(tested, part, np.nan) for part in (held.returns, held.volumes))
     test = Sample(held.batch, *parts)
     return test.take(np.flatnonzero(~np.isnan(test.returns).all(axis=1)))
 

@@ -71,8 +71,8 @@ def expire(
 def _older(days: list[str], settings: Settings, now: datetime) -> list[str]:
     if not days or not settings.keep_forecast_days:
         return []
-    newest = day_start(min(max(days), kst_day(now)))
-    first = kst_day(newest - timedelta(days=settings.keep_forecast_days))
+    last_day = day_start(min(max(days), kst_day(now)))
+    first = kst_day(last_day - timedelta(days=settings.keep_forecast_days))
     return [day for day in days if day < first]
 
 

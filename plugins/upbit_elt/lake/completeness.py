@@ -46,4 +46,4 @@ def listed(live: Coverage) -> set[str]:
 
 def _reason(holes: Iterable[Span], gap: Interval) -> tuple[HoleReason, str]:
     reasons = [(hole.reason, hole.detail) for hole in holes if overlaps(hole, gap)]
-    return reasons[-1] if reasons else (HoleReason.NOT_ASKED, "")
+    return reasons[-1] if reasons else (HoleReason.NOT_REQUESTED, "")

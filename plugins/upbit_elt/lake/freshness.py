@@ -38,8 +38,8 @@ class MarketFreshness(NamedTuple):
 
     @property
     def why(self) -> str:
-        """The value of the reason; NOT_ASKED when the last run accounted for everything, and none has run since."""
-        return self.reason.value or HoleReason.NOT_ASKED.value
+        """The value of the reason; NOT_REQUESTED when the last run accounted for everything, and none has run since."""
+        return self.reason.value or HoleReason.NOT_REQUESTED.value
 
     @property
     def words(self) -> str:
@@ -131,4 +131,4 @@ def _state(market: str, live: Coverage, last: Span | None) -> MarketFreshness:
     until = live.watermark[market]
     if last is None or until >= live.end:
         return MarketFreshness(market, until)
-    return MarketFreshness(market, until, last.reason or HoleReason.NOT_ASKED, last.detail)
+    return MarketFreshness(market, until, last.reason or HoleReason.NOT_REQUESTED, last.detail)

@@ -11,7 +11,7 @@ from upbit_elt.errors import (
     LakeTooNew,
     LakeUnavailable,
     LeaseHeld,
-    LoginRefused,
+    LoginFailed,
     UpbitEltError,
     WarehouseUnavailable,
 )
@@ -19,7 +19,7 @@ from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 # Errors that concern all the work, not one day or file. LeaseHeld means here that the work's own lease was lost.
-OF_ALL = (WarehouseUnavailable, LoginRefused, ConfigError, LeaseHeld, LakeTooNew)
+OF_ALL = (WarehouseUnavailable, LoginFailed, ConfigError, LeaseHeld, LakeTooNew)
 
 
 @contextmanager

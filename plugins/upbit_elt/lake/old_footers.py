@@ -14,7 +14,7 @@ _BEGINNINGS = {
     "ServerTrouble": HoleReason.SERVER_TROUBLE,
     "Unreachable": HoleReason.UNREACHABLE,
     "Garbled": HoleReason.GARBLED,
-    "BadAnswer": HoleReason.BAD_ANSWER,
+    "BadAnswer": HoleReason.BAD_RESPONSE,
     "InvalidRequest": HoleReason.INVALID_REQUEST,
     "UnknownMarket": HoleReason.DELISTED,
     "refused row": HoleReason.QUARANTINED_ROW,
@@ -34,4 +34,4 @@ def _reason(state: str, sentence: str) -> tuple[HoleReason, str]:
     for beginning, reason in _BEGINNINGS.items():
         if sentence.startswith(beginning):
             return reason, sentence.removeprefix(f"{beginning}: ")
-    return HoleReason.BAD_ANSWER, sentence
+    return HoleReason.BAD_RESPONSE, sentence

@@ -162,7 +162,7 @@ def grid_of(
     reason = np.zeros((len(markets), width), np.int32)
     reasons = _Reasons()
     lost = lost_folder(lake, day)
-    never = reasons.number(HoleReason.FILE_LOST, lost) if lost else reasons.number(HoleReason.NOT_ASKED)
+    never = reasons.number(HoleReason.FILE_LOST, lost) if lost else reasons.number(HoleReason.NOT_REQUESTED)
     grid = Grid(start, markets, state, reason, reasons)
     rows = {market: row for row, market in enumerate(markets)}
     counts: Counter[str] = Counter()

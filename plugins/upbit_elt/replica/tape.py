@@ -18,7 +18,7 @@ from upbit_elt.replica.noise import Floats, Ints
 from upbit_elt.replica.source import Market, Source
 
 Period = Literal["days", "weeks", "months", "years"]
-SECONDS_KEPT = 90 * DAY  # second candles reach back three months
+SECONDS_REACH = 90 * DAY  # second candles reach back three months
 _LONGEST: dict[Period, int] = {"days": 1, "weeks": 7, "months": 31, "years": 366}
 _CHUNK = 32  # days that are aggregated and cached together
 _LATE = MINUTE + 1  # a minute is final this long after its start, as ticks come up to 0.35 s late
@@ -90,19 +90,19 @@ class Tape:
             for row in np.flatnonzero(minutes.start < min(before, now))[::-1]:
                 bars = seconds.split(market, minutes.take(slice(row, row + 1)))
                 closed_bars = (bars.start < before) & (bars.timestamp <= now * 1000)
-                parts.append(bars.take(closed_bars & (bars.start >= now - SECONDS_KEPT)))
+                parts.append(bars.take(closed_bars & (bars.start >= now - SECONDS_REACH)))
                 found += len(parts[-1])
                 if found >= count:
                     return concat(parts[::-1]).take(slice(-count, None))
-            if day * DAY < now - SECONDS_KEPT:
+            if day * DAY < now - SECONDS_REACH:
                 break
         return concat(parts[::-1])
 
     def periods(self, market: str, period: Period, before: int, count: int, now: float) -> Bars:
         """The newest `count` days (from 00:00 UTC), weeks (Monday), months or years that start before `before`."""
-        newest = min(self._newest_day(before, now) + _LONGEST[period] - 1, int(now // DAY))
+        last_day = min(self._last_day(before, now) + _LONGEST[period] - 1, int(now // DAY))
         days, bars = EMPTY, EMPTY
-        for chunk in range(newest // _CHUNK, self._first_day(market) // _CHUNK - 1, -1):
+        for chunk in range(last_day // _CHUNK, self._first_day(market) // _CHUNK - 1, -1):
             days = concat([self._chunk(market, chunk, now), days])
             bars = group(days, starts(period, days.start))
             bars = bars.take(bars.start < before)
@@ -129,10 +129,10 @@ class Tape:
         return days[there], prices[there]
 
     def _days_back(self, market: str, before: int, now: float) -> range:
-        return range(self._newest_day(before, now), self._first_day(market) - 1, -1)
+        return range(self._last_day(before, now), self._first_day(market) - 1, -1)
 
     @staticmethod
-    def _newest_day(before: int, now: float) -> int:
+    def _last_day(before: int, now: float) -> int:
         return int(min(before - 1, now) // DAY)
 
     def _first_day(self, market: str) -> int:
@@ -150,9 +150,9 @@ class Tape:
         """Day candles of one chunk of days as they are at `now`; those of finished days are cached."""
         first, end = chunk * _CHUNK, (chunk + 1) * _CHUNK
         closed = max(min(end, int((now - _LATE) // DAY)), first)  # days before this one are final
-        kept = self._days.get((market, chunk, closed), lambda: _by_day(self._read(market, first, closed)))
+        final = self._days.get((market, chunk, closed), lambda: _by_day(self._read(market, first, closed)))
         recent = [self.day_minutes(market, day, now) for day in range(closed, min(end, int(now // DAY) + 1))]
-        return concat([kept, *map(_by_day, recent)])
+        return concat([final, *map(_by_day, recent)])
 
 
 def starts(period: Period, moments: Ints) -> Ints:

@@ -81,10 +81,10 @@ def _sums(today: Bars, recent: Bars) -> Row:
     }
 
 
-def _year(tape: Tape, market: str, day: int, newest: Bars) -> Row:
+def _year(tape: Tape, market: str, day: int, today: Bars) -> Row:
     days, prices = tape.year_marks(market, day)
-    moments = np.concatenate([days * DAY, newest.start])
-    highs, lows = np.concatenate([prices, newest.high]), np.concatenate([prices, newest.low])
+    moments = np.concatenate([days * DAY, today.start])
+    highs, lows = np.concatenate([prices, today.high]), np.concatenate([prices, today.low])
     high, low = int(np.argmax(highs)), int(np.argmin(lows))
     high_date, low_date = dates(moments[[high, low]])
     return {

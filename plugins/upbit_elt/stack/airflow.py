@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from dotenv import dotenv_values
 
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.errors import StackError
 from upbit_elt.files import write_atomically
 from upbit_elt.settings import Settings
@@ -157,7 +157,7 @@ class AirflowApi:
 
     def _request(self, method: str, path: str, accept: Iterable[int] = (), **options: Any) -> Any:
         try:
-            response = ask(method, self._url + path, timeout=TIMEOUT, **options)
+            response = direct.request(method, self._url + path, timeout=TIMEOUT, **options)
         except requests.RequestException as error:
             raise StackError(
                 f"Airflow does not answer ({type(error).__name__}): ./run logs airflow-api-server"

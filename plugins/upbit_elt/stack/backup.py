@@ -28,7 +28,7 @@ from upbit_elt.stack.supervision import Supervisor
 from upbit_elt.stack.waiting import Progress, until_healthy
 
 LAKE, FILES = "lake.tar", "files"
-_KEPT = (
+_FILES = (
     "secrets.json",
     "stack.json",
     "airflow/unpaused.json",
@@ -47,8 +47,8 @@ def once(stack: StackSettings, settings: Settings, folder: Path) -> Path:
         LakeUnavailable: HDFS does not answer.
     """
     now = datetime.now(UTC)
-    kept = {
-        f"{FILES}/{name}": backups.copied(stack.data_dir / name) for name in _KEPT if (stack.data_dir / name).exists()
+    files = {
+        f"{FILES}/{name}": backups.copied(stack.data_dir / name) for name in _FILES if (stack.data_dir / name).exists()
     }
     lake = Lake.from_settings(settings)
 
@@ -56,7 +56,7 @@ def once(stack: StackSettings, settings: Settings, folder: Path) -> Path:
         _copy_database(stack.data_dir / _DATABASE, out)
 
     made = backups.make(
-        folder, {**kept, f"{FILES}/{_DATABASE}": database, LAKE: lambda out: archive.save(lake, out, now)}, now
+        folder, {**files, f"{FILES}/{_DATABASE}": database, LAKE: lambda out: archive.save(lake, out, now)}, now
     )
     backups.prune(folder, settings.keep_backups, settings.keep_backup_days, now)
     return made

@@ -104,8 +104,8 @@ def logs(name: str, lines: int, follow: bool) -> None:
     stack = _stack()
     known = sorted(path.stem for path in stack.logs_dir.glob("*.log"))
     if name not in known:
-        asked = f"no log of {name!r}" if name else "which log? ./run logs NAME"
-        raise ConfigError(f"{asked}; there is: {', '.join(known) or 'none yet'}")
+        reason = f"no log of {name!r}" if name else "which log? ./run logs NAME"
+        raise ConfigError(f"{reason}; there is: {', '.join(known) or 'none yet'}")
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), str(stack.logs_dir / f"{name}.log")])  # noqa: S606, S607
 
 

@@ -135,7 +135,7 @@ def _clock(settings: Settings) -> Check:
 
 def _clock_set(settings: Settings) -> list[Check]:
     """Whether somebody has set the clock within a day: schedules and logs went by it."""
-    step = clock_steps.newest(settings.state_dir, datetime.now(UTC))
+    step = clock_steps.last_step(settings.state_dir, datetime.now(UTC))
     advice = (
         "keep it in step with timedatectl set-ntp true; where another system shares this machine, let both keep the "
         "hardware clock in UTC (timedatectl set-local-rtc 0)"

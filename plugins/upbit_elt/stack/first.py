@@ -20,7 +20,7 @@ JARS_GB = 0.5
 
 
 @dataclass(frozen=True)
-class Asked:
+class FirstSettings:
     """The settings that the checks need, as `StackSettings` reads them; no packages are there for that one yet."""
 
     data_dir: Path
@@ -30,7 +30,7 @@ class Asked:
     ports: Mapping[str, int]
 
 
-def read(given: Mapping[str, str]) -> Asked:
+def read(given: Mapping[str, str]) -> FirstSettings:
     """The settings in an environment.
 
     Raises:
@@ -51,7 +51,7 @@ def read(given: Mapping[str, str]) -> Asked:
 
     data_dir = _folder(given.get(variable("data_dir")), REPO / ".data")
     offset = int(number("port_offset", 0, 0, GREATEST_OFFSET))
-    asked = Asked(
+    found = FirstSettings(
         data_dir=data_dir,
         jars=_folder(given.get(variable("jars_dir")), data_dir / "jars"),
         min_free_gb=number("min_free_gb", preflight.MIN_FREE_GB, 0, 1e9),
@@ -60,17 +60,19 @@ def read(given: Mapping[str, str]) -> Asked:
     )
     if wrong:
         raise ConfigError("wrong settings: " + "; ".join(wrong))
-    return asked
+    return found
 
 
-def troubles(asked: Asked, *, replica: bool, venv: Path = REPO / ".venv", javas: Path = java.INSTALLED) -> list[str]:
+def troubles(
+    settings: FirstSettings, *, replica: bool, venv: Path = REPO / ".venv", javas: Path = java.INSTALLED
+) -> list[str]:
     """Everything that a start would stop at, each with what to do; the replica's port counts if it is to run."""
     checks: list[Callable[[], None]] = [
-        lambda: preflight.check_owner(asked),
-        lambda: preflight.check_drive(asked),
-        lambda: preflight.check_memory(asked),
-        lambda: _check_room(asked, venv),
-        lambda: preflight.check_ports(asked, (name for name in PORTS if replica or name != "replica_port")),
+        lambda: preflight.check_owner(settings),
+        lambda: preflight.check_drive(settings),
+        lambda: preflight.check_memory(settings),
+        lambda: _check_room(settings, venv),
+        lambda: preflight.check_ports(settings, (name for name in PORTS if replica or name != "replica_port")),
         lambda: _check_java(javas),
     ]
     return [*_raised(checks)]
@@ -84,13 +86,13 @@ def _raised(checks: Iterable[Callable[[], None]]) -> Iterable[str]:
             yield str(error)
 
 
-def _check_room(asked: Asked, venv: Path) -> None:
+def _check_room(settings: FirstSettings, venv: Path) -> None:
     """Room for all that a first start brings, where several of it go to one disk too."""
-    needs = {"data": (asked.data_dir, asked.min_free_gb)}
+    needs = {"data": (settings.data_dir, settings.min_free_gb)}
     if not (venv / ".stamp-requirements.txt").exists():
         needs["Python packages"] = (venv, PACKAGES_GB)
-    if not all((asked.jars / name / ".stamp").exists() for name in ("hadoop", "hive")):
-        needs["jars"] = (asked.jars, JARS_GB)
+    if not all((settings.jars / name / ".stamp").exists() for name in ("hadoop", "hive")):
+        needs["jars"] = (settings.jars, JARS_GB)
     disks: dict[int, list[str]] = {}
     for what, (folder, _) in needs.items():
         disks.setdefault(preflight.existing(folder).stat().st_dev, []).append(what)

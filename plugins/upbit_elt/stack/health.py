@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.errors import WarehouseError, WarehouseUnavailable
 from upbit_elt.lake.connect import CSRF_HEADER
 from upbit_elt.settings import Settings
@@ -81,11 +81,13 @@ def write_target(webhdfs_url: str, user: str) -> str:
         requests.RequestException: either of them does not answer.
     """
     query = {"op": "CREATE", "user.name": user, "noredirect": "true", "overwrite": "false"}
-    response = ask("PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, headers=CSRF_HEADER, timeout=TIMEOUT)
+    response = direct.request(
+        "PUT", f"{webhdfs_url}/webhdfs/v1/_probe", params=query, headers=CSRF_HEADER, timeout=TIMEOUT
+    )
     response.raise_for_status()
     location = str(response.json()["Location"])
     target = location.split("/webhdfs/", maxsplit=1)[0]
-    ask("GET", f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
+    direct.request("GET", f"{target}/jmx?qry=none", timeout=TIMEOUT).raise_for_status()
     return target
 
 
@@ -115,9 +117,9 @@ def replica(replica_url: str) -> Check:
     """Answers, and lists its markets (unless it was told to fail); it runs here, so no proxy is asked."""
 
     def check() -> str | None:
-        ask("GET", replica_url, timeout=TIMEOUT)
+        direct.request("GET", replica_url, timeout=TIMEOUT)
         try:
-            return _lists_markets(ask("GET", f"{replica_url}{MARKETS}", timeout=TIMEOUT))
+            return _lists_markets(direct.request("GET", f"{replica_url}{MARKETS}", timeout=TIMEOUT))
         except requests.RequestException as error:
             return f"no answer to market/all ({type(error).__name__})"
 
@@ -128,9 +130,9 @@ def page(flask_url: str) -> Check:
     """The Flask service can read HDFS and Hive. Stale candles are not its fault: `./run status` says them apart."""
 
     def check() -> str | None:
-        ask("GET", f"{flask_url}/healthz", timeout=10.0)
+        direct.request("GET", f"{flask_url}/healthz", timeout=10.0)
         try:
-            response = ask("GET", f"{flask_url}/readyz/services", timeout=15.0)
+            response = direct.request("GET", f"{flask_url}/readyz/services", timeout=15.0)
         except requests.RequestException as error:
             return f"no answer of HDFS or Hive through /readyz/services ({type(error).__name__})"
         return None if response.ok else f"/readyz/services says {response.status_code}: {_json(response).get('title')}"
@@ -158,12 +160,12 @@ class AirflowHealth:
         server = self.server()
         own = needing(_guarded(check), server)
 
-        def told() -> str | None:
+        def part_or_server() -> str | None:
             trouble = own()
             silent = None if trouble is None or isinstance(trouble, Hung) else server()
             return f"Airflow's API server, which knows of it: {silent}" if silent else trouble
 
-        return told
+        return part_or_server
 
     def server(self) -> Check:
         """Check of the API server: it answers, and reaches its database."""
@@ -198,7 +200,7 @@ def _lists_markets(response: requests.Response) -> str | None:
 
 
 def _get(url: str) -> requests.Response:
-    return _well(ask("GET", url, timeout=TIMEOUT))
+    return _well(direct.request("GET", url, timeout=TIMEOUT))
 
 
 def _well(response: requests.Response) -> requests.Response:

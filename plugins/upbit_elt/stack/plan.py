@@ -58,18 +58,20 @@ def make(stack: StackSettings, chosen: Choice) -> Plan:
         StackError: Java is missing, or the file of the secrets is damaged.
         pydantic.ValidationError: an `UPBIT_ELT_*` variable is wrong.
     """
-    kept = secrets.load(stack.data_dir / "secrets.json")
-    settings = _settings(stack, chosen, kept)
+    secret_values = secrets.load(stack.data_dir / "secrets.json")
+    settings = _settings(stack, chosen, secret_values)
     table = _services(stack, chosen, settings)
     variables = (
         environment.common(stack)
         | environment.hadoop(stack)
         | environment.application(settings)
-        | airflow.variables(stack, kept)
+        | airflow.variables(stack, secret_values)
         | airflow.connections(stack, settings)
         | environment.proxies()
     )
-    return Plan(chosen, settings, kept, table, variables, supervision.configuration(stack, table), code_in(REPO))
+    return Plan(
+        chosen, settings, secret_values, table, variables, supervision.configuration(stack, table), code_in(REPO)
+    )
 
 
 def code_in(repo: Path) -> str:
@@ -84,8 +86,8 @@ def code_in(repo: Path) -> str:
     return found.hexdigest()
 
 
-def _settings(stack: StackSettings, chosen: Choice, kept: Secrets) -> Settings:
-    given: dict[str, object] = {"flask_token": kept.flask_token}
+def _settings(stack: StackSettings, chosen: Choice, secret_values: Secrets) -> Settings:
+    given: dict[str, object] = {"flask_token": secret_values.flask_token}
     if chosen.exchange == "replica":
         given["base_url"] = stack.replica_url
     settings = environment.settings_for(stack, **given)

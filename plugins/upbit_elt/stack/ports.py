@@ -112,7 +112,7 @@ def _listening(wanted: set[int]) -> Iterator[tuple[str, int]]:
 
 def _holder(folder: Path) -> Holder:
     """A process of /proc; its environment is read only where we may."""
-    mark = None
+    marker = None
     with suppress(OSError):
-        mark = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=([^\0]*)", (folder / "environ").read_bytes())
-    return Holder(int(folder.name), (folder / "comm").read_text().strip(), os.fsdecode(mark[1]) if mark else None)
+        marker = re.search(rb"(?:^|\0)" + MARKER.encode() + rb"=([^\0]*)", (folder / "environ").read_bytes())
+    return Holder(int(folder.name), (folder / "comm").read_text().strip(), os.fsdecode(marker[1]) if marker else None)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.stack import phase, preflight, processes, restarts
@@ -109,7 +109,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
     """Ask every service of the plan, all at once."""
     alive = Supervisor(stack).alive()
     states = Supervisor(stack).states() if alive else {}
-    known, step = restarts.known(stack), clock_steps.newest(plan.settings.state_dir, datetime.now(UTC))
+    known, step = restarts.known(stack), clock_steps.last_step(plan.settings.state_dir, datetime.now(UTC))
     with ThreadPoolExecutor(len(plan.services)) as pool:
         services = list(pool.map(lambda one: _service(one, states.get(one.name), known.get(one.name)), plan.services))
     return Status(
@@ -130,7 +130,7 @@ def progress(stack: StackSettings) -> Progress:
         StackError: the Flask service does not say.
     """
     try:
-        response = ask("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
+        response = direct.request("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
         response.raise_for_status()
         return Progress.model_validate(response.json())
     except (requests.RequestException, ValueError) as error:
@@ -167,9 +167,9 @@ def _render_running(status: Status, console: Console) -> None:
     console.print(
         f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
     )
-    colour, mark = ("yellow", "STARTING") if status.phase is Phase.STARTING else ("red", "WRONG")
+    colour, label = ("yellow", "STARTING") if status.phase is Phase.STARTING else ("red", "WRONG")
     for trouble in [*filter(None, [status.phase.words]), *status.troubles]:
-        console.print(f"[{colour}]{mark}[/] {escape(trouble)}", highlight=False, soft_wrap=True)
+        console.print(f"[{colour}]{label}[/] {escape(trouble)}", highlight=False, soft_wrap=True)
     console.print(_table(status, colour))
     for service in status.services:
         if last := service.restarted:

@@ -12,7 +12,7 @@ from thrift.Thrift import TException
 from thrift.transport.TSocket import TSocket
 from thrift_sasl import TSaslClientTransport
 
-from upbit_elt.errors import LoginRefused, QueryFailed, WarehouseUnavailable
+from upbit_elt.errors import LoginFailed, QueryFailed, WarehouseUnavailable
 from upbit_elt.metrics import HIVE_SECONDS, measured
 from upbit_elt.settings import Settings
 
@@ -85,7 +85,7 @@ class Hive:
     """A HiveServer2 with SASL PLAIN (its modes NONE, LDAP and CUSTOM); `timeout` in seconds.
 
     It is thread-safe, as each call opens a session. Every method raises WarehouseUnavailable when Hive does not answer
-    within the timeout, LoginRefused when the password is wrong, and QueryFailed when Hive rejects a statement.
+    within the timeout, LoginFailed when the password is wrong, and QueryFailed when Hive rejects a statement.
     """
 
     def __init__(self, host: str, port: int, user: str, password: str, timeout: float) -> None:
@@ -134,7 +134,7 @@ class Hive:
             return hive.Connection(thrift_transport=transport, username=self.user)
         except _AWAY as error:
             if "validating the login" in str(error):
-                raise LoginRefused(
+                raise LoginFailed(
                     f"HiveServer2 at {self.host}:{self.port} refuses the password of user {self.user}: see "
                     "UPBIT_ELT_HIVE_USER and UPBIT_ELT_HIVE_PASSWORD, or the Connection upbit_hive"
                 ) from error

@@ -211,16 +211,16 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
 def test_a_clock_that_was_set_is_noticed_by_the_next_request(tmp_path: Path, seconds: float, way: str | None) -> None:
     clock = ManualClock(utc(3))
     limits = AddressLimits(tmp_path, 10, clock)
-    assert clock_steps.newest(tmp_path, clock.now()) is None
+    assert clock_steps.last_step(tmp_path, clock.now()) is None
     limits.acquire("candles")
     clock.sleep(120)
     clock.step(timedelta(seconds=seconds))
     limits.acquire("candles")
     clock.sleep(120)
     limits.acquire("candles")
-    found = clock_steps.newest(tmp_path, clock.now())
+    found = clock_steps.last_step(tmp_path, clock.now())
     assert (way in str(found)) if way else (found is None)
-    assert clock_steps.newest(tmp_path, clock.now() + timedelta(days=1)) is None, "it is told for a day"
+    assert clock_steps.last_step(tmp_path, clock.now() + timedelta(days=1)) is None, "it is told for a day"
 
 
 def test_a_clock_that_says_less_after_a_reboot_was_set_back(tmp_path: Path) -> None:
@@ -229,8 +229,8 @@ def test_a_clock_that_says_less_after_a_reboot_was_set_back(tmp_path: Path) -> N
     clock.reboot()
     clock.step(timedelta(hours=5))  # off for five hours
     AddressLimits(tmp_path, 10, clock).acquire("candles")
-    assert clock_steps.newest(tmp_path, clock.now()) is None
+    assert clock_steps.last_step(tmp_path, clock.now()) is None
     clock.reboot()
     clock.step(-HOURS)
     AddressLimits(tmp_path, 10, clock).acquire("candles")
-    assert "set back by 32,400 s" in str(clock_steps.newest(tmp_path, clock.now()))
+    assert "set back by 32,400 s" in str(clock_steps.last_step(tmp_path, clock.now()))

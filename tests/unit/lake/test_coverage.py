@@ -73,7 +73,7 @@ def test_the_part_before_midnight_ends_at_midnight() -> None:
         ("hole", "UnknownMarket: 404 Code not found", HoleReason.DELISTED, "404 Code not found"),
         ("hole", "refused row: trade_price: -1", HoleReason.QUARANTINED_ROW, "trade_price: -1"),
         ("hole", "late row: the ticker says 03:01", HoleReason.LATE_ROW, "the ticker says 03:01"),
-        ("hole", "words of some other release", HoleReason.BAD_ANSWER, "words of some other release"),
+        ("hole", "words of some other release", HoleReason.BAD_RESPONSE, "words of some other release"),
         ("asked", "not listed yet", HoleReason.NOT_LISTED, ""),
         ("asked", "adopt:old.parquet", HoleReason.NONE, "adopt:old.parquet"),
         ("quiet", "", HoleReason.NONE, ""),

@@ -80,8 +80,8 @@ def test_a_java_that_is_too_old_is_named_too_and_none_is_for_the_set_up(
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def said() -> str:
-        asked = first.Asked(tmp_path / "data", tmp_path / "jars", 0, 0, NO_PORTS)
-        return "".join(first.troubles(asked, replica=False, javas=tmp_path / "jvm"))
+        settings = first.FirstSettings(tmp_path / "data", tmp_path / "jars", 0, 0, NO_PORTS)
+        return "".join(first.troubles(settings, replica=False, javas=tmp_path / "jvm"))
 
     assert "Java" not in said()
     program(tmp_path / "jvm" / "java-11" / "bin" / "java", "echo 'openjdk version \"11.0.2\"' >&2")
@@ -115,8 +115,8 @@ def test_what_starts_nothing_downloads_nothing(fresh: Fresh, command: str, code:
 
 def test_what_goes_to_one_disk_is_counted_together(stack: StackSettings, tmp_path: Path) -> None:
     free = preflight.free_gb(tmp_path)
-    asked = first.Asked(tmp_path / "data", tmp_path / "jars", max(0.0, free - 3), 0, NO_PORTS)
-    (trouble,) = first.troubles(asked, replica=False, venv=tmp_path / "venv")
+    settings = first.FirstSettings(tmp_path / "data", tmp_path / "jars", max(0.0, free - 3), 0, NO_PORTS)
+    (trouble,) = first.troubles(settings, replica=False, venv=tmp_path / "venv")
     assert "Python packages 9, jars 0.5" in trouble
 
 
@@ -134,9 +134,9 @@ def test_it_reads_the_settings_as_the_stack_does(
 ) -> None:
     for name, value in given.items():
         monkeypatch.setenv(f"UPBIT_RUN_{name}", value)
-    asked, full = first.read(os.environ), options.load()
-    assert (asked.ports, asked.data_dir, asked.jars) == (full.ports, full.data_dir, full.jars)
-    assert (asked.min_free_gb, asked.min_memory_gb) == (full.min_free_gb, full.min_memory_gb)
+    settings, full = first.read(os.environ), options.load()
+    assert (settings.ports, settings.data_dir, settings.jars) == (full.ports, full.data_dir, full.jars)
+    assert (settings.min_free_gb, settings.min_memory_gb) == (full.min_free_gb, full.min_memory_gb)
 
 
 def test_an_offset_out_of_bounds_is_named_alone() -> None:

@@ -14,7 +14,7 @@ import requests
 
 from tests.support.disk import full_disk
 from tests.support.ports import free_ports
-from upbit_elt.direct import ask
+from upbit_elt import direct
 from upbit_elt.stack import environment, processes, restarts
 from upbit_elt.stack.health import Check, Hung, needing
 from upbit_elt.stack.options import StackSettings
@@ -166,7 +166,7 @@ def asks(port: int) -> Check:
 
     def check() -> str | None:
         try:
-            ask("GET", f"http://127.0.0.1:{port}", timeout=0.3)
+            direct.request("GET", f"http://127.0.0.1:{port}", timeout=0.3)
         except requests.RequestException as error:
             return Hung(type(error).__name__)
         return None
