@@ -35,7 +35,7 @@ from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_day
 from upbit_elt.quality.coverage_report import ledger_of
 from upbit_elt.quality.reconcile import wanted
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 
 NOW = datetime(2026, 11, 24, 15, 10, 5, tzinfo=UTC)  # 00:10 KST of the 25th
 FAULTS = 20

@@ -41,25 +41,25 @@ def clean_database() -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import airflow
+    from upbit_elt.housekeeping import airflow_cleanup
     from upbit_elt.settings import settings
 
     url = airflow_glue.metadata_database()
     if url is None:
         raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
     age = timedelta(days=settings().keep_airflow_days)
-    airflow.clean_database(url, datetime.now(UTC) - age)
+    airflow_cleanup.clean_database(url, datetime.now(UTC) - age)
 
 
 @task(execution_timeout=PATIENCE)
 def clean_logs() -> int:
     """Remove old logs of tasks; gives the number of removed files."""
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import airflow
+    from upbit_elt.housekeeping import airflow_cleanup
     from upbit_elt.settings import settings
 
     age = timedelta(days=settings().keep_airflow_days)
-    return airflow.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - age)
+    return airflow_cleanup.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - age)
 
 
 @dag(

@@ -10,11 +10,11 @@ from rich.progress import Progress, TimeRemainingColumn
 
 from upbit_elt import release
 from upbit_elt.candle import day_start, kst_day
-from upbit_elt.cli import accounts, proofs
+from upbit_elt.cli import gaps, prove
+from upbit_elt.cli.backfill import adopt, backfill
 from upbit_elt.cli.clean import clean
 from upbit_elt.cli.close import close
-from upbit_elt.cli.history import adopt, backfill
-from upbit_elt.cli.times import MarketCode, Moment, kst
+from upbit_elt.cli.parameters import MarketCode, Moment, kst
 from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.exchange.client import UpbitClient
@@ -107,7 +107,7 @@ def _spans(
     return spans
 
 
-for command in (backfill, adopt, accounts.gaps, accounts.explain, close, proofs.prove, clean):
+for command in (backfill, adopt, gaps.gaps, gaps.explain, close, prove.prove, clean):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from upbit_elt.errors import CleanupFailed
-from upbit_elt.housekeeping.airflow import clean_database
+from upbit_elt.housekeeping.airflow_cleanup import clean_database
 
 NOW = datetime.now(UTC)
 BLOCKED = "airflow-db-not-allowed:///"

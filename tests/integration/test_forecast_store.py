@@ -10,7 +10,7 @@ import pytest
 from tests.unit.forecast.market import END, bounce
 from upbit_elt.candle import kst_day
 from upbit_elt.forecast.artifacts import load_champion
-from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.promote import train_and_promote
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS

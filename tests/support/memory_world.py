@@ -28,7 +28,7 @@ from upbit_elt.lake.read import read_day
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.reconcile import Prover
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.replica import SyntheticSource, create_replica, truth
 from upbit_elt.settings import Settings
 

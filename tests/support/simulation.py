@@ -45,7 +45,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.backfill_queue import BackfillQueue, make_request
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.reconcile import Prover, wanted
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 
 MARKETS = {"KRW-AAA": 3, "KRW-BBB": 11, "KRW-CCC": 97}

@@ -33,7 +33,7 @@ from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.quality.compare import Comparison, accounted, compare
 from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
 from upbit_elt.quality.reconcile import Prover
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 
 # A request takes this long on the hand-turned clock, so that the replica's own limit is never met.

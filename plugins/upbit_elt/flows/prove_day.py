@@ -10,7 +10,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.reconcile import Prover, wanted
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 from upbit_elt.warehouse.register import Day

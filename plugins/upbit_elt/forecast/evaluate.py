@@ -12,7 +12,7 @@ from upbit_elt.forecast.features import Batch
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Bools, Floats, Ints
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
-from upbit_elt.forecast.ticks import round_to_tick
+from upbit_elt.forecast.tick_size import round_to_tick
 
 BASIS_POINT = 1e-4
 CHUNK = 8_192  # samples that are computed at once

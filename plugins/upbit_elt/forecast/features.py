@@ -15,7 +15,7 @@ import numpy as np
 from upbit_elt.candle import MINUTE
 from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
 from upbit_elt.forecast.schema import HORIZONS
-from upbit_elt.forecast.ticks import ticks
+from upbit_elt.forecast.tick_size import ticks
 from upbit_elt.forecast.windows import Block
 
 LOOKBACK = 1440

@@ -11,7 +11,7 @@ from upbit_elt.candle import MINUTE
 from upbit_elt.errors import NoModel, NotEnoughHistory, UnusableModel
 from upbit_elt.forecast.artifacts import FIRST, Champion, Verdict, load_champion, save_model
 from upbit_elt.forecast.evaluate import Sample, baselines, forecast, log_returns, mean_crps
-from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Floats, Panel
 from upbit_elt.forecast.train import TrainedModel, train

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.quality.results import DayProof
 
 log = logging.getLogger(__name__)

@@ -37,10 +37,10 @@ from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import backlog, rechecks, results
-from upbit_elt.quality.day import NOT_YET, Day, batches
+from upbit_elt.quality.day_reconciliation import NOT_YET, Day, batches
 from upbit_elt.quality.hours import HOUR
 from upbit_elt.quality.rechecks import RECHECK_DAYS
-from upbit_elt.quality.reconciled import ReconciledDay
+from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from tests.unit.forecast.market import END, MemoryHive, MemoryLake, bounce, cand
 from upbit_elt.candle import to_table, wire
 from upbit_elt.errors import LakeConflict, NoModel, NotEnoughHistory, UnusableModel
 from upbit_elt.forecast.artifacts import Champion, Verdict, champion_version, load_champion, save_model
-from upbit_elt.forecast.history import load_panel
+from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.promote import train_and_promote

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.forecast.market import END, candle, panel_of
 from upbit_elt.candle import Candle, to_table
 from upbit_elt.forecast.panel import COLUMNS, PanelBuilder
-from upbit_elt.forecast.ticks import round_to_tick, ticks
+from upbit_elt.forecast.tick_size import round_to_tick, ticks
 
 
 def at(minute: int, close: float, market: str = "KRW-BTC", volume: float = 1.0) -> Candle:

@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from upbit_elt.housekeeping.airflow import clean_logs
+from upbit_elt.housekeeping.airflow_cleanup import clean_logs
 
 NOW = datetime.now(UTC)
 

@@ -14,7 +14,7 @@ from tests.support.clock import utc
 from tests.support.exchange import minute_row
 from upbit_elt.candle import MINUTE, Candle, to_table, wire
 from upbit_elt.collect.plan import FetchRequest
-from upbit_elt.quality.day import Day, batches
+from upbit_elt.quality.day_reconciliation import Day, batches
 from upbit_elt.quality.hours import differences, exchange_hours, sum_up
 from upbit_elt.replica import SyntheticSource
 from upbit_elt.replica.tape import Tape

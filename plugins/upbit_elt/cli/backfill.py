@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn,
 from rich.text import Text
 
 from upbit_elt.backfill.worker import WorkProgress
-from upbit_elt.cli.times import MarketCode, Minutes, Moment
+from upbit_elt.cli.parameters import MarketCode, Minutes, Moment
 from upbit_elt.flows import backfill_candle as steps
 from upbit_elt.lake.backfill_queue import Request, make_request
 from upbit_elt.settings import Settings, settings

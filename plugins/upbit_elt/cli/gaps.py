@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from upbit_elt.candle import day_start, kst_day, wire
-from upbit_elt.cli.times import MarketCode, Moment, kst
+from upbit_elt.cli.parameters import MarketCode, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake

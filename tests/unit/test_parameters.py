@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from upbit_elt.cli.times import Day, MarketCode, Moment
+from upbit_elt.cli.parameters import Day, MarketCode, Moment
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59Z", "1999-12-31", "yesterday", "", "2026-13-01", "5"])

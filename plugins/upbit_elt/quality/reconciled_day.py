@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from upbit_elt.quality.day import NOT_YET
+from upbit_elt.quality.day_reconciliation import NOT_YET
 from upbit_elt.quality.results import DayProof, Proof, Verdict
 
 REASONS = 3  # so many reasons are named in the words about a day

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from upbit_elt.candle import days_between
-from upbit_elt.cli.times import Day, Minutes, Moment, kst
+from upbit_elt.cli.parameters import Day, Minutes, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.flows import prove_day
 from upbit_elt.lake import ledger
