@@ -20,7 +20,6 @@ from tests.support.machine import Machine
 from tests.support.worker import Job, WarpClock, run_at, run_until, served, spawn
 from tests.support.world import World, with_ticker
 from upbit_elt.candle import MINUTE
-from upbit_elt.lake import ledger
 from upbit_elt.replica import create_replica
 
 START = utc(11, 0, 5)
@@ -107,8 +106,7 @@ def killed(world: World, job: Job, moment: datetime) -> int | None:
 
 
 def assert_equal_since(world: World, start: datetime) -> None:
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     first = start.replace(second=0)
     found = world.audits(first, known.end)
     assert found["lake"].compared > 0
@@ -181,8 +179,7 @@ def test_two_writers_at_once_one_killed_again_and_again(
         last = clock.now()
         settle_with(job, WarpClock(clock.start, clock.speed, clock.origin), last)
     world.clock.set(clock.now())
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     assert known.end >= end - TWO
     assert kills > 0
     assert_equal_since(world, known.end - timedelta(minutes=12))

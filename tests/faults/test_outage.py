@@ -16,7 +16,6 @@ from tests.support.machine import Machine
 from tests.support.worker import Job, collect_once, served, spawn
 from tests.support.world import World
 from upbit_elt.collect.reach import reach_of
-from upbit_elt.lake import ledger
 from upbit_elt.lake.backfill_queue import BackfillQueue
 from upbit_elt.replica import truth
 
@@ -75,8 +74,7 @@ def test_the_run_after_ten_days_takes_no_more_memory_than_the_one_after_two(
             child = spawn(measured, job, back)
             child.join(300)
         assert child.exitcode == 0
-        known = ledger.live_coverage(world.lake)
-        assert known is not None
+        known = world.newest
         assert known.end == back.replace(second=0)
         (request,) = BackfillQueue(world.lake).open()
         assert (request.start, request.end) == (START.replace(second=0), reach_of(known.end)), "the rest is asked for"

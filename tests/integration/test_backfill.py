@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
-from tests.support.world import World
+from tests.support.world import FINE, World
 from upbit_elt.backfill.planner import History
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools, WorkProgress
@@ -167,7 +167,7 @@ def test_an_exchange_that_is_out_costs_a_request_nothing(world: World) -> None:
         world.fill_history(world.clock.now() + timedelta(minutes=1))
     (still,) = BackfillQueue(world.lake).open()
     assert (still.at, still.passes, still.left) == (END, 0, ())
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.work_off(request)
     assert world.in_hive(FIRST, END) == world.truth(FIRST, END)
 
@@ -187,7 +187,7 @@ def test_a_market_that_never_answers_becomes_a_hole_with_its_reason(world: World
     assert all(hole.reason is HoleReason.GARBLED for hole in holes)
     assert world.in_hive(FIRST, END) == [c for c in world.truth(FIRST, END) if c.market != bad]
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.work_off(world.request(FIRST, END))
     assert world.in_hive(FIRST, END) == world.truth(FIRST, END), "asked for again, the hole is filled"
 

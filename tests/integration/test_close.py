@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -14,9 +13,9 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.edges import Edge
-from tests.support.exchange import Reply, headers_at
+from tests.support.exchange import headers_at
 from tests.support.hooks import HookedSession
-from tests.support.world import World
+from tests.support.world import FINE, World, unlisted
 from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.flows.close_day import Closed, Closer
@@ -148,7 +147,7 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
     assert done.holes[0].reason is HoleReason.SERVER_TROUBLE
     assert shown(world) == "day-1"
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.collect(utc(21, 4, 5))
     (request,) = BackfillQueue(world.lake).open()
     world.work_off(request)
@@ -170,15 +169,7 @@ def test_a_market_that_left_does_not_hold_its_last_day_open(world: World) -> Non
     world.collect()
     world.fill_history(EVENING + timedelta(hours=1))
     gone = world.busiest(START, END)
-
-    def delist(path: str, query: dict[str, str]) -> Reply | None:
-        if path != "/v1/market/all":
-            return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
-        rows = [row for row in answer.get_json() if row["market"] != gone]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
-    world.wire.spoil = delist
+    world.wire.spoil = unlisted(world.wire.app, gone)
     world.collect(utc(14, 58, 5))
     world.collect(utc(15, 2, 5))
     done = close(world)

@@ -11,7 +11,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
-from tests.support.world import World, with_ticker
+from tests.support.world import FINE, World, refusing, with_ticker
 from upbit_elt import errors
 from upbit_elt.candle import to_table
 from upbit_elt.lake import layout, ledger
@@ -123,20 +123,15 @@ def test_a_crash_between_the_two_days_leaves_no_hole(world: World) -> None:
 def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) -> None:
     world.collect()
     bad = world.busiest(utc(3), utc(3, 2))
-
-    def fail(path: str, query: dict[str, str]) -> Reply | None:
-        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = fail
+    world.wire.spoil = refusing(world, bad)
     holed = world.collect(utc(3, 2, 5))
     assert len(holed.holes) == 1
     assert holed.holes[0].startswith(f"{bad}: server_trouble")
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     assert known.watermark[bad] == utc(3)
     assert {known.watermark[market] for market in world.markets if market != bad} == {utc(3, 2)}
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.collect(utc(3, 4, 5)).holes == ()
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
@@ -144,15 +139,11 @@ def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) 
 def test_a_hole_before_midnight_is_healed_after_it(world: World) -> None:
     world.collect(utc(14, 56, 5))
     bad = world.busiest(utc(14, 56), utc(15))
-
-    def fail(path: str, query: dict[str, str]) -> Reply | None:
-        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = fail
+    world.wire.spoil = refusing(world, bad)
     assert len(world.collect(utc(15, 0, 5)).holes) == 1
     still = world.collect(utc(15, 2, 5))
     assert [file.day for file in still.files] == ["261125"], "nothing new is known of the day that is over"
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     healed = world.collect(utc(15, 4, 5))
     assert [file.day for file in healed.files] == ["261124", "261125"]
     assert healed.holes == ()
@@ -167,7 +158,7 @@ def test_a_hole_is_healed_by_a_rerun_in_the_same_minute(world: World) -> None:
     )
     assert len(world.collect().holes) == 1
     assert len(world.collect(utc(3, 0, 30)).holes) == 1, "a rerun that learns nothing changes nothing"
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.collect(utc(3, 0, 40)).holes == ()
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))
 
@@ -177,7 +168,7 @@ def test_nothing_is_published_while_the_exchange_is_away(world: World) -> None:
     with pytest.raises(errors.ServerTrouble):
         world.collect()
     assert ledger.live_coverage(world.lake) is None
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.collect()
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))
 
@@ -193,7 +184,7 @@ def test_a_candle_missed_by_a_stale_ticker_is_repaired_by_the_next_run(world: Wo
     assert missing, "the market traded, so skipping it lost candles"
     assert world.compare(utc(3), utc(3, 2)).lost == len(missing)
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.collect(utc(3, 4, 5)).repaired == len(missing)
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
     assert locations(world.hive, world.settings, "candle", ["261124"])["261124"].endswith("/live-2")

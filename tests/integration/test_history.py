@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +10,10 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.edges import Edge
-from tests.support.exchange import NOT_FOUND, Reply, headers_at
-from tests.support.world import World, with_ticker, without
+from tests.support.exchange import NOT_FOUND
+from tests.support.world import FINE, World, refusing, unlisted, with_ticker, without
 from upbit_elt.candle import MINUTE
-from upbit_elt.lake import layout, ledger
+from upbit_elt.lake import layout
 from upbit_elt.lake.lease import lease
 from upbit_elt.warehouse.tables import locations
 
@@ -73,15 +72,11 @@ def test_history_gives_way_to_a_live_run(world: World) -> None:
 def test_a_market_out_of_reach_leaves_its_day_open_and_the_others_staged(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
-
-    def fail(path: str, query: dict[str, str]) -> Reply | None:
-        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = fail
+    world.wire.spoil = refusing(world, bad)
     progress = world.fill_history(LATER)
     assert progress.left == ("261124", "261123")
     assert progress.candles > 0
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
@@ -91,8 +86,7 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     bad = world.busiest(YESTERDAY, NOW)
     world.wire.spoil = without(world, bad)
     assert world.fill_history(LATER).left == ()
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     holes = {span.market: span.detail for span in known.holes()}
     assert holes.keys() == {bad}
     assert "Code not found" in holes[bad]
@@ -102,13 +96,9 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
 def test_a_market_that_is_listed_but_refused_is_asked_again(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
-
-    def refuse(path: str, query: dict[str, str]) -> Reply | None:
-        return (404, NOT_FOUND, headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = refuse
+    world.wire.spoil = refusing(world, bad, status=404, body=NOT_FOUND)
     assert world.fill_history(LATER).left == ("261124", "261123")
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
@@ -116,13 +106,9 @@ def test_a_market_that_is_listed_but_refused_is_asked_again(world: World) -> Non
 def test_an_answer_that_makes_no_sense_is_asked_again_and_never_a_hole_for_good(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
-
-    def maintenance(path: str, query: dict[str, str]) -> Reply | None:
-        return (200, "<html>maintenance</html>", headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = maintenance
+    world.wire.spoil = refusing(world, bad, status=200, body="<html>maintenance</html>")
     assert world.fill_history(LATER).left == ("261124", "261123")
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
@@ -132,7 +118,7 @@ def test_a_repair_on_the_first_day_does_not_end_its_history(world: World) -> Non
     active = world.busiest(utc(3, 30), utc(3, 32))
     world.wire.spoil = with_ticker(world.wire.app, active, trade_timestamp=int(utc(2).timestamp() * 1000))
     world.collect(utc(3, 32, 5))
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.collect(utc(3, 34, 5)).repaired > 0
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 34))
@@ -140,19 +126,11 @@ def test_a_repair_on_the_first_day_does_not_end_its_history(world: World) -> Non
 
 def test_a_market_that_is_collected_later_gets_its_history_too(world: World) -> None:
     late = world.busiest(YESTERDAY, NOW)
-
-    def hide(path: str, query: dict[str, str]) -> Reply | None:
-        if path != "/v1/market/all":
-            return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
-        rows = [row for row in answer.get_json() if row["market"] != late]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
-    world.wire.spoil = hide
+    world.wire.spoil = unlisted(world.wire.app, late)
     world.collect()
     assert world.fill_history(LATER).left == ()
     assert late not in {candle.market for candle in world.in_hive(YESTERDAY, utc(4))}
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.collect(utc(3, 32, 5))
     assert world.fill_history(LATER).left == ()
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 32))

@@ -13,7 +13,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
-from tests.support.world import Spoil, World, without
+from tests.support.world import FINE, Spoil, World, changing, without
 from upbit_elt.candle import Candle, from_table, to_table
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
@@ -41,8 +41,7 @@ def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
 
 
 def account(world: World, start: datetime = START, end: datetime = END) -> Ledger:
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     return ledger_of(world.lake, known, start, end)
 
 
@@ -62,16 +61,12 @@ def replant(world: World, change: Callable[[list[Candle]], list[Candle]]) -> Non
 
 def wrong_hour(world: World, market: str, field: str, factor: float) -> Spoil:
     """The exchange's newest hour of the day has another value than its minutes say."""
-
-    def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        if path != "/v1/candles/minutes/60" or query["market"] != market:
-            return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
-        rows: list[dict[str, Any]] = answer.get_json()
-        rows[0][field] *= factor
-        return 200, json.dumps(rows), dict(answer.headers)
-
-    return spoil
+    return changing(
+        world.wire.app,
+        lambda rows: [rows[0] | {field: rows[0][field] * factor}, *rows[1:]],
+        "/v1/candles/minutes/60",
+        market,
+    )
 
 
 @pytest.mark.daemons
@@ -178,7 +173,7 @@ def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> 
     assert account(world, utc(14), END).accounts[world.markets.index(market)].proven == 0
     assert account(world, utc(13), utc(14)).accounts[world.markets.index(market)].empty == 0
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     before = len(world.wire.candle_requests())
     assert world.prove([DAY], retry=True)[0].verdict == "proven"
     assert len(world.wire.candle_requests()) - before == 1
@@ -197,7 +192,7 @@ def test_an_exchange_that_says_it_has_nothing_takes_no_candle_away(world: World)
     assert [row.market for row in reconciled.discrepancies] == [market]
     assert world.in_hive(START, END) == world.truth(START, END)
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.clock.set(world.clock.now() + LONGEST)
     assert world.prove(wanted(world.lake, world.clock.now()), retry=True)[0].verdict == "proven"
     assert locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-1")
@@ -208,15 +203,12 @@ def test_a_repair_that_lost_a_row_adds_what_it_has_and_takes_nothing_away(world:
     ours = [c for c in world.truth(utc(13), utc(14)) if c.market == market]
     missing, lost = ours[3], ours[7]
     replant(world, lambda candles: [c for c in candles if c != missing])
-
-    def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        if path != "/v1/candles/minutes/1" or query["market"] != market:
-            return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
-        rows = [r for r in answer.get_json() if r["candle_date_time_utc"] != lost.candle_date_time_utc]
-        return 200, json.dumps(rows), dict(answer.headers)
-
-    world.wire.spoil = spoil
+    world.wire.spoil = changing(
+        world.wire.app,
+        lambda rows: [r for r in rows if r["candle_date_time_utc"] != lost.candle_date_time_utc],
+        "/v1/candles/minutes/1",
+        market,
+    )
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
     assert world.in_hive(START, END) == world.truth(START, END)
@@ -242,7 +234,7 @@ def test_a_market_out_of_reach_leaves_its_day_partial_and_one_that_is_gone_does_
     assert (reconciled.verdict, reconciled.unreconciled) == ("partial", 1)
     assert wanted(world.lake, world.clock.now()) == [], "not by every run"
     assert wanted(world.lake, world.clock.now() + FIRST) == [DAY]
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     before = len(world.wire.candle_requests())
     (reconciled,) = world.prove([DAY])
     assert len(world.wire.candle_requests()) - before == 1

@@ -14,12 +14,9 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply
-from tests.support.world import Spoil, World, with_ticker
+from tests.support.world import FINE, Spoil, World, changing, with_ticker
 from upbit_elt.candle import MINUTE, wire
-from upbit_elt.lake import ledger
-from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import quarantine_folder
-from upbit_elt.lake.read import read_sources
 
 START = utc(3, 0, 5)
 FIRST = utc(3) - timedelta(minutes=200)
@@ -35,15 +32,11 @@ def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
 
 def with_row(app: Any, market: str, minute: datetime, change: Callable[[Row], Any]) -> Spoil:
     """Spoils one candle in every answer that has it."""
-
-    def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        if query.get("market") != market:
-            return None
-        answer = app.test_client().get(path, query_string=query)
-        rows = [change(row) if row["candle_date_time_utc"] == wire(minute) else row for row in answer.get_json()]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
-    return spoil
+    return changing(
+        app,
+        lambda rows: [change(row) if row["candle_date_time_utc"] == wire(minute) else row for row in rows],
+        market=market,
+    )
 
 
 def rejected(world: World, day: str) -> list[Row]:
@@ -55,18 +48,9 @@ def rejected(world: World, day: str) -> list[Row]:
     ]
 
 
-def newest(world: World) -> Coverage:
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
-    return known
-
-
 def holes(world: World, day: str) -> set[tuple[str, datetime, datetime]]:
     """Holes of a day that no file accounts for."""
-    from upbit_elt.lake.coverage import merge  # noqa: PLC0415 - only here
-
-    whole = merge(read_sources(world.lake, day)[1], "test")
-    return {(span.market, span.start, span.end) for span in whole.holes()}
+    return {(span.market, span.start, span.end) for span in world.holes(day)}
 
 
 def wrong_high(row: Row) -> Row:
@@ -94,13 +78,13 @@ def test_a_bad_row_is_kept_aside_leaves_a_hole_of_its_minute_and_is_healed(world
     assert holes(world, "261124") == {(market, bad, bad + MINUTE)}
     everything = world.truth(FIRST, utc(3))
     assert world.in_hive(FIRST, utc(3)) == [c for c in everything if (c.market, c.start) != (market, bad)]
-    assert newest(world).watermark[market] == utc(3), "the market goes on"
+    assert world.newest.watermark[market] == utc(3), "the market goes on"
 
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     assert world.collect(utc(3, 2, 5)).repaired == 1
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
     assert holes(world, "261124") == set()
-    assert [recheck for recheck in newest(world).rechecks or () if recheck.state == "hole"] == []
+    assert [recheck for recheck in world.newest.rechecks or () if recheck.state == "hole"] == []
 
 
 def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(world: World) -> None:
@@ -117,7 +101,7 @@ def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(w
     assert all("count=1&" in url for url in again), "its own minute, not 200"
     assert len(rejected(world, "261124")) == 1 + 5, "each time it was refused is on record"
     assert holes(world, "261124") == {(market, bad, bad + MINUTE)}
-    assert newest(world).watermark[market] == utc(3, 58)
+    assert world.newest.watermark[market] == utc(3, 58)
     lost = [c for c in world.truth(FIRST, utc(3, 58)) if (c.market, c.start) == (market, bad)]
     assert set(world.truth(FIRST, utc(3, 58))) - set(world.in_hive(FIRST, utc(3, 58))) == set(lost)
 
@@ -126,19 +110,15 @@ def test_an_answer_that_is_mostly_wrong_is_not_believed_at_all(world: World) -> 
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
     app = world.wire.app
-
-    def renamed(path: str, query: dict[str, str]) -> Reply | None:
-        if query.get("market") != market:
-            return None
-        answer = app.test_client().get(path, query_string=query)
-        rows = [{("open" if k == "opening_price" else k): v for k, v in row.items()} for row in answer.get_json()]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
-    world.wire.spoil = renamed
+    world.wire.spoil = changing(
+        app,
+        lambda rows: [{("open" if k == "opening_price" else k): v for k, v in row.items()} for row in rows],
+        market=market,
+    )
     assert "opening_price: Field required" in world.collect(utc(3, 2, 5)).holes[0]
-    assert newest(world).watermark[market] == utc(3)
+    assert world.newest.watermark[market] == utc(3)
     assert 1 <= len(rejected(world, "261124")) <= 5
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.collect(utc(3, 4, 5))
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
@@ -147,14 +127,9 @@ def test_a_minute_that_appears_late_is_not_taken_for_a_quiet_one(world: World) -
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
     app = world.wire.app
-
-    def lagging(path: str, query: dict[str, str]) -> Reply | None:
-        if query.get("market") != market:
-            return None
-        answer = app.test_client().get(path, query_string=query)
-        rows = [row for row in answer.get_json() if row["candle_date_time_utc"] < wire(utc(3))]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
+    lagging = changing(
+        app, lambda rows: [row for row in rows if row["candle_date_time_utc"] < wire(utc(3))], market=market
+    )
     last = traded_minute(world, market, utc(3), utc(3, 2))
     stopped = with_ticker(app, market, trade_timestamp=int((last + timedelta(seconds=30)).timestamp() * 1000))
     world.wire.spoil = lambda path, query: lagging(path, query) or stopped(path, query)
@@ -195,7 +170,7 @@ def test_a_market_listed_in_mid_day_starts_at_its_first_candle(world: World) -> 
     market = world.busiest(FIRST, utc(3))
     world.faults.listed = {market: utc(3, 3)}
     world.collect()
-    assert market not in newest(world).watermark
+    assert market not in world.newest.watermark
     world.collect(utc(3, 2, 5))
     world.collect(utc(3, 4, 5))
     stored = [candle for candle in world.in_hive(FIRST, utc(4)) if candle.market == market]
@@ -217,7 +192,7 @@ def test_a_market_that_is_delisted_ends_without_noise(world: World, caplog: pyte
         assert collected.holes == ()
         assert collected.markets == len(world.markets) - 1
     assert [record for record in caplog.records if record.name.startswith("upbit_elt")] == []
-    assert newest(world).watermark[market] == utc(3)
+    assert world.newest.watermark[market] == utc(3)
     others = [candle for candle in world.truth(FIRST, utc(3, 4)) if candle.market != market or candle.start < utc(3)]
     assert world.in_hive(FIRST, utc(4)) == others
 
@@ -243,20 +218,15 @@ def test_a_late_row_that_comes_wrong_when_it_is_read_again_is_not_forgotten(worl
     late = traded_minute(world, market, utc(3), utc(3, 2))
     app = world.wire.app
     told = with_ticker(app, market, trade_timestamp=int(utc(3, 2, 3).timestamp() * 1000))
-
-    def hidden(path: str, query: dict[str, str]) -> Reply | None:
-        if query.get("market") != market:
-            return told(path, query)
-        answer = app.test_client().get(path, query_string=query)
-        rows = [row for row in answer.get_json() if row["candle_date_time_utc"] != wire(late)]
-        return answer.status_code, json.dumps(rows), dict(answer.headers)
-
+    hidden = changing(
+        app, lambda rows: [row for row in rows if row["candle_date_time_utc"] != wire(late)], market=market
+    )
     wrong = with_row(app, market, late, wrong_high)
-    world.wire.spoil = hidden
+    world.wire.spoil = lambda path, query: hidden(path, query) or told(path, query)
     world.collect(utc(3, 2, 5))
     world.wire.spoil = wrong
     world.collect(utc(3, 4, 5))
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     for minute in (12, 14):
         world.collect(utc(3, minute, 5))
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 14))

@@ -38,20 +38,25 @@ class Audit:
         )
 
 
+def key(candle: Candle) -> tuple[str, str]:
+    """What a candle is sorted and found by: market, and its minute."""
+    return candle.market, candle.candle_date_time_utc
+
+
 def audit(rows: Iterable[Candle], truth: Iterable[Candle]) -> Audit:
     """Rows as they are stored, in any order, against the exchange's."""
     stored = list(rows)
-    counts = Counter((c.market, c.candle_date_time_utc) for c in stored)
-    real = {(c.market, c.candle_date_time_utc): c for c in truth}
+    counts = Counter(map(key, stored))
+    real = {key(c): c for c in truth}
     lost = sorted(real.keys() - counts.keys())
-    altered = [c for c in stored if real.get((c.market, c.candle_date_time_utc), c) != c]
+    altered = [c for c in stored if real.get(key(c), c) != c]
     return Audit(
         compared=len(real),
         lost=len(lost),
         doubled=sum(count - 1 for count in counts.values()),
         altered=len(altered),
         invented=len(counts.keys() - real.keys()),
-        examples=(*(f"lost {key}" for key in lost[:5]), *(f"altered {candle}" for candle in altered[:3])),
+        examples=(*(f"lost {one}" for one in lost[:5]), *(f"altered {candle}" for candle in altered[:3])),
     )
 
 
@@ -69,7 +74,7 @@ def in_hive(hive: Hive, settings: Settings, start: datetime, end: datetime) -> l
         " WHERE candle_date_time_utc >= %(start)s AND candle_date_time_utc < %(end)s",
         {"start": wire(start), "end": wire(end)},
     )
-    return sorted((Candle(*row) for row in rows), key=lambda c: (c.market, c.candle_date_time_utc))
+    return sorted((Candle(*row) for row in rows), key=key)
 
 
 def audits(lake: Lake, hive: Hive, settings: Settings, truth: list[Candle], span: Span) -> dict[str, Audit]:

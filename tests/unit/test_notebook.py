@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.live import LiveWorld, refusing
+from tests.support.world import MemoryWorld, refusing
 from tests.unit.test_reader import copy_of, stored
 from upbit_elt.candle import MINUTE, floor_minute, kst_day
 from upbit_elt.lake import layout
@@ -31,7 +31,7 @@ def run(notebook: Path) -> dict[str, Any]:
 def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of a lake up to now: two hours of candles, ten minutes that KRW-BTC did not answer, one forecast."""
     now = floor_minute(datetime.now(UTC))
-    world = LiveWorld(tmp_path / "state", now - timedelta(minutes=10, seconds=-10), first_minutes=110)
+    world = MemoryWorld(tmp_path / "state", now - timedelta(minutes=10, seconds=-10), first_minutes=110)
     world.collect()
     world.wire.spoil = refusing(world, "KRW-BTC")
     world.collect(now + timedelta(seconds=10))

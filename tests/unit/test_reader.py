@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.support.clock import utc
-from tests.support.live import LiveWorld, refusing
+from tests.support.world import MemoryWorld, refusing
 from upbit_elt.candle import MINUTE, wire
 from upbit_elt.errors import ConfigError, LakeUnavailable, NotCollected
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, QUANTILE_COLUMNS
@@ -24,19 +24,19 @@ BEGIN = utc(2, 30)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> LiveWorld:
+def world(tmp_path: Path) -> MemoryWorld:
     """A lake after its first live run, which brought an hour of every market."""
-    world = LiveWorld(tmp_path / "state", BEGIN + timedelta(seconds=10), first_minutes=60)
+    world = MemoryWorld(tmp_path / "state", BEGIN + timedelta(seconds=10), first_minutes=60)
     world.collect()
     return world
 
 
 @pytest.fixture
-def market(world: LiveWorld) -> str:
+def market(world: MemoryWorld) -> str:
     return world.busiest(BEGIN - timedelta(hours=1), BEGIN)
 
 
-def copy_of(world: LiveWorld, folder: Path) -> Path:
+def copy_of(world: MemoryWorld, folder: Path) -> Path:
     """The lake's files as `hdfs dfs -get` copies them."""
     root = world.settings.lake_root
     for path, data in world.hdfs.files().items():
@@ -47,7 +47,7 @@ def copy_of(world: LiveWorld, folder: Path) -> Path:
     return folder
 
 
-def test_candles_are_the_exchanges(world: LiveWorld, market: str) -> None:
+def test_candles_are_the_exchanges(world: MemoryWorld, market: str) -> None:
     found = MarketData(world.lake).candles(market, BEGIN - timedelta(minutes=40), BEGIN)
     truth = world.truth(BEGIN - timedelta(minutes=40), BEGIN, market)
     assert list(found.index) == [candle.start for candle in truth]
@@ -56,7 +56,7 @@ def test_candles_are_the_exchanges(world: LiveWorld, market: str) -> None:
     assert list(found.columns) == ["open", "high", "low", "close", "volume", "value"]
 
 
-def test_every_minute_is_a_candle_empty_or_a_hole_with_its_reason(world: LiveWorld, market: str) -> None:
+def test_every_minute_is_a_candle_empty_or_a_hole_with_its_reason(world: MemoryWorld, market: str) -> None:
     world.wire.spoil = refusing(world, market)
     world.collect(BEGIN + timedelta(minutes=10, seconds=10))
     data = MarketData(world.lake)
@@ -72,7 +72,7 @@ def test_every_minute_is_a_candle_empty_or_a_hole_with_its_reason(world: LiveWor
     assert (hole.reason, hole.explained) == ("server_trouble", False)
 
 
-def test_a_market_that_never_trades_has_empty_minutes(world: LiveWorld) -> None:
+def test_a_market_that_never_trades_has_empty_minutes(world: MemoryWorld) -> None:
     start = BEGIN - timedelta(minutes=40)
     calm = min(world.markets, key=[candle.market for candle in world.truth(start, BEGIN)].count)
     found = MarketData(world.lake).candles(calm, start, every_minute=True)
@@ -80,7 +80,7 @@ def test_a_market_that_never_trades_has_empty_minutes(world: LiveWorld) -> None:
     assert set(found["state"]) <= {"candle", "empty"}
 
 
-def test_a_copy_in_a_folder_gives_the_same(world: LiveWorld, market: str, tmp_path: Path) -> None:
+def test_a_copy_in_a_folder_gives_the_same(world: MemoryWorld, market: str, tmp_path: Path) -> None:
     copy = MarketData.of_folder(copy_of(world, tmp_path / "copy"))
     there = MarketData(world.lake)
     assert copy.markets() == there.markets() == world.markets
@@ -90,7 +90,7 @@ def test_a_copy_in_a_folder_gives_the_same(world: LiveWorld, market: str, tmp_pa
         pd.testing.assert_frame_equal(ours, theirs)
 
 
-def test_a_copy_is_only_read(world: LiveWorld, tmp_path: Path) -> None:
+def test_a_copy_is_only_read(world: MemoryWorld, tmp_path: Path) -> None:
     folder = copy_of(world, tmp_path / "copy")
     with pytest.raises(LakeUnavailable, match="a copy of the lake is only read"):
         FolderLake(folder).create("/candle/new", b"")
@@ -98,7 +98,7 @@ def test_a_copy_is_only_read(world: LiveWorld, tmp_path: Path) -> None:
         MarketData.of_folder(tmp_path)
 
 
-def test_texts_are_korean_time_unless_they_say_otherwise(world: LiveWorld, market: str) -> None:
+def test_texts_are_korean_time_unless_they_say_otherwise(world: MemoryWorld, market: str) -> None:
     data = MarketData(world.lake)
     frames = [
         data.candles(market, *span)
@@ -111,15 +111,15 @@ def test_texts_are_korean_time_unless_they_say_otherwise(world: LiveWorld, marke
 @pytest.mark.parametrize(
     ("start", "words"), [("yesterday", "'yesterday' is no time"), ("2030-01-01", "the lake reaches until 2026-11-24")]
 )
-def test_a_span_that_cannot_be_is_refused_in_words(world: LiveWorld, market: str, start: str, words: str) -> None:
+def test_a_span_that_cannot_be_is_refused_in_words(world: MemoryWorld, market: str, start: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         MarketData(world.lake).candles(market, start)
 
 
-def test_a_market_that_is_not_there_is_named(world: LiveWorld, tmp_path: Path) -> None:
+def test_a_market_that_is_not_there_is_named(world: MemoryWorld, tmp_path: Path) -> None:
     with pytest.raises(NotCollected, match="KRW-NONE"):
         MarketData(world.lake).candles("KRW-NONE", BEGIN - MINUTE)
-    empty = LiveWorld(tmp_path / "other", BEGIN)
+    empty = MemoryWorld(tmp_path / "other", BEGIN)
     with pytest.raises(NotCollected, match="the lake is empty"):
         MarketData(empty.lake).markets()
 
@@ -143,7 +143,7 @@ def stored(origin: datetime, market: str, level: float) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FORECAST_SCHEMA)
 
 
-def test_forecasts_come_by_origin_and_horizon(world: LiveWorld, market: str) -> None:
+def test_forecasts_come_by_origin_and_horizon(world: MemoryWorld, market: str) -> None:
     folder = layout.live_folder(world.lake.root, "forecast", "261124", 1)
     for origin, level in ((BEGIN - 2 * MINUTE, 10.0), (BEGIN - 4 * MINUTE, 20.0), (BEGIN - 90 * MINUTE, 30.0)):
         world.lake.publish(f"{folder}/{layout.stamp(origin)}.parquet", encode(stored(origin, market, level)))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.clock import utc
 from tests.support.edge import Call, Fault
 from tests.support.exchange import Reply, headers_at
-from tests.support.memory_world import MemoryWorld
+from tests.support.world import FINE, MemoryWorld, refusing
 from tests.unit.flask_app.fakes import FileHive, MemoryLake
 from upbit_elt.backfill.planner import History
 from upbit_elt.backfill.time_budget import TimeBudget
@@ -19,7 +19,7 @@ from upbit_elt.backfill.worker import Tools
 from upbit_elt.errors import NotCollected
 from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.holes import HoleReason
-from upbit_elt.lake import completeness, layout, ledger
+from upbit_elt.lake import completeness, layout
 from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.webhdfs import Lake
@@ -52,25 +52,19 @@ def close(world: MemoryWorld) -> Closed:
     return Closer(world.lake, hive, world.settings, world.clock).run("close")
 
 
-def live(world: MemoryWorld) -> Coverage:
-    found = ledger.live_coverage(world.lake)
-    assert found is not None
-    return found
-
-
 def test_the_history_of_a_market_that_is_not_collected_comes_and_leaves_the_live_runs_alone(
     world: MemoryWorld,
 ) -> None:
-    before = live(world)
+    before = world.newest
     done = world.work_off(world.request(utc(15, day=22), NOW, OTHER))
     assert done is not None
     assert done.done
     wanted = truth(world.source, OTHER, utc(15, day=22), utc(3, 30))
     assert wanted
     assert [c for day in (YESTERDAY, TODAY) for c in world.in_lake(day) if c.market == OTHER] == wanted
-    assert live(world).end == before.end
-    assert live(world).watermark == before.watermark
-    assert completeness.listed(live(world)) == set(world.collected)
+    assert world.newest.end == before.end
+    assert world.newest.watermark == before.watermark
+    assert completeness.listed(world.newest) == set(world.collected)
 
     world.clock.set(utc(3, 31, 5))
     again = world.work_off(world.request(utc(3), utc(3, 31), OTHER))
@@ -80,16 +74,16 @@ def test_the_history_of_a_market_that_is_not_collected_comes_and_leaves_the_live
     assert after.start == before.end
     mine = [c for c in world.in_lake(TODAY) if c.market != OTHER]
     assert [c for c in mine if c.start >= before.end] == world.truth(before.end, after.end)
-    assert world.fill().left == ()
+    assert world.fill_history().left == ()
     assert [c for c in world.in_lake(TODAY) if c.market != OTHER] == world.truth(utc(15, day=23), after.end)
 
 
 def test_it_comes_up_to_now_when_live_runs_have_stopped_and_they_go_on_where_they_were(world: MemoryWorld) -> None:
-    before = live(world)
+    before = world.newest
     world.clock.set(utc(9, 0, 5))
     world.work_off(world.request(utc(2), utc(9), OTHER))
     assert [c for c in world.in_lake(TODAY) if c.market == OTHER] == truth(world.source, OTHER, utc(2), utc(9))
-    assert live(world).end == before.end
+    assert world.newest.end == before.end
     after = world.collect(utc(9, 4, 5))
     assert (after.start, after.end) == (before.end, utc(9, 4))
     mine = [c for c in world.in_lake(TODAY) if c.market != OTHER]
@@ -100,16 +94,12 @@ def test_it_comes_up_to_now_when_live_runs_have_stopped_and_they_go_on_where_the
 def test_a_day_that_waits_for_its_holes_waits_on_beside_a_market_that_is_not_collected(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, utc(14, 50, 5), markets=3, listed=("KRW", "BTC"), history_days=0)
     world.collect()
-    world.fill()
+    world.fill_history()
     bad = world.collected[0]
-
-    def fail(path: str, query: dict[str, str]) -> Reply | None:
-        return (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None
-
-    world.wire.spoil = fail
+    world.wire.spoil = refusing(world, bad)
     world.collect(utc(15, 0, 5))
     world.collect(utc(15, 2, 5))
-    world.wire.spoil = lambda path, query: None
+    world.wire.spoil = FINE
     world.clock.set(utc(15, 3, 5))
     world.work_off(world.request(utc(14), utc(15, 3), OTHER))
     waiting = close(world)
@@ -175,7 +165,7 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
     for _ in range(4):
         assert history.run("history", time_budget()).requests[0].left == ("261121",), "it is not given up"
     assert history.work("history", still, time_budget()) is not None, "the command ends as well"
-    last = world.fill()
+    last = world.fill_history()
     assert (last.left, last.requests, last.troubles) == ((), (), {})
     assert world.in_lake("261121") == world.truth(utc(15, day=20), utc(15, day=21))
 
@@ -226,7 +216,7 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
 
 def test_what_is_known_of_a_market_that_is_not_collected_is_told(world: MemoryWorld) -> None:
     world.work_off(world.request(utc(1), utc(3), OTHER))
-    known = live(world)
+    known = world.newest
     (one,) = ledger_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
     traded = len(truth(world.source, OTHER, utc(1), utc(3)))
     assert (one.candles, one.empty, one.known) == (traded, 120 - traded, True)
@@ -263,10 +253,10 @@ def test_it_is_held_against_the_exchange_where_it_is_known(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_read_is_a_hole_of_its_day_and_the_rest_is_told(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, NOW, markets=2, history_days=1)
     world.collect()
-    world.fill()
+    world.fill_history()
     path = world.file(YESTERDAY)
     damaged(world, YESTERDAY)
-    found = ledger_of(world.lake, live(world), utc(15, day=22), utc(3, 30))
+    found = ledger_of(world.lake, world.newest, utc(15, day=22), utc(3, 30))
     for one in found.accounts:
         (hole,) = one.holes
         assert (hole.reason, hole.start, hole.end) == (HoleReason.FILE_LOST, utc(15, day=22), utc(15, day=23))

@@ -11,8 +11,7 @@ import requests
 
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
-from tests.support.live import FINE, LiveWorld
-from tests.support.world import TIMEOUT, Spoil
+from tests.support.world import FINE, TIMEOUT, MemoryWorld, Spoil
 from upbit_elt.collect.collector import FETCH_SECONDS
 from upbit_elt.errors import ServerTrouble
 from upbit_elt.holes import HoleReason
@@ -22,13 +21,13 @@ FIRST = utc(3) - timedelta(minutes=200)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[LiveWorld]:
-    made = LiveWorld(tmp_path, START)
+def world(tmp_path: Path) -> Iterator[MemoryWorld]:
+    made = MemoryWorld(tmp_path, START)
     yield made
     made.client.close()
 
 
-def hanging(world: LiveWorld, *markets: str, endpoint: str = "/candles/") -> Spoil:
+def hanging(world: MemoryWorld, *markets: str, endpoint: str = "/candles/") -> Spoil:
     """No answer within the timeout to requests of an endpoint (and of some markets)."""
 
     def spoil(path: str, query: dict[str, str]) -> Reply | None:
@@ -40,11 +39,11 @@ def hanging(world: LiveWorld, *markets: str, endpoint: str = "/candles/") -> Spo
     return spoil
 
 
-def seconds(world: LiveWorld) -> float:
+def seconds(world: MemoryWorld) -> float:
     return (world.clock.now() - START.replace(minute=2)).total_seconds()
 
 
-def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brings_all(world: LiveWorld) -> None:
+def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brings_all(world: MemoryWorld) -> None:
     world.collect()
     world.wire.spoil = hanging(world)
     collected = world.collect(utc(3, 2, 5))
@@ -63,7 +62,7 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 
-def test_the_others_are_published_when_some_markets_hang(world: LiveWorld) -> None:
+def test_the_others_are_published_when_some_markets_hang(world: MemoryWorld) -> None:
     world.collect()
     bad = world.busiest(utc(3), utc(3, 2))
     world.wire.spoil = hanging(world, bad)
@@ -84,7 +83,7 @@ def test_the_others_are_published_when_some_markets_hang(world: LiveWorld) -> No
 
 
 @pytest.mark.parametrize("endpoint", ["/ticker/all", "/market/all"])
-def test_a_listing_that_hangs_stops_no_candle(world: LiveWorld, endpoint: str) -> None:
+def test_a_listing_that_hangs_stops_no_candle(world: MemoryWorld, endpoint: str) -> None:
     world.collect()
     world.wire.spoil = hanging(world, endpoint=endpoint)
     collected = world.collect(utc(3, 2, 5))
@@ -93,7 +92,7 @@ def test_a_listing_that_hangs_stops_no_candle(world: LiveWorld, endpoint: str) -
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
 
 
-def test_an_exchange_that_answers_nothing_at_all_is_told_as_it_is(world: LiveWorld) -> None:
+def test_an_exchange_that_answers_nothing_at_all_is_told_as_it_is(world: MemoryWorld) -> None:
     world.collect()
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     files = world.hdfs.files()
@@ -103,13 +102,13 @@ def test_an_exchange_that_answers_nothing_at_all_is_told_as_it_is(world: LiveWor
 
 
 def test_a_market_that_comes_back_leaves_its_past_to_the_backfill(tmp_path: Path) -> None:
-    world = LiveWorld(tmp_path, START, markets=3)
+    world = MemoryWorld(tmp_path, START, markets=3)
     back = world.busiest(FIRST, utc(3))
     gone, again = utc(3), utc(3) + timedelta(hours=30)
     world.collect()
     world.faults.delisted = {back: gone}
     world.collect(again + timedelta(seconds=5) - timedelta(minutes=2))
-    world.backfill()
+    world.fill_history()
     before = world.snapshots()
     world.faults.delisted = {}
     spent = len(world.wire.candle_requests())
@@ -124,7 +123,7 @@ def test_a_market_that_comes_back_leaves_its_past_to_the_backfill(tmp_path: Path
     world.collect(again + timedelta(seconds=40), run_id="retried")
     assert world.queue.open() == [request]
 
-    world.backfill()
+    world.fill_history()
     assert world.queue.open() == []
     assert world.stored(gone, again) == world.truth(gone, again)
     world.collect(again + timedelta(minutes=2, seconds=5))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.clock import utc
-from tests.support.live import LiveWorld, refusing
+from tests.support.world import MemoryWorld, refusing
 from upbit_elt.errors import LakeTooNew
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
@@ -21,37 +21,37 @@ from upbit_elt.quality.coverage_report import ledger_of
 
 START = utc(3, 0, 5)
 FIRST = utc(3) - timedelta(minutes=200)
-Harm = Callable[[LiveWorld, str], None]
+Harm = Callable[[MemoryWorld, str], None]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[LiveWorld]:
-    made = LiveWorld(tmp_path, START, markets=3, history_days=0)
+def world(tmp_path: Path) -> Iterator[MemoryWorld]:
+    made = MemoryWorld(tmp_path, START, markets=3, history_days=0)
     yield made
     made.client.close()
 
 
-def lose(world: LiveWorld, path: str) -> None:
+def lose(world: MemoryWorld, path: str) -> None:
     world.hdfs.lose(path)
 
 
-def empty(world: LiveWorld, path: str) -> None:
+def empty(world: MemoryWorld, path: str) -> None:
     world.hdfs.put(path, b"")
 
 
-def flip_a_row(world: LiveWorld, path: str) -> None:
+def flip_a_row(world: MemoryWorld, path: str) -> None:
     data = bytearray(world.hdfs.files()[path])
     data[len(data) // 6] ^= 0x10
     world.hdfs.put(path, bytes(data))
 
 
-def flip_the_footer(world: LiveWorld, path: str) -> None:
+def flip_the_footer(world: MemoryWorld, path: str) -> None:
     data = world.hdfs.files()[path]
     stamp = data.rindex(b'"watermark":[["2026112403') + len(b'"watermark":[["20261124')
     world.hdfs.put(path, data[:stamp] + b"1" + data[stamp + 1 :])
 
 
-def another_file(world: LiveWorld, path: str) -> None:
+def another_file(world: MemoryWorld, path: str) -> None:
     files = [data for name, data in world.hdfs.files().items() if name.endswith(".parquet") and name != path]
     world.hdfs.put(path, files[0])
 
@@ -60,25 +60,25 @@ HARMS: list[Harm] = [lose, empty, flip_a_row, flip_the_footer, another_file]
 harmed = pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__)
 
 
-def files(world: LiveWorld, day: str = "261124") -> list[str]:
+def files(world: MemoryWorld, day: str = "261124") -> list[str]:
     snapshot = ledger.current(world.lake, "candle", day)
     assert snapshot is not None
     return [file.path for file in ledger.files(world.lake, snapshot, day)]
 
 
 @harmed
-def test_the_newest_file_costs_its_own_minutes_and_they_come_again(world: LiveWorld, harm: Harm) -> None:
+def test_the_newest_file_costs_its_own_minutes_and_they_come_again(world: MemoryWorld, harm: Harm) -> None:
     for minute in (0, 2, 4):
         world.collect(utc(3, minute, 5))
     damaged = files(world)[-1]
     harm(world, damaged)
     world.collect(utc(3, 6, 5))
-    world.backfill()
+    world.fill_history()
     assert all(len(world.lake.read(path)) for path in files(world)), "what Hive reads can be read"
     if damaged in files(world):  # its footer is whole: it is found out when the files are made one
         for minute in range(8, 40, 2):
             world.collect(utc(3, minute, 5))
-        world.backfill()
+        world.fill_history()
     end = world.newest.end
     assert damaged not in files(world)
     assert world.stored(FIRST, end) == world.truth(FIRST, end)
@@ -86,7 +86,7 @@ def test_the_newest_file_costs_its_own_minutes_and_they_come_again(world: LiveWo
 
 
 @pytest.mark.parametrize("harm", [lose, flip_a_row], ids=lambda harm: harm.__name__)
-def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: LiveWorld, harm: Harm) -> None:
+def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: MemoryWorld, harm: Harm) -> None:
     for minute in range(0, 10, 2):
         world.collect(utc(3, minute, 5))
     damaged = files(world)[2]
@@ -99,12 +99,12 @@ def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: Li
     assert any(name.startswith("/replica/rejected/261124/unreadable-") for name in world.hdfs.files()), (
         "nothing is deleted"
     )
-    world.backfill()
+    world.fill_history()
     assert world.stored(FIRST, utc(3, 38)) == world.truth(FIRST, utc(3, 38))
     assert world.holes("261124") == set()
 
 
-def test_of_a_file_that_was_made_of_others_those_are_read(world: LiveWorld) -> None:
+def test_of_a_file_that_was_made_of_others_those_are_read(world: MemoryWorld) -> None:
     for minute in range(0, 32, 2):
         world.collect(utc(3, minute, 5))
     damaged = files(world)[0]
@@ -118,7 +118,7 @@ def test_of_a_file_that_was_made_of_others_those_are_read(world: LiveWorld) -> N
     assert world.stored(FIRST, utc(3, 32)) == world.truth(FIRST, utc(3, 32))
 
 
-def test_while_the_exchange_is_away_too_the_minutes_are_named_as_lost(world: LiveWorld) -> None:
+def test_while_the_exchange_is_away_too_the_minutes_are_named_as_lost(world: MemoryWorld) -> None:
     for minute in (0, 2):
         world.collect(utc(3, minute, 5))
     lose(world, files(world)[-1])
@@ -130,7 +130,7 @@ def test_while_the_exchange_is_away_too_the_minutes_are_named_as_lost(world: Liv
     assert HoleReason.FILE_LOST in reasons
 
 
-def test_a_footer_of_a_newer_release_is_refused_not_taken_for_damage(world: LiveWorld) -> None:
+def test_a_footer_of_a_newer_release_is_refused_not_taken_for_damage(world: MemoryWorld) -> None:
     for minute in (0, 2):
         world.collect(utc(3, minute, 5))
     path = files(world)[-1]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tests.support.clock import utc
 from tests.support.hive import MemoryHive
-from tests.support.memory_world import MemoryWorld
+from tests.support.world import MemoryWorld
 from upbit_elt.candle import Candle, day_end, day_start
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.flows.close_day import Closer
@@ -94,12 +94,11 @@ def close(world: MemoryWorld) -> dict[str, str]:
 def cycle(world: MemoryWorld, now: datetime) -> dict[str, str]:
     """What runs in ten minutes; what waits after it, and why."""
     world.collect(now)
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     ledger_of(world.lake, known, BEGAN, known.end)
     waiting = close(world)
     world.prove([BEFORE])
-    world.fill()
+    world.fill_history()
     return waiting
 
 
@@ -142,8 +141,7 @@ def test_damage_to_one_file_costs_nothing_else(
     for minutes in range(38, 70, 2):  # the files of today are made one: then each was read whole
         world.collect(NOW + timedelta(minutes=minutes))
     waiting = cycle(world, NOW + timedelta(minutes=70))
-    known = ledger.live_coverage(world.lake)
-    assert known is not None
+    known = world.newest
     lost = missing(world, known.end)
     if not lost:
         return

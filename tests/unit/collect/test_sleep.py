@@ -11,13 +11,13 @@ import requests
 
 from tests.support.clock import utc
 from tests.support.exchange import Reply
-from tests.support.live import FINE, LiveWorld
+from tests.support.world import FINE, MemoryWorld
 from upbit_elt.errors import UpbitEltError
 
 START = utc(3, 0, 5)
 
 
-def sleeping(world: LiveWorld, request: int, hours: float) -> None:
+def sleeping(world: MemoryWorld, request: int, hours: float) -> None:
     """At its `request`-th request the machine falls asleep; when it wakes, the connection is gone."""
     asked = iter(range(10_000))
 
@@ -32,7 +32,7 @@ def sleeping(world: LiveWorld, request: int, hours: float) -> None:
 
 @pytest.mark.parametrize(("request_number", "hours"), [(0, 0.05), (1, 1), (3, 1), (2, 14)])
 def test_what_was_missed_comes_with_the_next_runs(tmp_path: Path, request_number: int, hours: float) -> None:
-    world = LiveWorld(tmp_path, START, history_days=0)
+    world = MemoryWorld(tmp_path, START, history_days=0)
     world.collect()
     sleeping(world, request_number, hours)
     with suppress(UpbitEltError):
@@ -41,7 +41,7 @@ def test_what_was_missed_comes_with_the_next_runs(tmp_path: Path, request_number
     world.wire.spoil = FINE
     for _ in range(2):
         world.collect(world.clock.now() + timedelta(minutes=2))
-    world.backfill()
+    world.fill_history()
     last = world.collect(world.clock.now() + timedelta(minutes=2)).end
     begin = START - timedelta(minutes=30)
     assert world.stored(begin, last) == world.truth(begin, last)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.edge import Fault
-from tests.support.memory_world import MemoryWorld
+from tests.support.world import MemoryWorld
 from tests.unit.flask_app.fakes import FileHive, MemoryLake
 from upbit_elt.candle import wire
 from upbit_elt.errors import LakeUnavailable, QueryFailed, WarehouseUnavailable
@@ -31,7 +31,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> MemoryWorld:
     """Three days that are over and open still, each with forecasts; the fourth has begun."""
     made = MemoryWorld(tmp_path_factory.mktemp("state"), utc(14, 50, 5, day=22), markets=3, history_days=0)
     made.collect()
-    made.fill()
+    made.fill_history()
     for _ in range(6):  # often enough that nothing is left to the backfill, which would close a day that is over
         made.collect(made.clock.now().replace(minute=50, second=5) + timedelta(hours=8))
     for day in (22, 23, 24):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,8 +11,7 @@ import pytest
 
 from tests.support.clock import utc
 from tests.support.exchange import Reply, headers_at
-from tests.support.memory_world import MemoryWorld
-from tests.support.world import Spoil
+from tests.support.world import FINE, MemoryWorld, Spoil, changing
 from upbit_elt.candle import from_table, to_table, wire
 from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
@@ -30,7 +28,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> MemoryWorld:
     """Two closed days, and the third has begun."""
     made = MemoryWorld(tmp_path_factory.mktemp("state"), NOW, markets=3, history_days=2, first_minutes=10)
     made.collect()
-    assert made.fill().left == ()
+    assert made.fill_history().left == ()
     made.client.close()
     return made
 
@@ -44,19 +42,12 @@ def world(built: MemoryWorld, tmp_path: Path) -> Iterator[MemoryWorld]:
 
 def rows_changed(world: MemoryWorld, market: str, unit: int, hour: datetime, **changes: Any) -> Spoil:
     """The exchange's candle of `unit` minutes that starts at `hour` has other values."""
-
-    def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        if path != f"/v1/candles/minutes/{unit}" or query["market"] != market:
-            return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
-        rows = [row | (changes if row["candle_date_time_utc"] == wire(hour) else {}) for row in answer.get_json()]
-        return 200, json.dumps(rows), dict(answer.headers)
-
-    return spoil
-
-
-def as_ever(path: str, query: dict[str, str]) -> Reply | None:
-    return None
+    return changing(
+        world.wire.app,
+        lambda rows: [row | (changes if row["candle_date_time_utc"] == wire(hour) else {}) for row in rows],
+        f"/v1/candles/minutes/{unit}",
+        market,
+    )
 
 
 def snapshots(world: MemoryWorld, day: str) -> int:
@@ -82,7 +73,7 @@ def test_one_refused_hour_leaves_only_that_hour_open(world: MemoryWorld) -> None
     )  # fmt: skip
     assert row.proven_hours(DAY) == [h for h in results.hours_of(DAY) if h != hour]
 
-    world.wire.spoil = as_ever
+    world.wire.spoil = FINE
     (healed,) = world.prove([DAY])
     assert (healed.verdict, {row.hours for row in healed.rows}) == ("proven", {24})
 
@@ -102,7 +93,7 @@ def test_what_stays_open_is_tried_again_ever_more_rarely_and_leaves_no_snapshot_
     assert tried == [0, 1, 3, 7, 15, 30, 59, 96, 133]
     assert snapshots(world, DAY) == 1
     assert rechecks.read(world.lake)[DAY].why.startswith("1 of 24 hours: quarantined_row")
-    world.wire.spoil = as_ever
+    world.wire.spoil = FINE
     assert world.prove(wanted(world.lake, world.clock.now(), retry=True))[0].verdict == "proven"
     assert (snapshots(world, DAY), rechecks.read(world.lake)) == (2, {})
 
@@ -156,7 +147,7 @@ def test_a_differing_hour_whose_minutes_do_not_come_stays_open_and_the_others_ar
     assert (row.hours, row.differences, row.repaired, row.discrepancies) == (23, 1, 1, 0)
     assert last in world.in_lake(DAY)
 
-    world.wire.spoil = as_ever
+    world.wire.spoil = FINE
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, reconciled.repaired) == ("proven", True)
     row = next(row for row in reconciled.rows if row.market == market)
