@@ -195,6 +195,7 @@ def _forecast(origin: datetime, names: list[str], price: np.ndarray, rng: np.ran
         "expected_volume": rng.lognormal(0, 1, size),
         "volatility": rng.lognormal(-7, 0.3, size),
         "model_version": ["20261124T1500Z"] * size,
+        "issued_utc": ["2026-11-24T15:00:20"] * size,
     }
     return pa.table(columns, schema=FORECAST_SCHEMA)
 

@@ -124,6 +124,7 @@ def read_forecast() -> ResponseReturnValue:
     return {
         "market": query.market,
         "origin": zulu(found.origin),
+        "issued_utc": zulu(found.issued),
         "model_version": found.model_version,
         "age_seconds": age(now, found.origin),
         **(stale if stale["stale"] else {**stale, "stale": now - found.origin > shared.stale_after}),
@@ -194,6 +195,7 @@ def _nothing(query: ForecastQuery, state: MarketFreshness | None) -> str:
 def _summary(forecast: Forecast) -> dict[str, Any]:
     return {
         "origin": zulu(forecast.origin),
+        "issued_utc": zulu(forecast.issued),
         "rows": forecast.count,
         "model_version": forecast.model_version,
     }

@@ -10,6 +10,7 @@ from flask_app.forecasts import Forecast, Forecasts, forecast_of
 from flask_app.problems import BUSY, Problem
 from flask_app.window import LENGTH, Window
 from upbit_elt.candle import MINUTE
+from upbit_elt.clock import Clock
 from upbit_elt.errors import NotEnoughHistory, StaleData
 from upbit_elt.forecast.artifacts import Champion, champion_version, load_champion
 from upbit_elt.forecast.panel import Panel
@@ -35,8 +36,10 @@ class StoredForecast(NamedTuple):
 class Forecaster:
     """Keeps the champion model in memory, and loads it again when its pointer in the lake changes."""
 
-    def __init__(self, settings: Settings, hive: Hive, lake: Lake, follower: Follower, forecasts: Forecasts) -> None:
-        self._settings, self._hive, self._lake = settings, hive, lake
+    def __init__(
+        self, settings: Settings, hive: Hive, lake: Lake, follower: Follower, forecasts: Forecasts, clock: Clock
+    ) -> None:
+        self._settings, self._hive, self._lake, self._clock = settings, hive, lake, clock
         self._follower, self._forecasts = follower, forecasts
         self._lock, self._model_lock = Lock(), Lock()
         self._champion: Champion | None = None
@@ -74,12 +77,12 @@ class Forecaster:
         if not known:
             raise StaleData(f"no market is known until {window.end:%Y-%m-%dT%H:%MZ}: {_why(left_out)}")
         table = predict(champion, _panel(window).only(known), window.end)
-        file = store(self._lake, self._hive, self._settings, table)
-        stored = forecast_of(table.to_pylist()) if file else self._forecasts.at(window.end)
+        made = store(self._lake, self._hive, self._settings, table, self._clock)
+        stored = forecast_of(made.table.to_pylist()) if made else self._forecasts.at(window.end)
         if stored is None:
             raise NotEnoughHistory("no market has enough closed minutes for a forecast yet")
         self._forecasts.remember(stored)
-        return StoredForecast(stored, file, left_out)
+        return StoredForecast(stored, made.name if made else None, left_out)
 
 
 def _why(left_out: list[MarketFreshness]) -> str:

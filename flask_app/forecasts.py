@@ -16,7 +16,7 @@ from upbit_elt.clock import Clock
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
-from upbit_elt.warehouse.tables import days, partition
+from upbit_elt.warehouse.tables import days, ensure_view, partition
 
 # Usually this service alone stores forecasts; it reads again in case another process has stored one.
 LOOK_EVERY = timedelta(minutes=5)
@@ -25,7 +25,7 @@ _COLUMNS = ", ".join(FORECAST_SCHEMA.names)
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecasts of all markets at one origin (UTC).
+    """Forecasts of all markets at one origin (UTC), `issued` at a second (UTC; None: before 0.2.0).
 
     `rows` maps a market to its rows (keys as in FORECAST_SCHEMA), horizons ascending.
     """
@@ -33,6 +33,7 @@ class Forecast:
     origin: datetime
     model_version: str
     rows: Mapping[str, list[dict[str, Any]]]
+    issued: datetime | None = None
 
     @property
     def count(self) -> int:
@@ -53,7 +54,8 @@ def forecast_of(rows: Iterable[Mapping[str, Any]]) -> Forecast | None:
     if not grouped:
         return None
     first = next(iter(grouped.values()))[0]
-    return Forecast(parse_wire(first["origin"]), first["model_version"], grouped)
+    issued = parse_wire(first["issued_utc"]) if first["issued_utc"] else None
+    return Forecast(parse_wire(first["origin"]), first["model_version"], grouped, issued)
 
 
 class Forecasts:
@@ -64,6 +66,7 @@ class Forecasts:
         self._lock = Lock()
         self._latest: Forecast | None = None
         self._looked: datetime | None = None
+        self._current = False
 
     @property
     def known(self) -> Forecast | None:
@@ -95,6 +98,9 @@ class Forecasts:
     def _at(self, session: Statements, origin: datetime, market: str | None = None) -> Forecast | None:
         if not session.query(f"SHOW TABLES IN {self._settings.database} LIKE 'forecast'"):
             return None
+        if not self._current:  # the table may be an earlier release's, and lack a column that is selected below
+            ensure_view(session, self._settings, "forecast")
+            self._current = True
         only = "AND market = %(market)s" if market else ""
         found = session.query(
             f"SELECT {_COLUMNS} FROM {self._table} WHERE dt = %(dt)s AND origin = %(origin)s {only}",  # noqa: S608

@@ -60,7 +60,7 @@ class Services:
     def __post_init__(self) -> None:
         follower = Follower(self.settings, self.hive, self.lake, self.clock)
         forecasts = Forecasts(self.settings, self.hive, self.clock)
-        forecaster = Forecaster(self.settings, self.hive, self.lake, follower, forecasts)
+        forecaster = Forecaster(self.settings, self.hive, self.lake, follower, forecasts, self.clock)
         object.__setattr__(self, "follower", follower)
         object.__setattr__(self, "forecasts", forecasts)
         object.__setattr__(self, "forecaster", forecaster)

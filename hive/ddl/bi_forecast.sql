@@ -9,5 +9,6 @@ SELECT
     expected_volume,
     volatility,
     model_version,
+    CAST(REPLACE(issued_utc, 'T', ' ') AS TIMESTAMP) AS issued_utc,
     dt
 FROM ${database}.forecast

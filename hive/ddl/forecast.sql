@@ -1,4 +1,5 @@
--- Forecasts by the KST day of their origin. Prices are in the quote currency; origin and target are UTC strings.
+-- Forecasts by the KST day of their origin. Prices are in the quote currency; origin and target are UTC strings, and
+-- so is issued_utc, when the row was stored (null: before release 0.2.0, which did not say).
 CREATE EXTERNAL TABLE IF NOT EXISTS ${database}.${table} (
     market STRING,
     origin STRING,
@@ -15,7 +16,8 @@ CREATE EXTERNAL TABLE IF NOT EXISTS ${database}.${table} (
     q95 DOUBLE,
     expected_volume DOUBLE,
     volatility DOUBLE,
-    model_version STRING
+    model_version STRING,
+    issued_utc STRING
 )
 ${partitioned}
 STORED AS PARQUET

@@ -101,7 +101,8 @@ class MarketData:
     ) -> pd.DataFrame:
         """Stored forecasts of a market with an origin in [start, end), sorted by `origin` and `horizon` (minutes).
 
-        `origin` (UTC) is the end of the last minute that the forecast used, `target` (UTC) the moment that it is for;
+        `origin` (UTC) is the end of the last minute that the forecast used, `target` (UTC) the moment that it is for,
+        `issued_utc` when it was stored (NaT: before release 0.2.0, which did not say);
         `q05` to `q95` are quantiles of the last price at the target. With `horizon` only forecasts of that horizon are
         returned. The table is empty when there is none.
 
@@ -112,11 +113,12 @@ class MarketData:
         span = self._span(start, end)
         tables = [source.table for day in span.days() for source in read_files(self._lake, FORECAST, day)]
         found = latest([_of_market(table, market) for table in tables], FORECAST).to_pandas()
-        for name in ("origin", "target"):
+        for name in ("origin", "target", "issued_utc"):
             found[name] = pd.to_datetime(found[name], utc=True)
         inside = (found["origin"] >= span.start) & (found["origin"] < span.end)
         chosen = found[inside if horizon is None else inside & (found["horizon"] == horizon)]
-        columns = ["origin", "target", "horizon", *QUANTILE_COLUMNS, "expected_volume", "volatility", "model_version"]
+        numbers = [*QUANTILE_COLUMNS, "expected_volume", "volatility"]
+        columns = ["origin", "target", "horizon", *numbers, "model_version", "issued_utc"]
         return chosen[columns].sort_values(["origin", "horizon"], ignore_index=True)
 
     def _coverage(self) -> Coverage:

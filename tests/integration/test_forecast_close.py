@@ -44,6 +44,7 @@ def forecast(origin: datetime, price: float = 100.0) -> pa.Table:
         "expected_volume": np.ones(size),
         "volatility": np.full(size, 0.001),
         "model_version": ["20261124T1300Z"] * size,
+        "issued_utc": pa.nulls(size, pa.string()),
     }
     return pa.table(columns, schema=FORECAST_SCHEMA)
 
@@ -58,6 +59,8 @@ def rows(tables: list[pa.Table]) -> list[tuple[object, ...]]:
 
 
 def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_changed(world: World) -> None:
+    kept: list[pa.Table] = []
+
     def run() -> list[str]:
         done = Closer(world.lake, world.hive, world.settings, world.clock).run("test")
         assert world.hive.query(f"SELECT count(*) FROM {world.settings.database}.forecast")
@@ -67,8 +70,10 @@ def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_chang
             if "/forecast/" in published.folder
         ]
 
-    def keep(table: pa.Table) -> str | None:
-        return store(world.lake, world.hive, world.settings, table)
+    def keep(table: pa.Table) -> bool:
+        made = store(world.lake, world.hive, world.settings, table, world.clock)
+        kept.extend([made.table] if made else [])
+        return made is not None
 
     world.collect()
     origins = [FIRST + timedelta(minutes=2 * number) for number in range(MOST_FILES)]
@@ -78,14 +83,15 @@ def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_chang
     assert run() == [], "not yet"
     assert keep(tables[-1])
     assert run() == [f"/forecast/{DAY}/live-2"]
-    assert in_hive(world, f"forecast_{DAY}") == rows(tables)
+    assert in_hive(world, f"forecast_{DAY}") == rows(kept)
+    assert {row["issued_utc"] for row in kept[0].to_pylist()} == {wire(world.clock.now())}
 
-    assert keep(forecast(origins[3], 7.0)) is None, "it is in the rolled-up file, and the first write wins"
+    assert not keep(forecast(origins[3], 7.0)), "it is in the rolled-up file, and the first write wins"
     missed = forecast(origins[3] + timedelta(minutes=1))
     assert keep(missed), "an origin between the others that was never stored is none of them"
     last = forecast(utc(14, 58))
     assert keep(last)
-    assert in_hive(world, f"forecast_{DAY}") == rows([*tables, missed, last])
+    assert in_hive(world, f"forecast_{DAY}") == rows(kept)
 
     world.collect(utc(15, 2, 5))
     assert run() == [], "the last forecast may be under way"
@@ -93,8 +99,8 @@ def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_chang
     assert run() == [f"/forecast/{DAY}/day-1"]
     assert locations(world.hive, world.settings, "forecast", [DAY])[DAY].endswith("/day-1")
     for table in (f"forecast_{DAY}", "forecast WHERE dt='2026-11-24'"):
-        assert in_hive(world, table) == rows([*tables, missed, last])
-    assert keep(forecast(utc(14, 58), 7.0)) is None, "a rerun of a stored origin is no error"
+        assert in_hive(world, table) == rows(kept)
+    assert not keep(forecast(utc(14, 58), 7.0)), "a rerun of a stored origin is no error"
     with pytest.raises(errors.LakeConflict, match="too late"):
         keep(forecast(utc(14, 56)))
     assert keep(forecast(utc(15, 10)))

@@ -49,7 +49,9 @@ def test_stored_forecasts_are_what_hive_shows(own: Settings) -> None:
 
     panel = load_panel(lake, hive, own, end=END, minutes=1440)
     table = predict(champion, panel, END)
-    assert store(lake, hive, own, table) == "202611241500.parquet"
+    made = store(lake, hive, own, table)
+    assert made is not None
+    assert made.name == "202611241500.parquet"
     assert store(lake, hive, own, table) is None
 
     shown = f"SELECT {', '.join(FORECAST_SCHEMA.names)} FROM {own.database}"
@@ -59,7 +61,7 @@ def test_stored_forecasts_are_what_hive_shows(own: Settings) -> None:
         assert len(rows) == MARKETS * len(HORIZONS)
         for number, field in enumerate(FORECAST_SCHEMA):
             values = [row[number] for row in rows]
-            if field.name in {"market", "origin", "horizon", "target", "model_version"}:
-                assert values == table.column(field.name).to_pylist()
+            if field.name in {"market", "origin", "horizon", "target", "model_version", "issued_utc"}:
+                assert values == made.table.column(field.name).to_pylist()
             else:
                 np.testing.assert_array_equal(np.array(values), table.column(field.name).to_numpy())

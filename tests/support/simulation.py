@@ -250,7 +250,7 @@ Job = Callable[[Process], object]
 def forecast_of(origin: datetime, markets: Iterable[str]) -> Any:
     """The forecasts that are stored of an origin: a plain function of it."""
     number = float(int(origin.timestamp()) // 60 % 1000)
-    rows = [
+    rows: list[dict[str, Any]] = [
         dict.fromkeys(FORECAST_SCHEMA.names, number)
         | {
             "market": market,
@@ -258,6 +258,7 @@ def forecast_of(origin: datetime, markets: Iterable[str]) -> Any:
             "horizon": horizon,
             "target": wire(origin + horizon * MINUTE),
             "model_version": "m",
+            "issued_utc": None,
         }
         for market in markets
         for horizon in HORIZONS

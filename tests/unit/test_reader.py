@@ -136,6 +136,7 @@ def stored(origin: datetime, market: str, level: float) -> pa.Table:
             "expected_volume": 1.0,
             "volatility": 0.1,
             "model_version": "m",
+            "issued_utc": wire(origin + MINUTE),
         }
         for name in (market, "KRW-ZZZ")
         for horizon in (1, 60)

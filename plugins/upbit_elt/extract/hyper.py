@@ -143,6 +143,8 @@ def _forecast(forecast: pa.Table) -> pa.Table:
         if name in ("origin", "target"):
             moment = _time(forecast, name)
             columns[f"{name}_utc"], columns[f"{name}_kst"] = moment, pc.add(moment, _NINE_HOURS)
+        elif name == "issued_utc":
+            columns[name] = _time(forecast, name)
         else:
             columns[name] = forecast.column(name)
     return pa.table(columns)

@@ -17,7 +17,8 @@ from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMN
 
 
 def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
-    """Forecast every market with a known price at `origin` (UTC minute); gives a table with FORECAST_SCHEMA.
+    """Forecast every market with a known price at `origin` (UTC minute); gives a table with FORECAST_SCHEMA, in which
+    `issued_utc` is null until it is stored.
 
     The features are computed from the panel's minutes before the origin, features.LOOKBACK of them at most.
 
@@ -47,5 +48,6 @@ def predict(champion: Champion, panel: Panel, origin: datetime) -> pa.Table:
         "expected_volume": predicted.volume.ravel(),
         "volatility": predicted.volatility.ravel(),
         "model_version": [champion.version] * (count * steps),
+        "issued_utc": pa.nulls(count * steps, pa.string()),
     }
     return pa.table(columns, schema=FORECAST_SCHEMA)

@@ -23,12 +23,14 @@ FORECAST_SCHEMA = pa.schema(
         ("expected_volume", pa.float64()),
         ("volatility", pa.float64()),
         ("model_version", pa.string()),
+        ("issued_utc", pa.string()),
     ]
 )
 """One row per market and horizon. `origin` and `target` are wire strings in UTC: origin is the end of the last
 closed minute that the features include, target is origin + horizon minutes. Quantiles are those of the last price at
 target (the close of the minute that ends there), in the quote currency. `expected_volume` is in base units over
-the horizon; `volatility` is the standard deviation of the log return over the horizon."""
+the horizon; `volatility` is the standard deviation of the log return over the horizon. `issued_utc` is the second (wire
+string, UTC) at which the row was written to the lake, so that nobody read it before; null in files of before 0.2.0."""
 
-FORECAST = Shape("forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False)
+FORECAST = Shape("forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False, added=("issued_utc",))
 """Table of the forecasts. Of several forecasts with the same key the one stored first counts."""

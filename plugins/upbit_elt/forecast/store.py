@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import kst_day, parse_wire
+from upbit_elt.candle import kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
@@ -28,20 +28,28 @@ ORIGINS = "origins"
 MOST_FILES = 30
 
 
-def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Clock | None = None) -> str | None:
+class Stored(NamedTuple):
+    """The forecasts of one origin as they are in the lake, and the name of their file."""
+
+    name: str
+    table: pa.Table
+
+
+def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Clock | None = None) -> Stored | None:
     """Store the forecasts of one origin in the folder of its KST day, and register that day in Hive.
 
-    Gives the file's name, or None if forecasts of this origin were stored before: those stay. `clock` is used for the
-    lease; the default is the machine's.
+    Gives what was stored, with `issued_utc` set, or None if forecasts of this origin were stored before: those stay.
+    `clock` is used for that time and for the lease; the default is the machine's.
 
     Raises:
         LakeConflict: the origin's day is complete and takes no more forecasts.
         LeaseHeld: another writer holds the day's lease too long.
         ValueError: the table is not of FORECAST_SCHEMA, or not of one origin.
     """
+    clock = clock or SystemClock()
     origin = parse_wire(_origin(table))
     day, name = kst_day(origin), f"{layout.stamp(origin)}.parquet"
-    with lease(lake, layout.day_folder(lake.root, "forecast", day), clock or SystemClock()) as held:
+    with lease(lake, layout.day_folder(lake.root, "forecast", day), clock) as held:
         snapshot = ledger.current(lake, "forecast", day)
         written = not (snapshot and _holds(lake, snapshot, day, layout.stamp(origin)))
         if written:
@@ -51,6 +59,8 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
             folder = snapshot.path if snapshot else layout.live_folder(lake.root, "forecast", day, 1)
             if not snapshot:
                 pending.add(lake, pending.registering("forecast", folder))
+            # Only now: waiting for the lease can take longer than the shortest horizon.
+            table = _issued(table, clock.now())
             lake.publish(f"{folder}/{name}", encode(table), held.check)
     # Registered also when the origin was stored before: the run that wrote it may have died before this line.
     if snapshot:
@@ -58,7 +68,7 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
             register_day(lake, session, settings, "forecast", day, folder=snapshot.path)
     else:
         register(lake, hive, settings, {Day("forecast", day): None})
-    return name if written else None
+    return Stored(name, table) if written else None
 
 
 def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
@@ -110,6 +120,11 @@ def _noted(notes: Mapping[str, Any], path: str) -> list[str]:
 
 def _name(origins: list[str]) -> str:
     return layout.window_name(layout.parse_stamp(origins[0]), layout.parse_stamp(origins[-1]) + timedelta(minutes=1))
+
+
+def _issued(table: pa.Table, moment: datetime) -> pa.Table:
+    column = FORECAST_SCHEMA.get_field_index("issued_utc")
+    return table.set_column(column, FORECAST_SCHEMA.field(column), pa.array([wire(moment)] * table.num_rows))
 
 
 def _origin(table: pa.Table) -> str:

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -59,10 +59,17 @@ def metadata(coverage: Coverage | None, notes: Mapping[str, Any] | None = None) 
     return found | {CHECK_KEY: _check(found)}
 
 
-def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA) -> pa.Table:
-    """The table of Parquet bytes, with the columns of `schema`. Raises LakeCorrupt when they differ or are damaged."""
+def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA, added: Sequence[str] = ()) -> pa.Table:
+    """The table of Parquet bytes, with the columns of `schema`; those of `added` are null where the file lacks them.
+
+    Raises LakeCorrupt when the columns differ or the bytes are damaged.
+    """
     try:
-        table = pq.read_table(io.BytesIO(data), columns=schema.names, page_checksum_verification=True)
+        lacking = set(added).difference(pq.read_schema(io.BytesIO(data)).names) if added else ()
+        names = [name for name in schema.names if name not in lacking]
+        table = pq.read_table(io.BytesIO(data), columns=names, page_checksum_verification=True)
+        for name in lacking:
+            table = table.append_column(name, pa.nulls(table.num_rows, schema.field(name).type))
         return table.select(schema.names).cast(schema)
     except (*_DAMAGE, KeyError) as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of {schema.names}: {error}") from error

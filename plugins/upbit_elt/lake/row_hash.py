@@ -13,6 +13,8 @@ RowHashes = NDArray[np.uint64]
 # Odd 64-bit constants of SplitMix64: https://prng.di.unimi.it/splitmix64.c
 _STEP, _MIX = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9)
 
+_NULL = b"\xff"  # stands for null: no text has these bytes in UTF-8
+
 
 def row_hashes(table: pa.Table, names: Sequence[str]) -> RowHashes:
     """A 64-bit hash of each row over the columns `names`; rows with the same values, bit by bit, have the same hash.
@@ -46,6 +48,8 @@ def _bits(column: pa.ChunkedArray) -> RowHashes:
         wide = values.astype(np.int64) if values.dtype.kind == "i" else values
         return np.ascontiguousarray(wide).view(np.uint64)
     encoded = column.combine_chunks().dictionary_encode()
-    digests = [hashlib.blake2b(text.encode(), digest_size=8).digest() for text in encoded.dictionary.to_pylist()]
-    hashes: RowHashes = np.frombuffer(b"".join(digests), np.uint64)[encoded.indices.to_numpy()]
+    texts = [*(text.encode() for text in encoded.dictionary.to_pylist()), _NULL]
+    digests = [hashlib.blake2b(text, digest_size=8).digest() for text in texts]
+    places = encoded.indices.fill_null(len(texts) - 1).to_numpy()
+    hashes: RowHashes = np.frombuffer(b"".join(digests), np.uint64)[places]
     return hashes

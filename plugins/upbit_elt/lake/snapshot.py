@@ -62,7 +62,7 @@ def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
     """Read one file of a snapshot. Raises LakeCorrupt when it cannot be read."""
     data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
     coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
-    return Source(name, decode(data, file.path, shape.schema), coverage, notes_of(data, file.path))
+    return Source(name, decode(data, file.path, shape.schema, shape.added), coverage, notes_of(data, file.path))
 
 
 def write_snapshot(

@@ -13,13 +13,15 @@ from upbit_elt.lake.layout import Kind
 class Shape(NamedTuple):
     """The columns of a kind, and the key that is unique within a day; the key's first column is the market.
 
-    Of two rows with the same key the one written later counts with `later_wins`, else the one written first.
+    Of two rows with the same key the one written later counts with `later_wins`, else the one written first. Files of
+    an earlier release lack the columns `added`, which read as null there.
     """
 
     kind: Kind
     schema: pa.Schema
     key: list[str]
     later_wins: bool
+    added: tuple[str, ...] = ()
 
 
 CANDLE = Shape("candle", SCHEMA, KEY, later_wins=True)

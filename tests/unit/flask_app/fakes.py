@@ -14,13 +14,14 @@ import pyarrow as pa
 from tests.support.hdfs import MemoryHdfs
 from upbit_elt.candle import SCHEMA
 from upbit_elt.errors import LakeConflict, LakeCorrupt, LakeUnavailable, QueryFailed, WarehouseUnavailable
-from upbit_elt.forecast.schema import FORECAST_SCHEMA
+from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
 from upbit_elt.lake.parquet import decode
 from upbit_elt.lake.webhdfs import Entry, Lake
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import columns
 
 SCHEMAS = {"candle": SCHEMA, "forecast": FORECAST_SCHEMA}
+ADDED = {"candle": (), "forecast": FORECAST.added}
 PARTITION = re.compile(r"ALTER TABLE \w+\.(\w+) ADD IF NOT EXISTS PARTITION \(dt='(\S+)'\) LOCATION '(\S+)'")
 MOVE = re.compile(r"ALTER TABLE \w+\.(\w+) PARTITION \(dt='(\S+)'\) SET LOCATION '(\S+)'")
 DESCRIBE = re.compile(r"DESCRIBE FORMATTED \w+\.(\w+)(?: PARTITION \(dt='(\S+)'\))?")
@@ -180,7 +181,7 @@ class FileHive(Hive):
     def _partition(self, kind: str, day: str) -> pa.Table:
         folder = self.places[kind, day].removeprefix("hdfs://localhost:8020")
         names = [entry.name for entry in self._lake.list(folder) if not entry.name.startswith(("_", "."))]
-        tables = [decode(self._lake.read(f"{folder}/{name}"), name, SCHEMAS[kind]) for name in names]
+        tables = [decode(self._lake.read(f"{folder}/{name}"), name, SCHEMAS[kind], ADDED[kind]) for name in names]
         return pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
 
     def _answer(self) -> None:

@@ -12,12 +12,21 @@ from pydantic import SecretStr
 from werkzeug.test import TestResponse
 
 from flask_app import create_app
+from flask_app.forecasts import Forecasts
+from tests.support.edges import MemoryEdge
+from tests.support.simulation import forecast_of
+from tests.unit.flask_app.fakes import StillClock
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import NOON, TOKEN, World
 from upbit_elt.candle import MINUTE
 from upbit_elt.forecast.artifacts import save_model
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
 from upbit_elt.forecast.train import TrainedModel
+from upbit_elt.lake import layout
+from upbit_elt.lake.parquet import encode
+
+TYPES = {"string": "STRING", "double": "DOUBLE", "int32": "INT"}
+DDL_BEFORE = [f"{field.name} {TYPES[str(field.type)]}" for field in FORECAST_SCHEMA if field.name != "issued_utc"]
 
 
 def make(world: World, token: str = TOKEN) -> TestResponse:
@@ -32,7 +41,7 @@ def test_a_forecast_of_the_newest_covered_minute_is_stored(forecasting: World, t
     answer = make(forecasting)
     assert answer.status_code == 200, answer.text
     body = answer.get_json()
-    assert body["origin"] == "2026-11-24T03:00:00Z"
+    assert (body["origin"], body["issued_utc"]) == ("2026-11-24T03:00:00Z", "2026-11-24T03:00:20Z")
     assert body["rows"] == 3 * len(HORIZONS)
     assert body["model_version"] == trained.card["version"]
     assert (body["file"], body["stored"]) == ("202611240300.parquet", True)
@@ -85,6 +94,32 @@ def test_a_restarted_service_serves_what_hive_holds(forecasting: World) -> None:
     assert newest == read(forecasting).get_json()
     assert newest["origin"] == "2026-11-24T03:02:00Z"
     assert client.get("/api/v1/forecasts?market=KRW-BTC&origin=2026-11-24T12:00:00%2B09:00").get_json() == before
+
+
+def test_when_a_forecast_was_issued_is_stored_with_it(forecasting: World) -> None:
+    make(forecasting)
+    assert read(forecasting).get_json()["issued_utc"] == "2026-11-24T03:00:20Z"
+    forecasting.later(100)
+    make(forecasting)
+    assert read(forecasting, origin="2026-11-24T03:00:00Z").get_json()["issued_utc"] == "2026-11-24T03:00:20Z"
+
+
+def test_forecasts_and_tables_of_the_release_before_are_read_and_moved_on() -> None:
+    edge, now = MemoryEdge(), StillClock(NOON)
+    lake, hive = edge.open(edge.settings, now)
+    folder = layout.live_folder(lake.root, "forecast", "261124", 1)
+    old = forecast_of(NOON, ["KRW-BTC"]).drop_columns(["issued_utc"])
+    lake.publish(f"{folder}/{layout.stamp(NOON)}.parquet", encode(old))
+    database, columns = edge.settings.database, ",\n".join(f"    {line}" for line in DDL_BEFORE)
+    table = "CREATE EXTERNAL TABLE IF NOT EXISTS {0} (\n{1}\n)\n{2}STORED AS PARQUET LOCATION '{3}'"
+    hive.execute(
+        f"CREATE DATABASE IF NOT EXISTS {database}",
+        table.format(f"{database}.forecast", columns, "PARTITIONED BY (dt STRING)\n", folder),
+        f"ALTER TABLE {database}.forecast ADD IF NOT EXISTS PARTITION (dt='2026-11-24') LOCATION '{folder}'",
+    )
+    newest = Forecasts(edge.settings, hive, now).latest()
+    assert newest is not None
+    assert (newest.origin, newest.issued, newest.count) == (NOON, None, len(HORIZONS))
 
 
 def test_an_origin_or_market_without_a_forecast_is_404(forecasting: World) -> None:
@@ -179,7 +214,7 @@ def test_numbers_that_json_does_not_have_become_null(forecasting: World) -> None
 
 def _holed(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A forecast row with expected volume NaN and volatility infinite; other rows as they are."""
-    return (*row[:-3], math.nan, math.inf, row[-1]) if len(row) == len(FORECAST_SCHEMA.names) else row
+    return (*row[:-4], math.nan, math.inf, *row[-2:]) if len(row) == len(FORECAST_SCHEMA.names) else row
 
 
 def test_status_names_the_forecast_and_the_provisional_model(forecasting: World, trained: TrainedModel) -> None:

@@ -258,7 +258,9 @@ def test_the_first_write_of_an_origin_wins(
     lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
 ) -> None:
     table = predict(champion, reverting, END)
-    assert store(lake, hive, settings, table) == "202611241500.parquet"
+    made = store(lake, hive, settings, table)
+    assert made is not None
+    assert made.name == "202611241500.parquet"
     path = "/replica/forecast/261125/live-1/202611241500.parquet"  # 15:00 UTC is midnight in Korea
     kept = lake.files[path]
     other = table.set_column(15, table.schema.field(15), pa.array(["another"] * table.num_rows))

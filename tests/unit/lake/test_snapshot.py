@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.support.clock import utc
@@ -39,6 +40,11 @@ def test_every_field_of_a_row_is_in_its_mark() -> None:
     assert len(set(hashes(ROWS))) == 3
     assert hashes(ROWS) == [mark for row in ROWS for mark in hashes([row])], "neighbours do not matter"
     assert hashes([replace(row, opening_price=row.high_price, high_price=row.opening_price + 1)]) != hashes([row])
+
+
+def test_nothing_is_not_a_text() -> None:
+    marks = row_hashes(pa.table({"text": pa.array(["", None, "None", None])}), ["text"])
+    assert [list(marks).index(mark) for mark in marks] == [0, 1, 2, 1]
 
 
 def test_of_one_key_the_row_counts_that_the_kind_says() -> None:
