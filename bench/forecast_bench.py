@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from upbit_elt.forecast.evaluate import crps, forecast, log_returns, own_quantiles
+from upbit_elt.forecast.evaluate import forecast, log_returns, own_quantiles
 from upbit_elt.forecast.panel import COLUMNS, Floats, Panel
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN
+from upbit_elt.forecast.scoring import crps
 from upbit_elt.forecast.train import TrainedModel, train
 
 DATA = REPO.parent / "shared" / "data" / "upbit_1m"

@@ -12,6 +12,7 @@ from upbit_elt.forecast.features import Batch
 from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Bools, Floats, Ints
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
+from upbit_elt.forecast.scoring import crps
 from upbit_elt.forecast.tick_size import round_to_tick
 
 BASIS_POINT = 1e-4
@@ -81,19 +82,6 @@ def log_returns(batch: Batch, price: Floats) -> Floats:
 
 def _parts(size: int) -> list[slice]:
     return [slice(i, i + CHUNK) for i in range(0, max(size, 1), CHUNK)]
-
-
-def crps(quantiles: Floats, outcome: Floats) -> Floats:
-    """Continuous ranked probability score over QUANTILES: twice the mean pinball loss, in the outcome's unit.
-
-    The last axis of `quantiles` is the level; `outcome` has the other axes. Source: Gneiting and Ranjan 2011,
-    J. Bus. Econ. Stat. 29.
-    """
-    total = np.zeros_like(outcome)
-    for i, level in enumerate(QUANTILES):
-        miss = outcome - quantiles[..., i]
-        total += np.maximum(level * miss, (level - 1) * miss)
-    return 2 * total / len(QUANTILES)
 
 
 def own_quantiles(train: Sample, batch: Batch) -> Floats:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from upbit_elt.forecast import features
-from upbit_elt.forecast.evaluate import Sample, chunks, crps, log_returns, prices
+from upbit_elt.forecast.evaluate import Sample, chunks, log_returns, prices
 from upbit_elt.forecast.model import QuantileNet, shrink
 from upbit_elt.forecast.panel import Floats
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
+from upbit_elt.forecast.scoring import crps
 
 THREADS = 1  # batches are small: a second thread mostly waits, and the machine has other work
 BATCH = 1024

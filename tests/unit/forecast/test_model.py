@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from upbit_elt.forecast.evaluate import crps
 from upbit_elt.forecast.model import LEAST_GAP, QuantileNet, shrink
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
+from upbit_elt.forecast.scoring import crps
 
 FEATURES = 12
 
