@@ -72,7 +72,7 @@ def _candles(window: Window, now: datetime, stale_after: timedelta) -> Iterator[
     fresh = window.freshness
     until = GaugeMetricFamily(
         "upbit_candle_known_until_timestamp_seconds",
-        "UTC minute up to which half, most (nine tenths) or all listed markets of a quote currency are accounted for.",
+        "UTC minute up to which half, most (nine tenths) or all listed markets of a quote currency are collected.",
         labels=["quote", "reach"],
     )
     markets = GaugeMetricFamily("upbit_markets", "Markets that were ever collected.", labels=["quote", "state"])

@@ -17,7 +17,7 @@ from upbit_elt.lake.freshness import Freshness
 def current(shared: Services) -> dict[str, Any]:
     """State of the pipeline as JSON members; null where there is nothing yet.
 
-    `covered_until` is the UTC minute up to which nine tenths of the listed markets are accounted for, `looked_until`
+    `covered_until` is the UTC minute up to which nine tenths of the listed markets are collected, `looked_until`
     the end of the span that the last live run requested, whether or not it got it.
 
     Raises:

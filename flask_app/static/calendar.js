@@ -14,9 +14,9 @@ const calendar = (() => {
     if (day.findings) return ["findings", "differs", `${count}; ${day.findings} hours differ from the exchange`];
     const repaired = day.repaired ? `, ${day.repaired} hours repaired` : "";
     const gone = day.gone ? `, ${day.gone} markets no longer listed` : "";
-    if (day.state === "proven") return ["proven", "proven", `${count}; every hour equals the exchange's own${repaired}${gone}`];
+    if (day.state === "proven") return ["proven", "proven", `${count}; every hour that the exchange still has equals its own${repaired}${gone}`];
     const holes = day.holes ? `; ${day.holes} markets with a hole` : "";
-    if (day.state === "closed") return ["closed", "closed", `${count}; complete, not yet compared with the exchange${holes}`];
+    if (day.state === "closed") return ["closed", "closed", `${count}; not or only partly compared with the exchange yet${holes}`];
     return ["open", "open", `${count} so far`];
   }
 

@@ -139,7 +139,7 @@ class LakeConflict(LakeError):
 
 
 class LakeCorrupt(LakeError):
-    """A file's content does not match its name or its footer."""
+    """A file cannot be read as what it is to be: it is missing, damaged, or holds something else than its name says."""
 
 
 class LakeTooNew(LakeError):
@@ -151,7 +151,7 @@ class NotCollected(LakeError):
 
 
 class LeaseHeld(LakeError):
-    """Another writer holds this day's lease; try again when it ends."""
+    """Another process holds the lease that the message names: of a day, or of all that is done of one kind."""
 
 
 class WarehouseError(UpbitEltError):
@@ -193,7 +193,7 @@ class NotEnoughHistory(ForecastError):
 
 
 class StaleData(ForecastError):
-    """No market is accounted for up to the forecast's origin; the message says why."""
+    """No market is collected up to the forecast's origin; the message says why."""
 
 
 class CleanupFailed(UpbitEltError):

@@ -24,7 +24,7 @@ class HoleReason(StrEnum):
     OUT_OF_TIME = "out_of_time"  # the run's deadline came first, or no turn in the rate limit
     ENDPOINT_DOWN = "endpoint_down"  # the endpoint has not answered the requests before
     LEFT_TO_BACKFILL = "left_to_backfill"  # too much for a live run
-    NOT_REQUESTED = "not_asked"
+    NOT_REQUESTED = "not_asked"  # it should have been, and no file says why not
     # the response does not account for the minute
     QUARANTINED_ROW = "quarantined_row"  # the row failed validation
     LATE_ROW = "late_row"  # the ticker says that there was a trade, but there is no row yet
@@ -50,12 +50,15 @@ class HoleReason(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether a backfill skips the hole, because another request would get the same response."""
+        """Whether the backfill skips the hole: of a delisted market nothing comes, and rows are rechecked."""
         return self in _FINAL
 
     @property
     def explained(self) -> bool:
-        """Whether nothing is missing: the exchange has no candles there, or nobody requested them."""
+        """Whether nothing is missing: the exchange has no candles there, or NOT_COLLECTED.
+
+        NOT_REQUESTED, a gap in what should have been requested, is not explained.
+        """
         return self in _EXPLAINED
 
     @property

@@ -8,7 +8,7 @@
 
 Times that are passed are aware datetimes, or ISO 8601 texts, which are KST unless they name a zone
 (`2026-11-24T00:00Z`). Times in results are UTC. A span is half-open, [start, end), in whole minutes, and is cut at the
-lake's newest covered minute.
+end of the last live run.
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ class MarketData:
         """Minute candles of a market, indexed by `time` (UTC, the minute's start): open, high, low, close in the quote
         currency, volume in the base currency, value (the sum traded) in the quote currency.
 
-        A minute without a trade has no row. With `every_minute` it has one without prices, and the column `state` says
-        of each minute whether it is a `candle`, `empty` (the exchange had no trade) or a `hole` (not known); `reason`
-        says why it is a hole. Without `end` the span reaches up to the lake's newest covered minute.
+        A minute without a candle has no row, **whether it is empty or a hole**. With `every_minute` it has one without
+        prices, and the column `state` says of each minute whether it is a `candle`, `empty` (the exchange had no trade)
+        or a `hole` (not known); `reason` says why it is a hole. Without `end` the span reaches up to the end of the
+        last live run.
 
         Raises:
             NotCollected: the lake is empty, or does not know the market.

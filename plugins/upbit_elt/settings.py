@@ -1,4 +1,7 @@
-"""All settings, typed, read from the environment (prefix `UPBIT_ELT_`). Nothing else reads the environment."""
+"""All settings of the pipeline, typed, read from the environment (prefix `UPBIT_ELT_`).
+
+What `./run` itself needs (prefix `UPBIT_RUN_`) is read by `stack/options.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What holds of a deployment whenever its runs have had their time: DESIGN's invariants, on a simulated world."""
+"""What holds of a deployment whenever its runs have had their time: nothing lost, doubled or altered."""
 
 from __future__ import annotations
 

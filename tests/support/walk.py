@@ -1,4 +1,4 @@
-"""What each user tries at each port that docker compose publishes, and what comes of it: Show 1 of the security page.
+"""What each user tries at each port that docker compose publishes, and what comes of it (docs/security.md).
 
 A walk is a list of attempts: who, what, whether it is to be let in, and the request itself, which gives None when it
 was done and the words of the refusal otherwise.

@@ -287,7 +287,7 @@ class Collector:
             moment, max([moment, *(span.end for span in repairs.resolved)]), coverage.run, tuple(repairs.resolved)
         )
         log.warning(
-            "%s: %d candles of earlier minutes were missing or differed, %d holes are filled; the day is repaired",
+            "%s: %d candles of earlier minutes were missing or differed, %d holes are now candles or empty",
             day, len(repairs.candles), len(repairs.resolved),
         )  # fmt: skip
         return publish_snapshot(self._lake, day, to_table(repairs.candles), known, held, complete=complete)

@@ -1,9 +1,14 @@
 """Rechecks: minutes before the watermark that a run could not be sure of, and that later runs request again.
 
-A market that is skipped because of the ticker is to be rechecked from the minute up to which it was requested last: its
-next request reaches back to there. The same holds when the exchange said that there is no older candle. A quarantined
-or late row leaves a hole before the watermark: it is requested again at growing intervals for a day. After that it
-stays a hole with its reason until the day is reconciled.
+By the stored state of a recheck:
+
+    quiet   the market was skipped because of the ticker: its next request reaches back to where the skips began
+    empty   the exchange said that there is no older candle: its next request asks that once more
+    hole    a row was refused or is late: requested again after 1, 2, 4, ... minutes, for 17 hours. Before 8
+            minutes only a candle fills the hole; from then on a response without one makes its minutes empty
+    left    left to the backfill, which has a request for it
+
+What remains after 17 hours stays a hole with its reason until the day is reconciled.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from upbit_elt.lake.coverage import Recheck, Span
 
 # A hole is requested again 1, 2, 4, ... minutes after it was found; the 11th and last time after 17 hours.
 TRIES = 11
-# An empty response counts from this time after the hole was found; before it, the row may still be late.
+# From this time after the hole was found a response without the candle counts; before it, the row may still be late.
 LATE = timedelta(minutes=8)
 
 

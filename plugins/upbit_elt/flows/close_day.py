@@ -1,8 +1,9 @@
 """The steps of the DAG `close_day`: close days of candles and forecasts, and compact forecasts of the open day.
 
-A KST day is closed once every market that is still listed is accounted for up to 24:00 KST. A day with holes waits for
-these to be filled, for `close_wait_hours` at most; then it is closed with its holes. A hole that is filled later makes
-a new snapshot of the closed day.
+A KST day is closed once every market that is still listed has no hole up to 24:00 KST. A day with holes waits for these
+to be filled, for `close_wait_hours` at most; then it is closed with its holes. A hole that is filled later makes
+a new snapshot of the closed day. A day before collection began is closed by the backfill (backfill/worker.py), and
+stays open when only some of its markets were requested.
 """
 
 from __future__ import annotations

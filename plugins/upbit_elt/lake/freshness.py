@@ -1,7 +1,8 @@
-"""Freshness: up to which minute each market is accounted for, and why not further; for all that shows or uses prices.
+"""Freshness: up to which minute each market is collected, and why not further; for all that shows or uses prices.
 
 A live run whose requests all fail still writes a file, whose end says how far it *tried*. Only the watermarks say up to
-which minute the markets are *known*.
+which minute the markets are *collected*: live runs are past it. A refused or late row is a hole before the watermark
+and makes no market stale; the webhook and the alert QuarantineFull report when many markets have one.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import NamedTuple
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Coverage, Span
 
-# The lake counts as covered up to a minute when this share of the listed markets is accounted for up to it.
+# The lake counts as covered up to a minute when this share of the listed markets is collected up to it.
 QUORUM = 0.9
 # Characters of the exchange's own words in a sentence.
 LONGEST = 150
 
 
 class MarketFreshness(NamedTuple):
-    """A listed market, of which every minute before `until` (UTC) is accounted for.
+    """A listed market, which is collected up to `until` (UTC), its watermark.
 
     `reason` and `detail` say why the last run did not get further; `reason` is NONE when it did.
     """
@@ -75,7 +76,7 @@ class Freshness:
 
     @property
     def covered_until(self) -> datetime:
-        """The newest UTC minute up to which at least QUORUM of the listed markets are accounted for.
+        """The newest UTC minute up to which at least QUORUM of the listed markets are collected.
 
         Without a listed market it is the end of the last run.
         """
@@ -83,12 +84,12 @@ class Freshness:
 
     @property
     def typical(self) -> datetime:
-        """The newest UTC minute up to which at least half of the listed markets are accounted for."""
+        """The newest UTC minute up to which at least half of the listed markets are collected."""
         return self._reached_by(0.5)
 
     @property
     def worst(self) -> datetime:
-        """The newest UTC minute up to which every listed market is accounted for."""
+        """The newest UTC minute up to which every listed market is collected."""
         return self._reached_by(1.0)
 
     def _reached_by(self, share: float) -> datetime:
@@ -100,7 +101,7 @@ class Freshness:
         return next((one for one in self.markets if one.market == name), None)
 
     def known_at(self, origin: datetime) -> frozenset[str]:
-        """The listed markets of which every minute before `origin` (UTC) is accounted for: their last price is sure."""
+        """The listed markets that are collected up to `origin` (UTC); a refused or late row may still lie before it."""
         return frozenset(one.market for one in self.markets if one.until >= origin)
 
     def behind(self, origin: datetime) -> list[MarketFreshness]:

@@ -26,8 +26,8 @@ from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 
-# Stored spellings. proven: all that the exchange still has agrees. findings: there are discrepancies. partial: not all
-# hours are reconciled.
+# Stored spellings. proven: every hour of ours that the exchange still has was compared with its own and equals it.
+# findings: there are discrepancies. partial: not all hours are reconciled.
 Verdict = Literal["proven", "findings", "partial"]
 # Stored spellings. partial: no reconciled hour differs, but some are not reconciled. gone: the exchange no longer knows
 # the market, so that it cannot be reconciled.
@@ -141,7 +141,11 @@ def valid(lake: Lake, day: str) -> DayProof | None:
 
 
 def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
-    """Whether a KST day is open, closed or proven, and its valid reconciliation."""
+    """Whether a KST day is open, closed or proven, and its valid reconciliation.
+
+    Proven: closed, and the reconciliation of its current snapshot compared every hour of ours that the exchange still
+    has, and found none that differs. A market that the exchange no longer knows does not count against it.
+    """
     snapshot = ledger.current(lake, "candle", day)
     if snapshot is None or not snapshot.complete:
         return "open", None
