@@ -16,6 +16,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, services
 from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.patience import Patience, Work
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.waiting import until
 
@@ -125,7 +126,9 @@ def _end(child: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def wait_until_healthy(service: Service, stack: StackSettings) -> None:
-    """Poll the service's own check; fails with its last words when it takes longer than its patience."""
-    if trouble := until(service.check, service.patience, lambda _: None):
-        words = (stack.logs_dir / f"{service.name}.log").read_text(errors="replace")[-3000:]
-        pytest.fail(f"{service.name} is not healthy after {service.patience:.0f} s: {trouble}\n{words}")
+    """Poll the service's own check; fails with its last words when its patience is over."""
+    log = stack.logs_dir / f"{service.name}.log"
+    patience = Patience(service.patience, lambda: Work(1, 0.0, log.stat().st_size))
+    if trouble := until(service.check, patience, lambda _: None):
+        words = log.read_text(errors="replace")[-3000:]
+        pytest.fail(f"{service.name} is not healthy: {trouble} (waited {patience.words})\n{words}")

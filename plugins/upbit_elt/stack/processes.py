@@ -69,6 +69,16 @@ def resident_mb(pid: int) -> float:
     return round(total / 1e6, 1)
 
 
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a process and all below it, also of children that have ended, and its waits for the disk."""
+    total = 0.0
+    with suppress(*_GONE):
+        for process in _tree(pid):
+            with suppress(*_GONE):
+                total += sum(process.cpu_times())
+    return total
+
+
 def _members(marker: str) -> Iterator[psutil.Process]:
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():

@@ -21,8 +21,8 @@ ENTRYPOINT = REPO / "docker" / "hadoop" / "entrypoint.sh"
 class Service:
     """One supervised process.
 
-    `ports` are names of stack settings; `patience` is how long (s) it may take until it is healthy, and
-    `stop_seconds` how long it may take to end before it is killed.
+    `ports` are names of stack settings; `patience` is how long (s) it may take until it is healthy (longer while it is
+    at work: see Patience), and `stop_seconds` how long it may take to end before it is killed.
     """
 
     name: str

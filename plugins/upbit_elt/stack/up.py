@@ -106,7 +106,7 @@ def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
         return ", ".join(airflow.undecided(api, stack.dags_dir)) or None
 
     if names := until(unparsed, PARSE_PATIENCE, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
-        raise failure(stack, "airflow-dag-processor", f"it has not read {names}", PARSE_PATIENCE)
+        raise failure(stack, "airflow-dag-processor", f"it has not read {names}", f"for {PARSE_PATIENCE:.0f} s")
     archive.forget_killed(Lake.from_settings(planned.settings), datetime.now(UTC))
     if new := airflow.unpause_new(api, airflow.unpaused_file(stack)):
         progress.done(f"DAGs running: {', '.join(new)}")

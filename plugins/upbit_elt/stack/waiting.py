@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -16,6 +18,7 @@ from tenacity import Retrying, retry_if_result, stop_after_delay, stop_any, stop
 from upbit_elt.errors import StackError
 from upbit_elt.stack.health import Check
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.patience import Patience, work_of
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.status import trouble_of
 from upbit_elt.stack.supervision import Supervisor
@@ -59,8 +62,11 @@ class Progress:
         self._console.print(f"[dim]{self.seconds:4.0f} s[/]  [green]ok[/]  {text}", highlight=False)
 
 
-def until(trouble: Check, patience: float, say: Callable[[str], None], cancel: Event | None = None) -> str | None:
-    """Wait until `trouble` gives None; after `patience` seconds (or when cancelled) give its last words."""
+def until(
+    trouble: Check, patience: float | Patience, say: Callable[[str], None], cancel: Event | None = None
+) -> str | None:
+    """Wait until `trouble` gives None, and give None; its last words when `patience` (s) is over, or when cancelled."""
+    over = patience if isinstance(patience, Patience) else stop_after_delay(patience)
 
     def step() -> str | None:
         found = trouble()
@@ -71,7 +77,7 @@ def until(trouble: Check, patience: float, say: Callable[[str], None], cancel: E
     poll = Retrying(
         retry=retry_if_result(lambda found: found is not None),
         wait=wait_fixed(0.5),
-        stop=stop_any(stop_after_delay(patience), stop_when_event_set(cancel or Event())),
+        stop=stop_any(over, stop_when_event_set(cancel or Event())),
         retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
     )
     found: str | None = poll(step)
@@ -79,30 +85,37 @@ def until(trouble: Check, patience: float, say: Callable[[str], None], cancel: E
 
 
 def until_healthy(stack: StackSettings, services: list[Service], progress: Progress) -> None:
-    """Wait for all services at once, each with its own patience.
+    """Wait for all services at once, each with its own patience: longer while it is at work.
 
     Raises:
-        StackError: one is not healthy within its patience; the message has its last log lines.
+        StackError: one is not healthy when its patience is over; the message has its last log lines.
     """
-    words: dict[str, str] = {service.name: "starting" for service in services}
+    supervisor = Supervisor(stack)
+    waits = [
+        _Wait(service, Patience(service.patience, partial(work_of, stack, supervisor, service.name)))
+        for service in services
+    ]
     cancel = Event()
     with ThreadPoolExecutor(len(services)) as pool:
-        pending = {pool.submit(_watch, stack, service, words, cancel): service for service in services}
+        pending = {pool.submit(one.watch, supervisor, cancel): one for one in waits}
         try:
             while pending:
                 done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
-                    _settle(stack, pending.pop(future), future.result(), progress)
-                progress.waiting(_summary([service.name for service in pending.values()], words))
+                    one = pending.pop(future)
+                    if trouble := future.result():
+                        raise failure(stack, one.service.name, trouble, one.patience.words)
+                    progress.done(one.service.name)
+                progress.waiting(_summary(list(pending.values())))
         finally:
             cancel.set()
 
 
-def failure(stack: StackSettings, name: str, trouble: str, seconds: float) -> StackError:
-    """The error for a service that does not become healthy."""
+def failure(stack: StackSettings, name: str, trouble: str, waited: str) -> StackError:
+    """The error for a service that does not become healthy; `waited` says for how long, in words."""
     lines = "\n".join(f"    {line[:300]}" for line in last_lines(stack.logs_dir / f"{name}.log"))
     return StackError(
-        f"{name} is not healthy after {seconds:.0f} s: {trouble}\n{lines}\n  more: ./run logs {name}\n"
+        f"{name} is not healthy: {trouble} (waited {waited})\n{lines}\n  more: ./run logs {name}\n"
         "  What was started goes on. ./run again goes on where this start ended."
     )
 
@@ -112,24 +125,31 @@ def last_lines(log: Path, count: int = LAST_LINES) -> list[str]:
     return log.read_text(errors="replace")[-20_000:].splitlines()[-count:] if log.exists() else []
 
 
-def _watch(stack: StackSettings, service: Service, words: dict[str, str], cancel: Event) -> str | None:
-    supervisor = Supervisor(stack)
+@dataclass
+class _Wait:
+    """The wait for one service; `trouble` is what was wrong with it at the last look."""
 
-    def say(trouble: str) -> None:
-        words[service.name] = trouble
+    service: Service
+    patience: Patience
+    trouble: str = "starting"
 
-    return until(lambda: trouble_of(service, supervisor.state(service.name)), service.patience, say, cancel)
+    def watch(self, supervisor: Supervisor, cancel: Event) -> str | None:
+        """Wait until it is healthy; what is wrong when its patience is over."""
+
+        def say(trouble: str) -> None:
+            self.trouble = trouble
+
+        return until(lambda: trouble_of(self.service, supervisor.state(self.service.name)), self.patience, say, cancel)
 
 
-def _settle(stack: StackSettings, service: Service, trouble: str | None, progress: Progress) -> None:
-    if trouble is not None:
-        raise failure(stack, service.name, trouble, service.patience)
-    progress.done(service.name)
+def _summary(waits: Sequence[_Wait]) -> str:
+    """`waiting for namenode (in safe mode, for 12 s), flask`: all that is waited for, and what is wrong with the first.
 
-
-def _summary(names: list[str], words: dict[str, str]) -> str:
-    """`waiting for namenode (in safe mode), flask`: all that is waited for, and what is wrong with the first."""
-    if not names:
+    `still waiting for` when one takes longer than its patience.
+    """
+    if not waits:
         return "all services are healthy"
-    first, *others = names
-    return "waiting for " + ", ".join([f"{first} ({words[first]})", *others])
+    first, *others = waits
+    begin = "still waiting for " if any(one.patience.prolonged for one in waits) else "waiting for "
+    words = f"{first.service.name} ({first.trouble}, {first.patience.words})"
+    return begin + ", ".join([words, *(one.service.name for one in others)])
