@@ -171,12 +171,12 @@ def forecasts(bench: Bench, markets: int) -> None:
         before = bench.seconds("forecast", DAY)
         began = time.perf_counter()
         with bench.held("forecast", DAY) as held:
-            folder = store.rebuild_snapshot(bench.lake, DAY, "bench", held, complete=False).folder
+            folder = store.compact_day(bench.lake, DAY, "bench", held, complete=False).folder
         _line(bench, "forecast", f"{last - first:4} files ", before, time.perf_counter() - began)
     before = bench.seconds("forecast", DAY)
     began = time.perf_counter()
     with bench.held("forecast", DAY) as held:
-        store.rebuild_snapshot(bench.lake, DAY, "bench", held, complete=True)
+        store.compact_day(bench.lake, DAY, "bench", held, complete=True)
     _line(bench, "forecast", "close      ", before, time.perf_counter() - began)
     cold, warm, rows = bench.seconds("forecast", DAY, f"origin = '{wire(day_start(DAY) + 700 * WINDOW)}'")
     print(f"one origin of all markets: {cold:.2f} s cold, {warm:.2f} s warm ({rows} rows)")

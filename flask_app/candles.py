@@ -20,7 +20,7 @@ from upbit_elt.warehouse.tables import days, partition
 MOST_DAYS = 63
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """Rows (columns in wire order, newest first), and the moment (UTC) before which older days were not searched.
 
     `unsearched` is None when all days were searched or enough rows were found.
@@ -43,7 +43,7 @@ def known_market(window: Window | None, market: str) -> Window:
     return window
 
 
-def find(shared: Services, window: Window, query: CandleQuery) -> Found:
+def find(shared: Services, window: Window, query: CandleQuery) -> SearchResult:
     """Candles of a known market, newest first.
 
     They come from the window in memory when it holds all of them, otherwise from Hive.
@@ -55,12 +55,12 @@ def find(shared: Services, window: Window, query: CandleQuery) -> Found:
     start, end = query.start or EARLIEST, query.end or window.end
     recent = window.rows(query.market, start, end, query.count)
     if len(recent) == query.count or start >= window.start:
-        return Found(recent, None)
+        return SearchResult(recent, None)
     with shared.history.taken():
         return _from_hive(shared.hive, shared.settings, query.market, start, end, query.count)
 
 
-def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int) -> Found:
+def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end: datetime, count: int) -> SearchResult:
     found: list[tuple[Any, ...]] = []
     with hive.session() as session:
         there = _days(session, settings, start, end)
@@ -82,7 +82,7 @@ def _from_hive(hive: Hive, settings: Settings, market: str, start: datetime, end
                 break
     # Wire strings sort like times. Sorting here lets Hive answer without starting an execution engine.
     rows = sorted(found, key=lambda row: str(row[1]), reverse=True)[:count]
-    return Found(rows, day_start(searched[-1]) if beyond and len(rows) < count else None)
+    return SearchResult(rows, day_start(searched[-1]) if beyond and len(rows) < count else None)
 
 
 def _days(hive: Statements, settings: Settings, start: datetime, end: datetime) -> list[str]:

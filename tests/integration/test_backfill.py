@@ -14,7 +14,7 @@ from tests.support.clock import utc
 from tests.support.edges import Edge
 from tests.support.exchange import Reply, headers_at
 from tests.support.world import FINE, World
-from upbit_elt.backfill.planner import History
+from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools, WorkProgress
 from upbit_elt.candle import day_end, day_start, kst_day
@@ -205,7 +205,7 @@ def test_a_long_span_does_not_gather_in_memory(world: World) -> None:
     tools = Tools(world.client, world.lake, world.settings, world.clock, on_progress=weigh, chunk=64)
     tracemalloc.start()
     try:
-        done = History(tools).work("test", request, TimeBudget(world.lake, world.clock, patient=True))
+        done = Backfill(tools).work("test", request, TimeBudget(world.lake, world.clock, patient=True))
     finally:
         tracemalloc.stop()
     assert done is not None

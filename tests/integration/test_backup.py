@@ -25,9 +25,9 @@ from upbit_elt.lake import archive
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.stack import backup, choice, processes, secrets
-from upbit_elt.stack.choice import Memory
+from upbit_elt.stack.choice import RememberedChoice
 from upbit_elt.stack.options import StackSettings, load
-from upbit_elt.stack.waiting import Progress
+from upbit_elt.stack.waiting import ProgressLine
 
 WHOLE = b"x" * 100_000
 # Writes to nobody who reads: it stops in the middle.
@@ -132,7 +132,7 @@ def test_a_backup_of_run_comes_back_in_an_empty_data_folder(
     """The lake's bytes: tests/unit/lake/test_archive.py."""
     lake.create(f"{folder}/file", WHOLE)
     kept = secrets.load(daemon_stack.data_dir / "secrets.json")
-    Memory(exchange="replica", namenode_port=daemon_stack.namenode_port).save(daemon_stack)
+    RememberedChoice(exchange="replica", namenode_port=daemon_stack.namenode_port).save(daemon_stack)
     database = daemon_stack.airflow_home / "airflow.db"
     database.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(database)) as airflow:
@@ -143,7 +143,7 @@ def test_a_backup_of_run_comes_back_in_an_empty_data_folder(
     backups.check(made)
 
     fresh = load(data_dir=tmp_path / "data", jars_dir=shared_jars, **stack_ports())
-    with Progress(Console(quiet=True)) as progress:
+    with ProgressLine(Console(quiet=True)) as progress:
         assert backup.restore(fresh, made, progress) > 0
         with pytest.raises(BackupFailed, match="into an empty data folder only"):
             backup.restore(fresh, made, progress)

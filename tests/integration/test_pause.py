@@ -9,7 +9,7 @@ import pytest
 from tests.support.machine import Machine
 from upbit_elt.stack.health import Hung
 from upbit_elt.stack.restarts import since_boot
-from upbit_elt.stack.watchdog import Limits, Watch
+from upbit_elt.stack.watchdog import Limits, ServiceWatch
 from upbit_elt.warehouse.hive import Hive
 
 PAUSE = 180.0
@@ -19,7 +19,7 @@ PAUSE = 180.0
 def test_daemons_that_were_paused_for_three_minutes_go_on_and_are_not_restarted(machine: Machine) -> None:
     """Frozen they are found hung by their own checks; what counts is forgotten after a pause of the watchdog's own."""
     limits = Limits()
-    watches = {service.name: Watch(limits) for service in machine.services}
+    watches = {service.name: ServiceWatch(limits) for service in machine.services}
     verdicts: list[str | None] = []
 
     def look() -> dict[str, str | None]:

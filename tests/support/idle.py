@@ -15,7 +15,7 @@ from tests.support.clock import ManualClock, utc
 from tests.support.exchange import HandlerAdapter, Reply, headers_at, minute_row, session_on
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
-from upbit_elt.backfill.planner import History
+from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, SCHEMA, Candle, day_end, day_start, floor_minute, kst_day, parse_wire, to_table
@@ -153,7 +153,7 @@ class Deployment:
             min_candle.register_in(self.hive, self.lake, self.settings, [day])
 
         time_budget = TimeBudget(self.lake, self.clock, self.clock.now() + timedelta(minutes=1), patient=False)
-        History(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", time_budget)
+        Backfill(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", time_budget)
 
     def _prove(self) -> None:
         prover = Prover(self.client, self.lake, self.settings, self.clock)

@@ -28,7 +28,7 @@ from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from tests.support.small_exchange import SmallExchange
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
-from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
@@ -208,11 +208,11 @@ class Process:
         prove_day.register_in(self.hive, self.lake, self.settings, reconciled)
         return reconciled
 
-    def backfill(self) -> Progress:
+    def backfill(self) -> BackfillResult:
         """DAG backfill_candle."""
         tools = Tools(self.client, self.lake, self.settings, self.clock, on_published=self.on_published, chunk=20)
         until = self.clock.now() + timedelta(minutes=20)
-        return History(tools).run("backfill", TimeBudget(self.lake, self.clock, until, patient=True))
+        return Backfill(tools).run("backfill", TimeBudget(self.lake, self.clock, until, patient=True))
 
     def request(self, start: datetime, end: datetime, *markets: str) -> None:
         """The form of the DAG backfill_candle."""

@@ -17,7 +17,7 @@ from tests.support.edges import Edge
 from tests.support.exchange import NOT_FOUND, Reply, WsgiAdapter, headers_at, session_on
 from tests.support.hdfs import MemoryHdfs
 from upbit_elt.backfill.old_files import Adopted
-from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import CHUNK, Tools, WorkProgress
 from upbit_elt.candle import Candle, day_end, days_between, from_table, to_table
@@ -104,11 +104,13 @@ class LakeWorld:
 
     def history(
         self, chunk: int = CHUNK, on_progress: Callable[[WorkProgress], object] = lambda progress: None
-    ) -> History:
+    ) -> Backfill:
         """The history job of this world."""
-        return History(Tools(self.client, self.lake, self.settings, self.clock, self.on_published, on_progress, chunk))
+        return Backfill(Tools(self.client, self.lake, self.settings, self.clock, self.on_published, on_progress, chunk))
 
-    def fill_history(self, until: datetime | None = None, chunk: int = CHUNK, *, patient: bool = True) -> Progress:
+    def fill_history(
+        self, until: datetime | None = None, chunk: int = CHUNK, *, patient: bool = True
+    ) -> BackfillResult:
         """One run of the history, by default with five hours' time; `patient` waits for live runs to end."""
         until = until or self.clock.now() + timedelta(hours=5)
         return self.history(chunk).run("test", TimeBudget(self.lake, self.clock, until, patient=patient))

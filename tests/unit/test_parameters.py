@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import pytest
 
-from upbit_elt.cli.parameters import Day, MarketCode, Moment
+from upbit_elt.cli.parameters import KstDay, MarketCode, Moment
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59Z", "1999-12-31", "yesterday", "", "2026-13-01", "5"])
@@ -27,4 +27,4 @@ def test_a_market_that_is_none_is_refused_in_one_sentence(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "day"), [("261124", "261124"), ("2026-11-24", "261124")])
 def test_a_day_is_written_as_the_lake_has_it(text: str, day: str) -> None:
-    assert Day().convert(text, None, None) == day
+    assert KstDay().convert(text, None, None) == day

@@ -58,7 +58,7 @@ KNOWN, DUPLICATE = "in the lake already", "in more than one file"
 Key = tuple[str, str]
 
 
-class Source(NamedTuple):
+class OldFile(NamedTuple):
     """An old file: when its run began (UTC; None when unknown), the first and last minute (UTC) of its candles, and how
     many of its rows have no valid time.
     """
@@ -91,7 +91,7 @@ class Adopted:
     published: list[Published] = field(default_factory=list)
 
 
-def survey(folder: Path) -> list[Source]:
+def survey(folder: Path) -> list[OldFile]:
     """Read and check the Parquet files of a folder, oldest first; publishes nothing.
 
     Raises:
@@ -105,7 +105,7 @@ def survey(folder: Path) -> list[Source]:
     return sorted((s for s in sources if s), key=lambda s: (s.began or s.last, s.path.name))
 
 
-def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
+def adopt(lake: Lake, sources: Iterable[OldFile], clock: Clock) -> Adopted:
     """Publish the provably closed candles, one snapshot for each KST day. A second run changes nothing.
 
     Raises:
@@ -113,7 +113,7 @@ def adopt(lake: Lake, sources: Iterable[Source], clock: Clock) -> Adopted:
         LeaseHeld: another writer holds the lease of a day.
     """
     found = Adopted()
-    by_day: dict[str, list[Source]] = {}
+    by_day: dict[str, list[OldFile]] = {}
     for source in sources:
         found.files += 1
         if source.timeless:
@@ -138,14 +138,14 @@ class _ClosedRows:
         self.origin: dict[Key, str] = {}
         self._bad: set[Key] = set()
 
-    def take(self, source: Source) -> None:
+    def take(self, source: OldFile) -> None:
         for row in _rows(source.path, self._day):
             self._found.rows += 1
             reason = self._take(row, source)
             if reason:
                 self._found.invalid[reason] += 1
 
-    def _take(self, row: dict[str, object], source: Source) -> str:
+    def _take(self, row: dict[str, object], source: OldFile) -> str:
         """Add a row to the candles or count why not; the reason when the row is invalid, else ""."""
         try:
             checked = MinuteCandle.model_validate(row, strict=False)
@@ -210,7 +210,7 @@ def _covers(known: dict[str, list[Span]], candle: Candle) -> bool:
     return not gaps(known.get(candle.market, []), candle.start, candle.start + MINUTE)
 
 
-def _source(path: Path) -> Source | None:
+def _source(path: Path) -> OldFile | None:
     """A file with its run's start and its span; None when it has no row."""
     table = _read(path)
     if not table.num_rows:
@@ -222,7 +222,7 @@ def _source(path: Path) -> Source | None:
         raise BadFile(f"{path}: its times are not Upbit's (2024-04-04T08:12:00)")
     first, last = (moment.replace(tzinfo=UTC) for moment in pc.min_max(starts).as_py().values())
     last_trade = datetime.fromtimestamp(pc.max(possible).as_py() / 1000, UTC)
-    return Source(path, began(path.name, last_trade), first, last, table.num_rows - len(starts))
+    return OldFile(path, began(path.name, last_trade), first, last, table.num_rows - len(starts))
 
 
 def _starts(table: pa.Table) -> pa.ChunkedArray:

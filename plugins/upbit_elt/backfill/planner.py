@@ -31,7 +31,7 @@ WAIT = timedelta(minutes=3)
 
 
 @dataclass(frozen=True)
-class Progress:
+class BackfillResult:
     """What a backfill run did: candles fetched, days published.
 
     `left` are KST days not finished, `requests` those still open. `busy`: another backfill holds the lease, so this run
@@ -76,7 +76,7 @@ class Wanted(NamedTuple):
         return json.dumps({"version": 1, "days": self.days, "markets": self.markets}).encode()
 
 
-class History:
+class Backfill:
     """Fills the days before the live runs. `queue` holds the backfill requests of users."""
 
     def __init__(self, tools: Tools) -> None:
@@ -84,7 +84,7 @@ class History:
         self._root = layout.backfill_root(tools.lake.root)
         self.queue = BackfillQueue(tools.lake)
 
-    def run(self, run_id: str, time_budget: TimeBudget) -> Progress:
+    def run(self, run_id: str, time_budget: TimeBudget) -> BackfillResult:
         """Work on the days of `history_days`, then on backfill requests, until the time budget is used up.
 
         When a market cannot be reached, its day stays open for a later run, and the other markets go on. When a day
@@ -98,12 +98,12 @@ class History:
             wanted = self._wanted()
         open_requests = self.queue.open()
         if not wanted and not open_requests:
-            return Progress(troubles=troubles)
+            return BackfillResult(troubles=troubles)
         with ExitStack() as stack:
             try:
                 held = stack.enter_context(lease(self._tools.lake, self._root, self._tools.clock, timedelta(0)))
             except LeaseHeld:
-                return Progress(requests=tuple(open_requests), busy=True)
+                return BackfillResult(requests=tuple(open_requests), busy=True)
             worker = Worker(self._tools, run_id, time_budget, held)
             left: list[str] = []
             with isolated(self._tools.lake, "the wanted days", troubles):
@@ -113,7 +113,7 @@ class History:
                     with isolated(self._tools.lake, request.id, troubles):
                         self._work(worker, request)
                     self._note(request.id, troubles.get(request.id, ""))
-            return Progress(
+            return BackfillResult(
                 candles=worker.progress.candles,
                 published=tuple(worker.published),
                 left=tuple(left),

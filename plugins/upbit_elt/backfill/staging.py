@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 _READERS = 8
 
 
-class Day:
+class BackfillDay:
     """A KST day: the spans that its snapshot accounts for, and the results that wait to be published.
 
     `published` and `waiting` are spans by market; `complete` says whether the day has a complete snapshot.

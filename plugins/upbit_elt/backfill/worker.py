@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import cast
 
 from upbit_elt.backfill.history_start import HistoryStart
-from upbit_elt.backfill.staging import Day, pages_of
+from upbit_elt.backfill.staging import BackfillDay, pages_of
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.candle import MINUTE, day_end, day_start
 from upbit_elt.clock import Clock
@@ -98,7 +98,7 @@ class _Work:
     the day is not finished with this run.
     """
 
-    day: Day
+    day: BackfillDay
     requests: list[FetchRequest]
     more: bool
     open: int = 0
@@ -211,7 +211,7 @@ class Worker:
         return chunk
 
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
-        day = Day(self._lake, name)
+        day = BackfillDay(self._lake, name)
         missing = [request for request in self._missing(day, scope) if request.market not in self._unreachable]
         self._open_minutes[name] = sum(_minutes(request.start, request.end) for request in missing)
         requests: list[FetchRequest] = []
@@ -222,7 +222,7 @@ class Worker:
             requests.append(request)
         return _Work(day, requests, more=len(requests) < len(missing))
 
-    def _missing(self, day: Day, scope: Scope) -> list[FetchRequest]:
+    def _missing(self, day: BackfillDay, scope: Scope) -> list[FetchRequest]:
         """The day's missing spans that need a request; those without a candle by the history start are added."""
         missing = []
         for request in day.missing(self._ends, scope.start):
@@ -305,7 +305,7 @@ class Worker:
         else:
             day.discard()  # a run died right after publishing
 
-    def _publish(self, day: Day) -> None:
+    def _publish(self, day: BackfillDay) -> None:
         try:
             published = day.publish(self._run_id, self._tools.clock, complete=self._is_complete(day))
         except LeaseHeld as busy:
@@ -315,7 +315,7 @@ class Worker:
         request_lost_files(self._lake, [published], self._tools.clock.now(), self._run_id)
         log.info("history of %s: %d candles in %s", day.day, published.rows, published.folder)
 
-    def _is_complete(self, day: Day) -> bool:
+    def _is_complete(self, day: BackfillDay) -> bool:
         """Whether live runs are past the day and nearly all collected markets are accounted for."""
         if day.complete:
             return True

@@ -32,7 +32,7 @@ class Moment(click.ParamType[datetime]):
         return moment.astimezone(UTC).replace(second=0, microsecond=0)
 
 
-class Day(click.ParamType[str]):
+class KstDay(click.ParamType[str]):
     """A KST day, `yyMMdd` or `2026-11-24`."""
 
     name = "day"

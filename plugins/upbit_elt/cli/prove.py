@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from upbit_elt.candle import days_between
-from upbit_elt.cli.parameters import Day, Minutes, Moment, kst
+from upbit_elt.cli.parameters import KstDay, Minutes, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.flows import prove_day
 from upbit_elt.lake import ledger
@@ -25,7 +25,7 @@ MAX_DAYS = 10  # most days that a message names
 
 
 @click.command()
-@click.option("--day", "days", type=Day(), multiple=True, help="A KST day, yyMMdd; may be repeated.")
+@click.option("--day", "days", type=KstDay(), multiple=True, help="A KST day, yyMMdd; may be repeated.")
 @click.option("--from", "start", type=Moment(), help="First minute of a span of days.")
 @click.option("--to", "end", type=Moment(), help="End of the span, exclusive; default: now.")
 @click.option("--minutes", default=30, show_default=True, type=Minutes(), help="How long to work at most.")

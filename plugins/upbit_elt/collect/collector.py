@@ -13,7 +13,7 @@ from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, f
 from upbit_elt.clock import Clock, Deadline
 from upbit_elt.collect import recheck
 from upbit_elt.collect.fetch import Budget, FetchResult, fetch
-from upbit_elt.collect.plan import Plan, closed_until, make_plan, until_settled
+from upbit_elt.collect.plan import FetchPlan, closed_until, make_plan, until_settled
 from upbit_elt.collect.reach import beyond_reach, requests_for, starts_of, still_waiting, within_reach
 from upbit_elt.errors import BadResponse, Banned, ExchangeError, LakeCorrupt, LeaseHeld, ServerTrouble
 from upbit_elt.exchange.client import UpbitClient
@@ -107,7 +107,7 @@ class Collector:
 
     def _collect(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         markets: Sequence[str],
         end: datetime,
         state: _State,
@@ -214,7 +214,7 @@ class Collector:
         return self._client.within(Deadline(self._clock, LISTING), attempts=4)
 
     def _coverage(
-        self, plan: Plan, near: Plan, results: Sequence[FetchResult], left: Sequence[Span], before: Coverage
+        self, plan: FetchPlan, near: FetchPlan, results: Sequence[FetchResult], left: Sequence[Span], before: Coverage
     ) -> Coverage:
         """The coverage after a run; `before` has the run's end, its rechecks, and the watermark that it began with."""
         spans = [*left, *(Span(request.market, request.start, request.end, "quiet") for request in near.inactive)]
@@ -369,7 +369,7 @@ class _RunResult(NamedTuple):
     outage: str
 
 
-def _failed_before(plan: Plan, known: Coverage | None) -> frozenset[str]:
+def _failed_before(plan: FetchPlan, known: Coverage | None) -> frozenset[str]:
     """Markets of the plan whose requests failed in the run before."""
     if known is None:
         return frozenset()

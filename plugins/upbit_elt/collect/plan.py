@@ -38,7 +38,7 @@ class FetchRequest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """`requests` are to be sent; `inactive` are the spans of markets that have not traded there by the ticker."""
 
     requests: tuple[FetchRequest, ...]
@@ -62,7 +62,7 @@ def make_plan(
     end: datetime,
     first: datetime,
     unsure: Mapping[str, datetime] | None = None,
-) -> Plan:
+) -> FetchPlan:
     """Split the markets into those to request up to `end` (UTC) and those without a trade since their watermark.
 
     `tickers` must have been read after `end`. A market without a watermark (in the very first run, or newly listed) is
@@ -82,4 +82,4 @@ def make_plan(
         silent = known and market in traded and traded[market] < (since or start) - INACTIVE_MARGIN
         request = FetchRequest(market, start, end, OVERLAP if known else 0, since, traded.get(market))
         (inactive if silent else requests).append(request)
-    return Plan(tuple(requests), tuple(inactive))
+    return FetchPlan(tuple(requests), tuple(inactive))

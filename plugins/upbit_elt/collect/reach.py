@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from upbit_elt.candle import KST, kst_day
-from upbit_elt.collect.plan import FetchRequest, Plan
+from upbit_elt.collect.plan import FetchPlan, FetchRequest
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import overlaps
 from upbit_elt.lake.backfill_queue import BackfillQueue, Request, make_request
@@ -29,21 +29,21 @@ def reach_of(end: datetime) -> datetime:
     return moment.replace(hour=moment.hour // 12 * 12, minute=0).astimezone(end.tzinfo)
 
 
-def within_reach(plan: Plan, end: datetime) -> Plan:
+def within_reach(plan: FetchPlan, end: datetime) -> FetchPlan:
     """The plan without the minutes that lie too long ago for a live run up to `end` (UTC)."""
     first = reach_of(end)
-    return Plan(
+    return FetchPlan(
         tuple(_from(request, first) for request in plan.requests),
         tuple(_from(request, first) for request in plan.inactive),
     )
 
 
-def starts_of(plan: Plan) -> Mapping[str, datetime]:
+def starts_of(plan: FetchPlan) -> Mapping[str, datetime]:
     """The start (UTC) of each market's span in a plan."""
     return {request.market: request.start for request in (*plan.requests, *plan.inactive)}
 
 
-def beyond_reach(plan: Plan, done: Iterable[FetchRequest]) -> list[Span]:
+def beyond_reach(plan: FetchPlan, done: Iterable[FetchRequest]) -> list[Span]:
     """Holes for the spans of a plan that lie before `done`: requests that succeeded, or of inactive markets."""
     starts = starts_of(plan)
     return [

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 
 from upbit_elt.candle import MINUTE
 from upbit_elt.collect.fetch import FetchResult
-from upbit_elt.collect.plan import PAGE, FetchRequest, Plan
+from upbit_elt.collect.plan import PAGE, FetchPlan, FetchRequest
 from upbit_elt.intervals import Interval, difference, intersection
 from upbit_elt.lake.coverage import Recheck, Span
 
@@ -86,7 +86,7 @@ def resolved(rechecks: Iterable[Recheck], results: Sequence[FetchResult], end: d
 
 def after(
     rechecks: Iterable[Recheck],
-    plan: Plan,
+    plan: FetchPlan,
     results: Sequence[FetchResult],
     closed: Sequence[Span],
     end: datetime,
@@ -122,7 +122,7 @@ def after(
     return tuple(sorted(set(remaining)))
 
 
-def _reached(plan: Plan, results: Iterable[FetchResult]) -> set[str]:
+def _reached(plan: FetchPlan, results: Iterable[FetchResult]) -> set[str]:
     """Markets whose result reaches back to the minutes to recheck: not one of which only the newest part came."""
     starts = {request.market: request.start for request in plan.requests}
     return {

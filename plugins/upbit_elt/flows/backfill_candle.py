@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
-from upbit_elt.backfill.planner import History, Progress
+from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import BEFORE, TimeBudget, next_live_run
 from upbit_elt.backfill.worker import Tools, WorkProgress
 from upbit_elt.candle import KST
@@ -69,7 +69,7 @@ def wanted_by(form: Mapping[str, Any], run_id: str, sent: datetime) -> Request |
     return make_request(_midnight(form["start"]), end, form.get("markets") or (), sent, run_id)
 
 
-def summary(progress: Progress) -> dict[str, Any]:
+def summary(progress: BackfillResult) -> dict[str, Any]:
     """The outcome of a run as JSON values, for Airflow's UI."""
     return {
         "candles": progress.candles,
@@ -89,7 +89,7 @@ def _midnight(text: str) -> datetime:
         raise ConfigError(f"{text!r} is no day: write it as 2026-11-24") from error
 
 
-def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Progress:
+def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> BackfillResult:
     """Fetch the days of `history_days` and those of backfill requests, until `until` (UTC); register finished days.
 
     Without `until` it ends shortly before the next live run, and does nothing while one is in progress.
@@ -98,7 +98,7 @@ def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Pro
     with _client(settings, clock) as client:
         end = until or next_live_run(clock.now()) - BEFORE
         time_budget = TimeBudget(lake, clock, end, patient=until is not None)
-        return History(_tools(settings, client, lake, clock)).run(run_id, time_budget)
+        return Backfill(_tools(settings, client, lake, clock)).run(run_id, time_budget)
 
 
 def work_off(
@@ -118,7 +118,7 @@ def work_off(
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
         time_budget = TimeBudget(lake, clock, patient=True, stopped=stopped)
-        return History(_tools(settings, client, lake, clock, on_progress)).work(run_id, wanted, time_budget)
+        return Backfill(_tools(settings, client, lake, clock, on_progress)).work(run_id, wanted, time_budget)
 
 
 def adopt_folder(settings: Settings, folder: Path) -> Adopted:

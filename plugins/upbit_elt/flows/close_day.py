@@ -31,7 +31,7 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import backlog
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day, register_now
+from upbit_elt.warehouse.register import DailyTable, register_now
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class Closer:
         for published in made:
             log.info("%s of %s: %d rows in %s", kind, day, published.rows, published.folder)
         if made:
-            register_now(self._lake, self._hive, self._settings, Day(kind, day))
+            register_now(self._lake, self._hive, self._settings, DailyTable(kind, day))
         done.made += made
 
     def _candles(self, day: str, live: Coverage, run_id: str, done: Closed, *, with_holes: bool) -> Step | None:
@@ -153,15 +153,15 @@ class Closer:
 
     def _forecasts(self, day: str, snapshot: Snapshot, run_id: str, *, over: bool) -> Step | None:
         """The step that closes a day of forecasts once no more come, or compacts it when that is due; else None."""
-        if over or store.is_due(self._lake, snapshot, day):
-            return lambda held: [store.rebuild_snapshot(self._lake, day, run_id, held, complete=over)]
+        if over or store.needs_compaction(self._lake, snapshot, day):
+            return lambda held: [store.compact_day(self._lake, day, run_id, held, complete=over)]
         return None
 
     def _repair(self, waiting: Sequence[Pending], done: Closed) -> None:
         """Register the snapshots of writers that died after publishing; drop the markers of those that died before."""
         for kind, day in sorted({(entry.kind, entry.day) for entry in waiting}):
             with isolated(self._lake, f"{kind} {day}", done.troubles):
-                if register_now(self._lake, self._hive, self._settings, Day(kind, day)):
+                if register_now(self._lake, self._hive, self._settings, DailyTable(kind, day)):
                     log.warning(
                         "%s of %s was not registered in Hive by the run that published it; registered now", kind, day
                     )

@@ -10,7 +10,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day
+from upbit_elt.warehouse.register import DailyTable
 from upbit_elt.warehouse.register import register as register_pending
 
 
@@ -39,5 +39,5 @@ def register_in(
     hive: Hive, lake: Lake, settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None
 ) -> list[str]:
     """As `register`, for this lake and this Hive."""
-    touched = {Day("candle", day): (folders or {}).get(day) for day in wanted}
+    touched = {DailyTable("candle", day): (folders or {}).get(day) for day in wanted}
     return [day for kind, day in register_pending(lake, hive, settings, touched) if kind == "candle"]

@@ -13,7 +13,7 @@ from upbit_elt.quality.reconcile import Prover, wanted
 from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day
+from upbit_elt.warehouse.register import DailyTable
 from upbit_elt.warehouse.register import register as register_pending
 
 # The kinds whose snapshots a reconciliation may publish.
@@ -63,7 +63,7 @@ def prove_in(
     return reconciled
 
 
-def register(settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
+def register(settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[DailyTable]:
     """Register repaired days and all results in Hive; returns the days (of any kind) that changed.
 
     It also registers what a run that died left pending.
@@ -71,8 +71,8 @@ def register(settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Da
     return register_in(Hive.from_settings(settings), Lake.from_settings(settings), settings, reconciled)
 
 
-def register_in(hive: Hive, lake: Lake, settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[Day]:
+def register_in(hive: Hive, lake: Lake, settings: Settings, reconciled: Iterable[ReconciledDay]) -> list[DailyTable]:
     """As `register`, for this lake and this Hive."""
     days = [one.day for one in reconciled if not one.trouble]
-    touched: dict[Day, str | None] = {Day(kind, day): None for kind in TOUCHED for day in days}
+    touched: dict[DailyTable, str | None] = {DailyTable(kind, day): None for kind in TOUCHED for day in days}
     return register_pending(lake, hive, settings, touched)

@@ -33,7 +33,7 @@ class Champion:
     model: QuantileNet
 
 
-class Verdict(NamedTuple):
+class Promotion(NamedTuple):
     """Whether a model becomes the champion, the reason, and whether it is provisional.
 
     A provisional model (the first one, or one trained on few days) is replaced even by one that cannot be compared.
@@ -44,10 +44,10 @@ class Verdict(NamedTuple):
     provisional: bool
 
 
-FIRST = Verdict(True, "the first model: there was none to compare it with, so it is provisional", provisional=True)
+FIRST = Promotion(True, "the first model: there was none to compare it with, so it is provisional", provisional=True)
 
 
-def save_model(lake: Lake, trained: TrainedModel, verdict: Verdict = FIRST) -> str:
+def save_model(lake: Lake, trained: TrainedModel, verdict: Promotion = FIRST) -> str:
     """Write weights and card; if the verdict promotes the model, point the champion's pointer at it.
 
     Gives the model's version.

@@ -34,7 +34,7 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
+class SampleForecasts:
     """Forecasts of N samples: prices (N, horizons, quantiles); volume and volatility (N, horizons).
 
     Prices are in the quote currency, volume in base units; volatility is the standard deviation of the log return.
@@ -45,7 +45,7 @@ class Forecast:
     volatility: Floats
 
 
-def forecast(net: QuantileNet, batch: Batch) -> Forecast:
+def forecast(net: QuantileNet, batch: Batch) -> SampleForecasts:
     """Compute the forecasts that are served for the samples; prices are rounded to the tick."""
     net.eval()
     with torch.no_grad():
@@ -53,7 +53,7 @@ def forecast(net: QuantileNet, batch: Batch) -> Forecast:
         z, variance, volume = (torch.cat(part).double().numpy() for part in zip(*parts, strict=True))
     unit = batch.sigma[:, None] * np.sqrt(HORIZONS)
     volume = batch.rate[:, None] * np.array(HORIZONS) * np.exp(volume)
-    return Forecast(prices(batch, z), volume, unit * np.exp(variance / 2))
+    return SampleForecasts(prices(batch, z), volume, unit * np.exp(variance / 2))
 
 
 def chunks(x: Floats) -> list[torch.Tensor]:
@@ -142,7 +142,7 @@ def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]
     ]
 
 
-def _deviances(net: QuantileNet, predicted: Forecast, test: Sample) -> dict[str, Floats]:
+def _deviances(net: QuantileNet, predicted: SampleForecasts, test: Sample) -> dict[str, Floats]:
     unit = test.batch.sigma[:, None] * np.sqrt(HORIZONS)
     span = np.where(test.batch.rate > 0, test.batch.rate, np.nan)[:, None] * np.array(HORIZONS)
     pairs = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from upbit_elt.candle import MINUTE
 from upbit_elt.errors import NoModel, NotEnoughHistory, UnusableModel
-from upbit_elt.forecast.artifacts import FIRST, Champion, Verdict, load_champion, save_model
+from upbit_elt.forecast.artifacts import FIRST, Champion, Promotion, load_champion, save_model
 from upbit_elt.forecast.evaluate import Sample, baselines, forecast, log_returns, mean_crps
 from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.model import QuantileNet
@@ -44,17 +44,17 @@ def train_and_promote(lake: Lake, hive: Hive, settings: Settings, now: datetime)
     return trained.card | verdict._asdict()
 
 
-def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Verdict:
+def _against_champion(trained: TrainedModel, lake: Lake, panel: Panel) -> Promotion:
     """Compare with the champion; one that cannot be used counts as none, so that it can be replaced."""
     try:
         return compare_with_champion(trained, load_champion(lake), panel)
     except UnusableModel as error:
-        return Verdict(True, f"{error.why}: it counts as none, so this one is provisional", provisional=True)
+        return Promotion(True, f"{error.why}: it counts as none, so this one is provisional", provisional=True)
     except NoModel:
         return compare_with_champion(trained, None, panel)
 
 
-def compare_with_champion(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Verdict:
+def compare_with_champion(trained: TrainedModel, champion: Champion | None, panel: Panel) -> Promotion:
     """Compare with the champion on origins that neither has seen: the challenger's test span after the champion's data.
 
     The challenger is promoted when the mean over the horizons of its CRPS divided by the rival's is below 1, for the
@@ -69,13 +69,13 @@ def compare_with_champion(trained: TrainedModel, champion: Champion | None, pane
     if origins < LEAST_ORIGINS:
         why = f"only {origins} origins that neither it nor champion {champion.version} has seen"
         if champion.card["provisional"]:
-            return Verdict(True, f"{why}; it replaces a provisional model", provisional)
-        return Verdict(False, f"{why}, {LEAST_ORIGINS} are needed", provisional)
+            return Promotion(True, f"{why}; it replaces a provisional model", provisional)
+        return Promotion(False, f"{why}, {LEAST_ORIGINS} are needed", provisional)
     rivals = baselines(trained.net, trained.train, test)
     rivals[f"champion {champion.version}"] = _served(champion.model, test)
     ratios = {name: _ratio(_served(trained.net, test), rival) for name, rival in rivals.items()}
     words = ", ".join(f"{ratio:.4f} to {name}" for name, ratio in ratios.items())
-    return Verdict(max(ratios.values()) < 1, f"CRPS ratio on {origins} unseen origins: {words}", provisional)
+    return Promotion(max(ratios.values()) < 1, f"CRPS ratio on {origins} unseen origins: {words}", provisional)
 
 
 def _served(net: QuantileNet, test: Sample) -> Floats:

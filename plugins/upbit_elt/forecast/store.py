@@ -17,11 +17,11 @@ from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.ledger import DataFile, Snapshot
 from upbit_elt.lake.parquet import encode, read_notes
-from upbit_elt.lake.snapshot import Published, Source, compaction_notes, read_files, write_snapshot
+from upbit_elt.lake.snapshot import Published, SnapshotFile, compaction_notes, read_files, write_snapshot
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
-from upbit_elt.warehouse.register import Day, register, register_day
+from upbit_elt.warehouse.register import DailyTable, register, register_day
 
 ORIGINS = "origins"
 # Files of an open day at which it is compacted: twice as many as of candles, as forecasts are five times as large.
@@ -67,11 +67,11 @@ def store(lake: Lake, hive: Hive, settings: Settings, table: pa.Table, clock: Cl
         with hive.session() as session:
             register_day(lake, session, settings, "forecast", day, folder=snapshot.path)
     else:
-        register(lake, hive, settings, {Day("forecast", day): None})
+        register(lake, hive, settings, {DailyTable("forecast", day): None})
     return Stored(name, table) if written else None
 
 
-def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
+def compact_day(lake: Lake, day: str, run: str, held: Lease, *, complete: bool) -> Published:
     """Compact all forecasts of a KST day into a snapshot with one file; with `complete` the day accepts no more.
 
     The caller holds the day's lease.
@@ -89,7 +89,7 @@ def rebuild_snapshot(lake: Lake, day: str, run: str, held: Lease, *, complete: b
     return write_snapshot(lake, FORECAST, day, name, tables, held, complete=complete, notes=notes)
 
 
-def is_due(lake: Lake, snapshot: Snapshot, day: str) -> bool:
+def needs_compaction(lake: Lake, snapshot: Snapshot, day: str) -> bool:
     """Whether the snapshot of an open day has MOST_FILES files or more, so that it should be compacted."""
     return len(ledger.files(lake, snapshot, day)) >= MOST_FILES
 
@@ -107,7 +107,7 @@ def _of_file(lake: Lake, file: DataFile) -> Iterable[str]:
     return [name] if name.isdigit() else _noted(read_notes(lake, file.path, file.size), file.path)
 
 
-def _of_source(source: Source) -> Iterable[str]:
+def _of_source(source: SnapshotFile) -> Iterable[str]:
     name = source.name.removesuffix(".parquet")
     return [name] if name.isdigit() else _noted(source.notes, source.name)
 

@@ -117,7 +117,7 @@ def publish_snapshot(
     """
     current = ledger.current(lake, "candle", day)
     complete = complete or (current is not None and current.complete)
-    found = salvage.read_day(lake, day, unreadable)
+    found = salvage.readable_files(lake, day, unreadable)
     sources = found.sources
     parts = [source.coverage for source in sources if source.coverage]
     parts += [*salvage.lost_coverage(lake, found, coverage.run, {span.market for span in coverage.spans}), coverage]

@@ -17,21 +17,21 @@ from upbit_elt.intervals import overlaps
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import read_coverage
-from upbit_elt.lake.snapshot import Source, read_source
+from upbit_elt.lake.snapshot import SnapshotFile, read_source
 from upbit_elt.lake.table_spec import CANDLE
 from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
+class ReadableFiles(NamedTuple):
     """The readable files of a day, oldest first, those of earlier snapshots before the others; and the unreadable."""
 
-    sources: list[Source]
+    sources: list[SnapshotFile]
     lost: list[ledger.DataFile]
 
 
-def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
+def readable_files(lake: Lake, day: str, unreadable: Collection[str] = ()) -> ReadableFiles:
     """Read a KST day's current snapshot as far as possible; `unreadable` are paths known to be so, which are not tried.
 
     Raises:
@@ -39,7 +39,7 @@ def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
         LakeUnavailable: HDFS does not answer.
     """
     snapshots = ledger.snapshots(lake, "candle", day)
-    found = Found([], [])
+    found = ReadableFiles([], [])
     for file in ledger.files(lake, snapshots[-1], day) if snapshots else []:
         try:
             if file.path in unreadable:
@@ -53,7 +53,7 @@ def read_day(lake: Lake, day: str, unreadable: Collection[str] = ()) -> Found:
     return found
 
 
-def lost_coverage(lake: Lake, found: Found, run: str, others: Collection[str]) -> list[Coverage]:
+def lost_coverage(lake: Lake, found: ReadableFiles, run: str, others: Collection[str]) -> list[Coverage]:
     """The spans of the unreadable files, as holes; `run` is the run that names them.
 
     When the footer cannot be read either, the holes are of all markets of the day's other files, and of `others`.
@@ -72,7 +72,9 @@ def quarantine_file(lake: Lake, day: str, path: str) -> None:
         log.warning("%s cannot be moved to the quarantine: %s", path, error)
 
 
-def _salvaged(lake: Lake, day: str, snapshot: ledger.Snapshot, lost: Collection[ledger.DataFile]) -> Iterator[Source]:
+def _salvaged(
+    lake: Lake, day: str, snapshot: ledger.Snapshot, lost: Collection[ledger.DataFile]
+) -> Iterator[SnapshotFile]:
     for file in ledger.files(lake, snapshot, day):
         if any(overlaps(file, other) for other in lost):
             try:

@@ -29,7 +29,7 @@ SAME_ROWS = "same_rows_as"
 SOURCES = "sources"
 
 
-class Source(NamedTuple):
+class SnapshotFile(NamedTuple):
     """A file of a snapshot: its name, its rows, and the coverage (of candles only) and notes of its footer."""
 
     name: str
@@ -51,18 +51,18 @@ class Published(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
-def read_files(lake: Lake, shape: Shape, day: str) -> list[Source]:
+def read_files(lake: Lake, shape: Shape, day: str) -> list[SnapshotFile]:
     """Read all files of a day's current snapshot, oldest first. Raises LakeCorrupt when one cannot be read."""
     snapshot = ledger.current(lake, shape.kind, day)
     found = ledger.files(lake, snapshot, day) if snapshot else []
     return [read_source(lake, shape, file) for file in found]
 
 
-def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> Source:
+def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> SnapshotFile:
     """Read one file of a snapshot. Raises LakeCorrupt when it cannot be read."""
     data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
     coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
-    return Source(name, decode(data, file.path, shape.schema, shape.added), coverage, notes_of(data, file.path))
+    return SnapshotFile(name, decode(data, file.path, shape.schema, shape.added), coverage, notes_of(data, file.path))
 
 
 def write_snapshot(
@@ -97,14 +97,14 @@ def write_snapshot(
     return Published(day, folder, name, rows)
 
 
-def compaction_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[Source], run: str) -> dict[str, Any]:
+def compaction_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[SnapshotFile], run: str) -> dict[str, Any]:
     """The notes of a file that holds exactly the rows of `sources`: a follower need not load these again."""
     snapshot = ledger.current(lake, shape.kind, day)
     same = {SAME_ROWS: snapshot.path.rsplit("/", 1)[1]} if snapshot else {}
     return same | {"run": run, SOURCES: list(lineage(sources))}
 
 
-def lineage(sources: Sequence[Source]) -> Iterator[tuple[str, str]]:
+def lineage(sources: Sequence[SnapshotFile]) -> Iterator[tuple[str, str]]:
     """Yield the name and run of every published file whose rows the sources hold."""
     for source in sources:
         if SOURCES in source.notes:

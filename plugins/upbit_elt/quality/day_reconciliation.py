@@ -33,7 +33,7 @@ Checked = Callable[[], str]  # gives the exchange's time (UTC, wire form), known
 
 
 @dataclass
-class Day:
+class DayReconciliation:
     """A closed day: its current snapshot, the sums of each market's hours, and the proofs so far.
 
     `expected` are, by market, the hours (start, UTC) to reconcile: all 24 of markets that are or were collected, of
@@ -54,7 +54,7 @@ class Day:
     why: dict[str, dict[datetime, str]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> Day | None:
+    def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> DayReconciliation | None:
         """Load a day with its proofs that still hold; None while it has no complete snapshot.
 
         `collected` are the markets that live runs collect. With `retry` proofs that have discrepancies, or say that a
@@ -144,7 +144,7 @@ class Day:
 
     def after_repair(self, lake: Lake) -> None:
         """Load the snapshot that the repair made. The proofs stay: the repair changed only hours without one."""
-        now = Day.load(lake, self.day, self.expected, retry=False)
+        now = DayReconciliation.load(lake, self.day, self.expected, retry=False)
         if now is None:
             return
         self.proofs = {

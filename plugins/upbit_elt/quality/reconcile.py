@@ -37,7 +37,7 @@ from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import backlog, rechecks, results
-from upbit_elt.quality.day_reconciliation import NOT_YET, Day, batches
+from upbit_elt.quality.day_reconciliation import NOT_YET, DayReconciliation, batches
 from upbit_elt.quality.hours import HOUR
 from upbit_elt.quality.rechecks import RECHECK_DAYS
 from upbit_elt.quality.reconciled_day import ReconciledDay
@@ -148,10 +148,10 @@ class _Run:
         live = ledger.live_coverage(self._lake)
         collected = live.watermark if live else {}
         troubles: dict[str, str] = {}
-        days: list[Day] = []
+        days: list[DayReconciliation] = []
         for name in names:
             with isolated(self._lake, name, troubles):
-                days += filter(None, [Day.load(self._lake, name, collected, retry=retry)])
+                days += filter(None, [DayReconciliation.load(self._lake, name, collected, retry=retry)])
         todo = [day for day in days if day.todo()]
         markets = sorted({market for day in todo for market in day.todo()})
         span = (day_start(todo[-1].day), day_end(todo[0].day)) if todo else ()
@@ -166,7 +166,7 @@ class _Run:
                 reconciled.append(self._publish(day, repaired=self._repair(day)))
         return reconciled + [ReconciledDay(name, "partial", trouble=words) for name, words in troubles.items()]
 
-    def _repair(self, day: Day) -> bool:
+    def _repair(self, day: DayReconciliation) -> bool:
         """Request the minutes of all hours that differ, publish what is new in them, and compare the hours again."""
         found = self._refetched(day, requests := day.requests())
         if not requests or (found.tables and not self._publish_repair(day, found)):
@@ -183,10 +183,10 @@ class _Run:
             day.take_second_result(result, self._checked)
         return bool(found.tables)
 
-    def _answered(self, day: Day, market: str, found: _Refetched) -> bool:
+    def _answered(self, day: DayReconciliation, market: str, found: _Refetched) -> bool:
         return day.unanswered(market, found.missing.get(market, {}), self._checked)
 
-    def _refetched(self, day: Day, requests: Sequence[FetchRequest]) -> _Refetched:
+    def _refetched(self, day: DayReconciliation, requests: Sequence[FetchRequest]) -> _Refetched:
         """Request the minutes again, and sort the results hour by hour into what is missing and what is new."""
         ours = pa.concat_tables([SCHEMA.empty_table(), *(read_sources(self._lake, day.day)[0] if requests else [])])
         found = _Refetched({}, [], [], [])
@@ -208,7 +208,7 @@ class _Run:
                     self._sort_in(found, day, _of_hour(result, hour), ours)
         return found
 
-    def _sort_in(self, found: _Refetched, day: Day, result: FetchResult, ours: pa.Table) -> None:
+    def _sort_in(self, found: _Refetched, day: DayReconciliation, result: FetchResult, ours: pa.Table) -> None:
         stored = _part(ours, result.request)
         stored_candles = set(from_table(stored))
         if day.confirms(result):
@@ -220,7 +220,7 @@ class _Run:
             found.known.extend(Span(c.market, c.start, c.start + MINUTE, "asked") for c in new)
             found.tables.append(to_table(new))
 
-    def _publish_repair(self, day: Day, found: _Refetched) -> bool:
+    def _publish_repair(self, day: DayReconciliation, found: _Refetched) -> bool:
         """Publish the repair; False when the day has changed since it was read, so that a later run reconciles it."""
         start, end = min(span.start for span in found.known), max(span.end for span in found.known)
         coverage = Coverage(start, end, self._run_id, tuple(sorted(found.known)))
@@ -240,7 +240,7 @@ class _Run:
         log.warning("%s: %d hours differed from the exchange; %s", day.day, len(found.tables), done)
         return unchanged
 
-    def _publish(self, day: Day, *, repaired: bool) -> ReconciledDay:
+    def _publish(self, day: DayReconciliation, *, repaired: bool) -> ReconciledDay:
         rows = tuple(day.proofs[market] for market in sorted(day.proofs))
         found = results.publish(self._lake, day.day, rows, day.snapshot, day.verdict, self._held) if rows else None
         left = {market: why if why != NOT_YET else self._why_not_requested() for market, why in day.left().items()}

@@ -20,7 +20,7 @@ FIRST_BAN, LONGEST_BAN = timedelta(minutes=1), timedelta(hours=1)
 FORGIVEN = timedelta(hours=24)  # after this time without a ban the next one is short again
 
 
-class Verdict(NamedTuple):
+class Admission(NamedTuple):
     """Whether a request is admitted: `status` 200, 429 or 418; requests left in the window; time until the ban ends."""
 
     status: int
@@ -53,15 +53,15 @@ class Limiter:
         self._records: dict[str, _Record] = {}
         self._lock = Lock()
 
-    def admit(self, address: str, group: str) -> Verdict:
+    def admit(self, address: str, group: str) -> Admission:
         """Count a request, and say whether it is admitted. A ban applies to all groups of the address."""
         with self._lock:
             now = self._clock()
             record = self._records.setdefault(address, _Record())
             if record.banned_until and now < record.banned_until:
-                return Verdict(418, banned_for=record.banned_until - now)
+                return Admission(418, banned_for=record.banned_until - now)
             left = self._take(address, group, now)
-            return Verdict(200, left) if left >= 0 else self._refuse(record, now)
+            return Admission(200, left) if left >= 0 else self._refuse(record, now)
 
     def _take(self, address: str, group: str, now: datetime) -> int:
         """Requests left in the window after this one; -1 if there was none left."""
@@ -74,14 +74,14 @@ class Limiter:
         window.used += 1
         return tickets - window.used
 
-    def _refuse(self, record: _Record, now: datetime) -> Verdict:
+    def _refuse(self, record: _Record, now: datetime) -> Admission:
         pausing = record.last_refusal is None or now - record.last_refusal >= PAUSE
         record.refusals = 1 if pausing else record.refusals + 1
         record.last_refusal = now
         if record.refusals <= PATIENCE:
-            return Verdict(429)
+            return Admission(429)
         if record.banned_until and now - record.banned_until >= FORGIVEN:
             record.bans = 0
         ban = min(FIRST_BAN * 2**record.bans, LONGEST_BAN)
         record.bans, record.refusals, record.banned_until = record.bans + 1, 0, now + ban
-        return Verdict(418, banned_for=ban)
+        return Admission(418, banned_for=ban)

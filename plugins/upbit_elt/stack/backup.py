@@ -25,7 +25,7 @@ from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.halt import halt
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.supervision import Supervisor
-from upbit_elt.stack.waiting import Progress, until_healthy
+from upbit_elt.stack.waiting import ProgressLine, until_healthy
 
 LAKE, FILES = "lake.tar", "files"
 _FILES = (
@@ -72,7 +72,7 @@ def daily(stack: StackSettings, settings: Settings, folder: Path) -> None:
     schedule.run()
 
 
-def restore(stack: StackSettings, backup: Path, progress: Progress) -> int:
+def restore(stack: StackSettings, backup: Path, progress: ProgressLine) -> int:
     """Bring a backup of `once` into a data folder without data; nothing runs at the end. Returns the number of files.
 
     Raises:

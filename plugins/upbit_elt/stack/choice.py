@@ -17,7 +17,7 @@ from upbit_elt.stack.options import Exchange, StackSettings
 PROBE_TIMEOUT = 5.0
 
 
-class Memory(BaseModel):
+class RememberedChoice(BaseModel):
     """Content of `stack.json` in the data folder."""
 
     model_config = ConfigDict(frozen=True)
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
     reason: str | None = None
 
 
-def recall(stack: StackSettings) -> Memory | None:
+def recall(stack: StackSettings) -> RememberedChoice | None:
     """What the folder remembers; None before the first start.
 
     Raises:
@@ -49,7 +49,7 @@ def recall(stack: StackSettings) -> Memory | None:
     if not path.exists():
         return None
     try:
-        memory = Memory.model_validate_json(path.read_text())
+        memory = RememberedChoice.model_validate_json(path.read_text())
     except ValidationError:
         raise StackError(f"{path} is damaged; remove it (and give --exchange and the ports as before)") from None
     if memory.namenode_port != stack.namenode_port:
@@ -63,11 +63,11 @@ def recall(stack: StackSettings) -> Memory | None:
 
 def move(stack: StackSettings) -> None:
     """Take over what a data folder of another stack, whose tables are not here, remembers."""
-    memory = Memory.model_validate_json(_file(stack).read_text())
+    memory = RememberedChoice.model_validate_json(_file(stack).read_text())
     memory.model_copy(update={"namenode_port": stack.namenode_port}).save(stack)
 
 
-def choose(stack: StackSettings, memory: Memory | None, base_url: str) -> Choice:
+def choose(stack: StackSettings, memory: RememberedChoice | None, base_url: str) -> Choice:
     """The exchange to use: the one asked for, else the remembered one, else Upbit if it answers, else the replica."""
     if stack.replay or stack.exchange:
         return Choice("replica" if stack.replay else stack.exchange or "upbit", stack.replay)

@@ -18,7 +18,7 @@ from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.names import variable
 from upbit_elt.stack.options import StackSettings, load
-from upbit_elt.stack.waiting import Progress
+from upbit_elt.stack.waiting import ProgressLine
 from upbit_elt.stack.watchdog import Watchdog
 from upbit_elt.terminal import console
 
@@ -157,7 +157,7 @@ def backup(folder: Path | None, *, daily: bool) -> None:
 def restore(backup: Path) -> None:
     """Bring a backup of `backup` back, into a data folder without data; then: ./run."""
     stack = _stack()
-    with Progress(console()) as progress:
+    with ProgressLine(console()) as progress:
         files = backing_up.restore(stack, backup, progress)
     click.echo(
         f"{files} files are back; next: ./run, then for Hive's tables ./run exec airflow dags trigger housekeeping"

@@ -20,7 +20,7 @@ from upbit_elt.stack.memory import memory
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.phase import Phase
-from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.plan import StackPlan
 from upbit_elt.stack.status import trouble_of
 from upbit_elt.stack.supervision import Supervisor
 
@@ -107,7 +107,7 @@ def _memory(needed: float) -> Check:
     return Check("memory", f"{free:.1f} GB available{limit}", None if free >= needed else advice)
 
 
-def _ports(stack: StackSettings, planned: Plan) -> Check:
+def _ports(stack: StackSettings, planned: StackPlan) -> Check:
     if advice := preflight.taken_ports(stack, planned.ports):
         seen, _, what_to_do = advice.partition("Do: ")
         return Check("ports", seen.strip(), what_to_do)
@@ -143,7 +143,7 @@ def _clock_set(settings: Settings) -> list[Check]:
     return [Check("clock set", str(step), advice)] if step else []
 
 
-def _running(stack: StackSettings, planned: Plan, starting: bool) -> list[Check]:
+def _running(stack: StackSettings, planned: StackPlan, starting: bool) -> list[Check]:
     """The services and their data. While they start, what only has to be waited for is no fault."""
     states = Supervisor(stack).states()
     checks = []

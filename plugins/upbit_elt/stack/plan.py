@@ -20,7 +20,7 @@ READ_AT_START = ("plugins", "flask_app", "hive", "hadoop-conf", "docker/hadoop",
 
 
 @dataclass(frozen=True)
-class Plan:
+class StackPlan:
     """Services in starting order; all of them get the same `variables` over the environment of `./run`.
 
     `code` is the hash of what they run, as `code_in` makes it.
@@ -51,7 +51,7 @@ class Plan:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def make(stack: StackSettings, chosen: Choice) -> Plan:
+def make(stack: StackSettings, chosen: Choice) -> StackPlan:
     """The plan for a choice. Makes the secrets when there are none yet.
 
     Raises:
@@ -69,7 +69,7 @@ def make(stack: StackSettings, chosen: Choice) -> Plan:
         | airflow.connections(stack, settings)
         | environment.proxies()
     )
-    return Plan(
+    return StackPlan(
         chosen, settings, secret_values, table, variables, supervision.configuration(stack, table), code_in(REPO)
     )
 

@@ -19,7 +19,7 @@ from upbit_elt.stack import phase, preflight, processes, restarts
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.phase import Phase
-from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.plan import StackPlan
 from upbit_elt.stack.restarts import Restart
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.supervision import State, Supervisor
@@ -41,7 +41,7 @@ class ServiceStatus(BaseModel):
     restarted: Restart | None = None
 
 
-class DagError(BaseModel):
+class FailedDag(BaseModel):
     """The last error of a DAG that fails, and when (UTC, ending in Z) it failed."""
 
     dag: str
@@ -52,7 +52,7 @@ class DagError(BaseModel):
         return f"{self.dag} failed at {self.at}: {self.error}"
 
 
-class Progress(BaseModel):
+class DataProgress(BaseModel):
     """How far the data is, as Flask's `/api/v1/status` says it; times are UTC and end in Z, null before the first.
 
     `stale` is a sentence on the markets that are stale, since when and why; null when none is.
@@ -70,7 +70,7 @@ class Progress(BaseModel):
     forecast_stale: bool = False
     markets: int = 0
     candles_today: int = 0
-    errors: list[DagError] = []
+    errors: list[FailedDag] = []
 
     @property
     def troubles(self) -> list[str]:
@@ -79,7 +79,7 @@ class Progress(BaseModel):
         return [*filter(None, (self.stale, old)), *map(str, self.errors)]
 
 
-class Status(Progress):
+class Status(DataProgress):
     """Everything that `./run status --json` prints."""
 
     exchange: str
@@ -105,7 +105,7 @@ class Status(Progress):
         return self.healthy and self.phase is Phase.UP and not self.troubles
 
 
-def read(stack: StackSettings, plan: Plan) -> Status:
+def read(stack: StackSettings, plan: StackPlan) -> Status:
     """Ask every service of the plan, all at once."""
     alive = Supervisor(stack).alive()
     states = Supervisor(stack).states() if alive else {}
@@ -123,7 +123,7 @@ def read(stack: StackSettings, plan: Plan) -> Status:
     )
 
 
-def progress(stack: StackSettings) -> Progress:
+def progress(stack: StackSettings) -> DataProgress:
     """How far the data is.
 
     Raises:
@@ -132,7 +132,7 @@ def progress(stack: StackSettings) -> Progress:
     try:
         response = direct.request("GET", f"{stack.flask_url}/api/v1/status", timeout=FLASK_TIMEOUT)
         response.raise_for_status()
-        return Progress.model_validate(response.json())
+        return DataProgress.model_validate(response.json())
     except (requests.RequestException, ValueError) as error:
         raise StackError(f"{stack.flask_url}/api/v1/status gives no status ({type(error).__name__})") from error
 
@@ -210,11 +210,11 @@ def trouble_of(service: Service, state: State | None) -> str | None:
     return service.check()
 
 
-def _progress_if_up(stack: StackSettings, services: Iterable[ServiceStatus]) -> Progress:
+def _progress_if_up(stack: StackSettings, services: Iterable[ServiceStatus]) -> DataProgress:
     if any(service.name == "flask" and service.pid for service in services):
         try:
             return progress(stack)
         except StackError:
             # not an error of this command: the row of the service `flask` says what is wrong
-            return Progress()
-    return Progress()
+            return DataProgress()
+    return DataProgress()

@@ -14,13 +14,13 @@ from upbit_elt.lake import archive
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.stack import airflow, choice, jars, phase, plan, preflight, processes, restarts, status
 from upbit_elt.stack.airflow import AirflowApi
-from upbit_elt.stack.choice import Choice, Memory
+from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.environment import settings_for
 from upbit_elt.stack.halt import halt
 from upbit_elt.stack.options import StackSettings
-from upbit_elt.stack.plan import Plan
+from upbit_elt.stack.plan import StackPlan
 from upbit_elt.stack.supervision import Supervisor
-from upbit_elt.stack.waiting import Progress, failure, until, until_healthy
+from upbit_elt.stack.waiting import ProgressLine, failure, until, until_healthy
 
 DATA_PATIENCE = 600.0
 PARSE_PATIENCE = 300.0
@@ -52,7 +52,7 @@ def _up(stack: StackSettings, console: Console) -> None:
     planned = plan.make(stack, chosen)
     preflight.check_ports(stack, planned.ports)
     _announce(chosen, console)
-    with Progress(console) as progress:
+    with ProgressLine(console) as progress:
         if missing := jars.missing(stack.jars):
             progress.waiting(f"fetching the jars of {' and '.join(missing)} (about 400 MB in all)")
             jars.fetch(stack.jars)
@@ -75,7 +75,7 @@ def _announce(chosen: Choice, console: Console) -> None:
     console.print(Panel(text, title="not the real exchange", border_style="yellow", expand=False))
 
 
-def _start(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+def _start(stack: StackSettings, planned: StackPlan, progress: ProgressLine) -> None:
     supervisor, digest_file = Supervisor(stack), stack.run_dir / "digest"
     if not (supervisor.alive() and digest_file.exists() and digest_file.read_text() == planned.digest):
         _start_supervisor(stack, planned, progress)
@@ -88,17 +88,17 @@ def _start(stack: StackSettings, planned: Plan, progress: Progress) -> None:
         supervisor.start(service.name)
 
 
-def _start_supervisor(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+def _start_supervisor(stack: StackSettings, planned: StackPlan, progress: ProgressLine) -> None:
     if processes.members(stack.data_dir):
         progress.waiting("ending what an earlier start left running")
         halt(stack)
     restarts.forget(stack)
     chosen = planned.choice
-    Memory(exchange=chosen.exchange, replay=chosen.replay, namenode_port=stack.namenode_port).save(stack)
+    RememberedChoice(exchange=chosen.exchange, replay=chosen.replay, namenode_port=stack.namenode_port).save(stack)
     Supervisor(stack).start_daemon(planned.configuration, planned.environment)
 
 
-def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
+def _introduce(stack: StackSettings, planned: StackPlan, progress: ProgressLine) -> None:
     api = AirflowApi(stack.airflow_url, planned.secrets.airflow_password)
     api.ensure_pool(airflow.POOL, 1)
 
@@ -112,7 +112,7 @@ def _introduce(stack: StackSettings, planned: Plan, progress: Progress) -> None:
         progress.done(f"DAGs running: {', '.join(new)}")
 
 
-def _await_data(stack: StackSettings, progress: Progress) -> None:
+def _await_data(stack: StackSettings, progress: ProgressLine) -> None:
     def missing() -> str | None:
         try:
             return missing_data(status.progress(stack), datetime.now(UTC))
@@ -127,13 +127,13 @@ def _await_data(stack: StackSettings, progress: Progress) -> None:
     progress.done("fresh candles in Hive, and a forecast of them")
 
 
-def missing_data(found: status.Progress, now: datetime) -> str | None:
+def missing_data(found: status.DataProgress, now: datetime) -> str | None:
     """What there is no fresh one of yet and why, in words; None when candles and forecast both are recent."""
     missing = _missing(found, now)
     return "; ".join([missing, *found.troubles]) if missing else None
 
 
-def _missing(found: status.Progress, now: datetime) -> str | None:
+def _missing(found: status.DataProgress, now: datetime) -> str | None:
     for name, moment in (("candles in Hive", found.covered_until), ("forecast", found.forecast_origin)):
         if moment is None:
             return f"no {name} yet"
@@ -142,7 +142,7 @@ def _missing(found: status.Progress, now: datetime) -> str | None:
     return None
 
 
-def _farewell(stack: StackSettings, planned: Plan, console: Console) -> None:
+def _farewell(stack: StackSettings, planned: StackPlan, console: Console) -> None:
     found = status.addresses(stack, planned.settings.page_url)
     console.print(
         Panel(

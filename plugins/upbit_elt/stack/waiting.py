@@ -26,7 +26,7 @@ from upbit_elt.stack.supervision import Supervisor
 LAST_LINES = 15
 
 
-class Progress:
+class ProgressLine:
     """One line that says what is being waited for; without a terminal, a line a change."""
 
     def __init__(self, console: Console) -> None:
@@ -36,7 +36,7 @@ class Progress:
         self._said = ""
         self._closing = ExitStack()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLine:
         if self._console.is_terminal:
             self._status = self._closing.enter_context(self._console.status("starting"))
         return self
@@ -84,7 +84,7 @@ def until(
     return found
 
 
-def until_healthy(stack: StackSettings, services: list[Service], progress: Progress) -> None:
+def until_healthy(stack: StackSettings, services: list[Service], progress: ProgressLine) -> None:
     """Wait for all services at once, each with its own patience: longer while it is at work.
 
     Raises:

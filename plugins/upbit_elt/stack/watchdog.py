@@ -44,7 +44,7 @@ class Limits:
     longest_backoff: float = 3600.0
 
 
-class Watch:
+class ServiceWatch:
     """What the looks at one service have found so far."""
 
     def __init__(self, limits: Limits) -> None:
@@ -110,7 +110,7 @@ class Watchdog:
         self._stack, self._supervisor, self._clock = stack, Supervisor(stack), clock
         self._services = list(services)
         self._limits = limits or Limits()
-        self._watches = {service.name: Watch(self._limits) for service in self._services}
+        self._watches = {service.name: ServiceWatch(self._limits) for service in self._services}
         self._restarts = restarts.known(stack)
 
     def run(self) -> None:

@@ -27,14 +27,16 @@ log = logging.getLogger(__name__)
 BATCH = 100
 
 
-class Day(NamedTuple):
-    """A KST day `yyMMdd` of a kind."""
+class DailyTable(NamedTuple):
+    """The daily table of a kind and a KST day `yyMMdd`, as `candle_261124`."""
 
     kind: Kind
     day: str
 
 
-def register(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, str | None] | None = None) -> list[Day]:
+def register(
+    lake: Lake, hive: Hive, settings: Settings, touched: Mapping[DailyTable, str | None] | None = None
+) -> list[DailyTable]:
     """Register every snapshot with a pending marker, and check the days `touched`; returns the days that changed.
 
     `touched` gives, for each day, the folder in which files were published, or None when it is unknown. When a day
@@ -44,27 +46,27 @@ def register(lake: Lake, hive: Hive, settings: Settings, touched: Mapping[Day, s
         WarehouseError, LakeError: not all days were registered; run it again.
     """
     folders = touched or {}
-    waiting: dict[Day, list[Pending]] = defaultdict(list)
+    waiting: dict[DailyTable, list[Pending]] = defaultdict(list)
     for entry in pending.listing(lake):
         if entry.task == "register":
-            waiting[Day(entry.kind, entry.day)].append(entry)
+            waiting[DailyTable(entry.kind, entry.day)].append(entry)
     return _register_days(lake, hive, settings, sorted({*waiting, *folders}), waiting, folders)
 
 
-def register_now(lake: Lake, hive: Hive, settings: Settings, day: Day) -> bool:
+def register_now(lake: Lake, hive: Hive, settings: Settings, day: DailyTable) -> bool:
     """Register the current snapshot of one day; True when that changed anything. Raises as `register`."""
     waiting = [entry for entry in pending.listing(lake) if (entry.task, *day) == ("register", entry.kind, entry.day)]
     with hive.session() as session:
         return register_day(lake, session, settings, *day, waiting)
 
 
-def register_all(lake: Lake, hive: Hive, settings: Settings) -> list[Day]:
+def register_all(lake: Lake, hive: Hive, settings: Settings) -> list[DailyTable]:
     """As `register`, and then for every day of the lake, also days without a marker; returns the days that changed.
 
     Each day costs a listing and six statements. Days that expire are left out.
     """
-    expiring = {Day(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
-    stored = [Day(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
+    expiring = {DailyTable(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
+    stored = [DailyTable(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
     everything = [day for day in stored if day not in expiring]
     changed = register(lake, hive, settings)
     for first in range(0, len(everything), BATCH):
@@ -108,13 +110,13 @@ def _register_days(
     lake: Lake,
     hive: Hive,
     settings: Settings,
-    days: Sequence[Day],
-    waiting: Mapping[Day, Sequence[Pending]],
-    folders: Mapping[Day, str | None],
-) -> list[Day]:
+    days: Sequence[DailyTable],
+    waiting: Mapping[DailyTable, Sequence[Pending]],
+    folders: Mapping[DailyTable, str | None],
+) -> list[DailyTable]:
     if not days:
         return []
-    changed: list[Day] = []
+    changed: list[DailyTable] = []
     failed: list[Exception] = []
     with hive.session() as session:
         for day in days:

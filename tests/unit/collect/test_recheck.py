@@ -6,7 +6,7 @@ from tests.support.clock import utc
 from tests.unit.forecast.market import candle
 from upbit_elt.candle import MINUTE
 from upbit_elt.collect.fetch import Failure, FetchResult
-from upbit_elt.collect.plan import FetchRequest, Plan, make_plan
+from upbit_elt.collect.plan import FetchPlan, FetchRequest, make_plan
 from upbit_elt.collect.recheck import LATE, TRIES, after, due_requests, reread_since, resolved
 from upbit_elt.exchange.models import Ticker
 from upbit_elt.holes import HoleReason
@@ -14,7 +14,7 @@ from upbit_elt.lake.coverage import Recheck, Span
 
 DOWN = Failure(HoleReason.SERVER_TROUBLE, "503")
 HOLE = Recheck("KRW-A", utc(3, 1), utc(3, 2), "hole", utc(3, 2))
-NOTHING = Plan((), ())
+NOTHING = FetchPlan((), ())
 MUCH_LATER = HOLE.found + LATE
 
 

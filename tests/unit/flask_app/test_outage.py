@@ -15,7 +15,7 @@ from tests.support.edges import MemoryEdge
 from tests.support.world import World
 from upbit_elt.candle import MINUTE
 from upbit_elt.replica.outage import parse_outages
-from upbit_elt.stack.status import Progress
+from upbit_elt.stack.status import DataProgress
 
 FAILS, HEALS, ENDS = 2, 17, 22
 
@@ -49,7 +49,7 @@ def minutes(world: World) -> Iterator[Minute]:
         run = world.collect(moment + timedelta(seconds=5)).outage if number % 2 == 0 else ""
         world.clock.set(max(world.clock.now(), moment + timedelta(seconds=50)))
         status, ready = app.get("/api/v1/status").get_json(), app.get("/readyz")
-        troubles = Progress.model_validate(status).troubles
+        troubles = DataProgress.model_validate(status).troubles
         services = app.get("/readyz/services").status_code
         yield Minute(number, run, status, (ready.status_code, ready.get_json().get("detail", "")), services, troubles)
 

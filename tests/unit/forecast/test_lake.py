@@ -17,7 +17,7 @@ import torch
 from tests.unit.forecast.market import END, MemoryHive, MemoryLake, bounce, candle
 from upbit_elt.candle import to_table, wire
 from upbit_elt.errors import LakeConflict, NoModel, NotEnoughHistory, UnusableModel
-from upbit_elt.forecast.artifacts import Champion, Verdict, champion_version, load_champion, save_model
+from upbit_elt.forecast.artifacts import Champion, Promotion, champion_version, load_champion, save_model
 from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.panel import Panel
 from upbit_elt.forecast.predict import predict
@@ -67,7 +67,7 @@ def test_a_model_comes_back_from_the_lake_as_it_went_in(
 
 
 def test_a_model_that_is_not_promoted_is_kept_but_not_used(lake: MemoryLake, trained: TrainedModel) -> None:
-    save_model(lake, trained, Verdict(promoted=False, reason="worse", provisional=False))
+    save_model(lake, trained, Promotion(promoted=False, reason="worse", provisional=False))
     assert champion_version(lake) is None
     with pytest.raises(NoModel, match="train_forecast"):
         load_champion(lake)

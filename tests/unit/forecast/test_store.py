@@ -11,7 +11,7 @@ from tests.support.edges import MemoryEdge
 from tests.support.simulation import forecast_of
 from upbit_elt.candle import MINUTE, wire
 from upbit_elt.forecast.schema import FORECAST
-from upbit_elt.forecast.store import rebuild_snapshot, store
+from upbit_elt.forecast.store import compact_day, store
 from upbit_elt.lake import layout
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import encode
@@ -55,7 +55,7 @@ def test_files_of_the_release_before_are_compacted_with_newer_ones(edge: tuple[L
     lake.publish(f"{folder}/{layout.stamp(ORIGIN - 2 * MINUTE)}.parquet", encode(old))
     store(lake, hive, EDGE, forecast_of(ORIGIN, MARKETS), clock)
     with lease(lake, layout.day_folder(lake.root, "forecast", DAY), clock) as held:
-        made = rebuild_snapshot(lake, DAY, "test", held, complete=True)
+        made = compact_day(lake, DAY, "test", held, complete=True)
     assert made.rows == 2 * old.num_rows
     (source,) = read_files(lake, FORECAST, DAY)
     found = set(zip(*(source.table.column(name).to_pylist() for name in ("origin", "issued_utc")), strict=True))

@@ -14,7 +14,7 @@ from tests.support.clock import utc
 from tests.support.exchange import minute_row
 from upbit_elt.candle import MINUTE, Candle, to_table, wire
 from upbit_elt.collect.plan import FetchRequest
-from upbit_elt.quality.day_reconciliation import Day, batches
+from upbit_elt.quality.day_reconciliation import DayReconciliation, batches
 from upbit_elt.quality.hours import differences, exchange_hours, sum_up
 from upbit_elt.replica import SyntheticSource
 from upbit_elt.replica.tape import Tape
@@ -133,7 +133,7 @@ def test_days_within_two_hundred_hours_share_a_request() -> None:
 
 def test_neighbouring_hours_are_asked_as_one_span() -> None:
     rows = minutes(utc(1), 3)
-    day = Day("261124", "day-1", {}, {"KRW-A": frozenset()}, {})
+    day = DayReconciliation("261124", "day-1", {}, {"KRW-A": frozenset()}, {})
     exchange = exchange_hours([hour("KRW-A", utc(start), rows) for start in (1, 2, 5)])
     day.differing["KRW-A"] = differences("KRW-A", {}, exchange)
     assert day.requests() == [FetchRequest("KRW-A", utc(1), utc(3)), FetchRequest("KRW-A", utc(5), utc(6))]

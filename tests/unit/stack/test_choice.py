@@ -8,7 +8,7 @@ from tests.unit.stack.conftest import Stub
 from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack import choice
-from upbit_elt.stack.choice import Choice, Memory
+from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.options import StackSettings
 
 NOBODY = "http://127.0.0.1:9"
@@ -40,20 +40,20 @@ def test_what_was_asked_for_is_not_probed(stack: StackSettings) -> None:
 
 
 def test_a_second_start_goes_on_with_the_same_exchange(stack: StackSettings) -> None:
-    Memory(exchange="replica", replay=Path("/candles"), namenode_port=stack.namenode_port).save(stack)
+    RememberedChoice(exchange="replica", replay=Path("/candles"), namenode_port=stack.namenode_port).save(stack)
     memory = choice.recall(stack)
     assert choice.choose(stack, memory, NOBODY)[:2] == ("replica", Path("/candles"))
     assert choice.choose(changed(stack, exchange="upbit"), memory, NOBODY) == Choice("upbit", None)
 
 
 def test_another_namenode_port_on_old_data_is_refused(stack: StackSettings) -> None:
-    Memory(exchange="replica", namenode_port=8020).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
     with pytest.raises(StackError, match="UPBIT_RUN_NAMENODE_PORT=8020"):
         choice.recall(changed(stack, namenode_port=8021))
-    Memory(exchange="replica", namenode_port=8120).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8120).save(stack)
     with pytest.raises(StackError, match="UPBIT_RUN_PORT_OFFSET=100 or UPBIT_RUN_NAMENODE_PORT=8120"):
         choice.recall(changed(stack, namenode_port=8020))
-    Memory(exchange="replica", namenode_port=8020).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
     assert choice.recall(changed(stack, namenode_port=8020)) is not None
 
 

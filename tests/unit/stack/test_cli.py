@@ -11,7 +11,7 @@ from filelock import FileLock
 from rich.panel import Panel
 
 from upbit_elt.stack import phase
-from upbit_elt.stack.choice import Memory
+from upbit_elt.stack.choice import RememberedChoice
 from upbit_elt.stack.cli import main
 from upbit_elt.stack.names import PORTS, variable
 from upbit_elt.stack.options import StackSettings
@@ -66,7 +66,7 @@ def test_a_full_disk_stops_the_start_before_anything_is_written(
 
 
 def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSettings, data_dir: Path) -> None:
-    Memory(exchange="replica", namenode_port=8020).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
     result = run("status", "--json")
     found = json.loads(result.output)
     assert result.exit_code == 1
@@ -84,7 +84,7 @@ def test_status_of_a_stopped_stack_has_every_service_and_address(stack: StackSet
 def test_status_names_the_page_where_people_open_it(
     stack: StackSettings, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Memory(exchange="replica", namenode_port=8020).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
     assert json.loads(run("status", "--json").output)["addresses"]["page"] == "http://127.0.0.1:5000"
     monkeypatch.setenv("UPBIT_ELT_PAGE_URL", "https://upbit.example.com")
     assert json.loads(run("status", "--json").output)["addresses"]["page"] == "https://upbit.example.com"
@@ -99,7 +99,7 @@ def test_help_names_every_setting_of_this_machine(data_dir: Path) -> None:
 
 def test_a_file_gets_whole_lines(data_dir: Path, stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    Memory(exchange="replica", namenode_port=8020).save(stack)
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
     with FileLock(phase.lock(stack)):
         rows = [line for line in run("status").output.splitlines() if "airflow-dag-processor" in line]
     assert len(rows) == 1  # its state beside it, of whatever length

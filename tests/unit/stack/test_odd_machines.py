@@ -15,7 +15,7 @@ from upbit_elt.errors import StackError, StateUnavailable
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.stack import airflow, preflight
 from upbit_elt.stack.airflow import AirflowApi
-from upbit_elt.stack.choice import Memory as Remembered
+from upbit_elt.stack.choice import RememberedChoice as Remembered
 from upbit_elt.stack.choice import recall
 from upbit_elt.stack.memory import memory
 from upbit_elt.stack.options import StackSettings

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from upbit_elt.stack import waiting
-from upbit_elt.stack.status import DagError
-from upbit_elt.stack.status import Progress as Data
+from upbit_elt.stack.status import DataProgress as Data
+from upbit_elt.stack.status import FailedDag
 from upbit_elt.stack.up import missing_data
-from upbit_elt.stack.waiting import Progress
+from upbit_elt.stack.waiting import ProgressLine
 
 NOW = datetime(2026, 11, 24, 15, 10, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_yesterdays_data_does_not_count_as_up(covered: str | None, origin: str |
 
 
 def test_the_wait_says_which_dag_fails_and_why() -> None:
-    error = DagError(dag="min_candle", at="2026-11-24T15:09:12Z", error="UnknownMarket: 404 no Route matched")
+    error = FailedDag(dag="min_candle", at="2026-11-24T15:09:12Z", error="UnknownMarket: 404 no Route matched")
     assert missing_data(Data(errors=[error]), NOW) == (
         "no candles in Hive yet; min_candle failed at 2026-11-24T15:09:12Z: UnknownMarket: 404 no Route matched"
     )
@@ -56,7 +56,7 @@ def test_a_failure_shows_the_end_of_the_log_and_the_command_for_more(tmp_path: P
 
 
 def test_without_a_terminal_a_line_a_change(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(Console(file=sys.stdout, force_terminal=False)) as progress:
+    with ProgressLine(Console(file=sys.stdout, force_terminal=False)) as progress:
         for reason in ("no answer", "in safe mode"):
             progress.waiting(f"waiting for namenode ({reason})")
         progress.waiting("waiting for flask (no answer)")

@@ -21,7 +21,7 @@ from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.polling import becomes_true
 from upbit_elt.stack.services import Service
 from upbit_elt.stack.supervision import Supervisor, configuration
-from upbit_elt.stack.watchdog import Limits, Watch, Watchdog
+from upbit_elt.stack.watchdog import Limits, ServiceWatch, Watchdog
 
 SILENT = Hung("no answer (ReadTimeout)")
 EVERY = 20.0
@@ -31,7 +31,7 @@ class Looks:
     """A watch, and a clock that goes on by one look's time with each."""
 
     def __init__(self) -> None:
-        self.now, self.watch = 1000.0, Watch(Limits())
+        self.now, self.watch = 1000.0, ServiceWatch(Limits())
 
     def at(self, trouble: str | None, pid: int | None = 7, after: float = EVERY) -> str | None:
         self.now += after
