@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from tests.support.audit import audits
+from tests.support.recovery import services
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.candle import Candle
 from upbit_elt.lake import ledger
@@ -55,10 +56,6 @@ def restart(stack: Stack) -> Restart:
     again = stack.run("--exchange", "replica", timeout=1500, **faults, **calm)
     assert again.returncode == 0, again.stdout + again.stderr
     return Restart(left, before, stack.status())
-
-
-def services(stack: Stack) -> dict[str, Any]:
-    return {service["name"]: service for service in stack.status()["services"]}
 
 
 def hung(status: dict[str, Any]) -> dict[str, Any]:

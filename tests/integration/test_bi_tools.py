@@ -21,7 +21,6 @@ from tests.support.guarded import (
     jdk,
     readme_queries,
 )
-from tests.support.ports import free_ports
 from upbit_elt.errors import UpbitEltError
 from upbit_elt.settings import Settings
 from upbit_elt.stack import jars
@@ -51,8 +50,7 @@ def server(
     daemons: Settings, daemon_stack: StackSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     """A server with users, and three days with a candle each, at midnight UTC."""
-    (port,) = free_ports(1)
-    stack = guarded_stack(daemon_stack, tmp_path_factory.mktemp("tools"), port)
+    stack = guarded_stack(daemon_stack, tmp_path_factory.mktemp("tools"))
     settings = guarded_settings(stack, dataset="replica_tools")
     # HADOOP_USER_NAME as in docker compose: Hive must not take it for somebody to act on behalf of
     given = {"STACK_HIVE_USERS": USERS, "STACK_HIVE_SESSIONS": str(SESSIONS), "HADOOP_USER_NAME": "hive"}

@@ -23,10 +23,10 @@ from tests.support.guarded import (
     open_session,
     readme_queries,
 )
-from tests.support.ports import free_ports
 from upbit_elt.errors import LoginFailed, QueryFailed
 from upbit_elt.lake.layout import Kind
 from upbit_elt.settings import Settings
+from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.warehouse import tables
 from upbit_elt.warehouse.hive import Hive, Statements
@@ -42,167 +42,12 @@ SYMLINK = (
 OTHER_KINDS: tuple[Kind, ...] = ("forecast", "reconciliation")
 SUCCESS = (ttypes.TStatusCode.SUCCESS_STATUS, ttypes.TStatusCode.SUCCESS_WITH_INFO_STATUS)
 
-# Refused to everybody: what reaches out of SQL into the server's process, its files, or a shell.
-NOBODY = """
-SELECT reflect('java.lang.System', 'getenv', 'STACK_HIVE_USERS')
-SELECT reflect2('a', 'length')
-SELECT java_method('java.lang.System', 'getenv', 'PATH')
-SELECT in_file('root', '/etc/passwd')
-SELECT get_splits('SELECT 1', 1)
-SELECT TRANSFORM(1) USING 'cat' AS (x)
-FROM (MAP market USING 'cat' AS x FROM {lake}.candle) a SELECT x
-dfs -ls /
-add jar /tmp/x.jar
-list jars
-delete jar /tmp/x.jar
-compile `x` AS groovy NAMED x
-reload functions
-SET hive.tez.java.opts=-Xmx1g
-SET tez.task.launch.cmd-opts=x
-SET tez.am.launch.env=A=b
-SET hive.exec.pre.hooks=x
-SET hive.semantic.analyzer.hook=
-SET hive.security.authorization.enabled=false
-SET upbit_elt.hive.writers=tableau
-SET hiveconf:upbit_elt.hive.writers=tableau
-SET hive.server2.builtin.udf.blacklist=x
-SET hive.security.command.whitelist=dfs
-SET hive.variable.substitute=true
-SET fs.defaultFS=file:///
-SET hive.execution.engine=mr
-SET javax.jdo.option.ConnectionURL=jdbc:x
-SET hive.metastore.uris=thrift://evil:9083
-SET system:user.name=hdfs
-set/* */ system:user.name=hdfs
-SET metaconf:hive.metastore.try.direct.sql=false
-SET hivevar:mode=HPLSQL
-RESET -d hive.security.authorization.enabled
-"""
-# Refused to whoever is no writer.
-READER = """
-CREATE DATABASE evil
-DROP DATABASE {lake} CASCADE
-ALTER DATABASE {lake} SET LOCATION '{hdfs}/tmp/x'
-ALTER DATABASE {lake} SET OWNER USER tableau
-DROP TABLE {lake}.candle
-DROP TABLE IF EXISTS {day}
-DROP VIEW {bi}.candle
-TRUNCATE TABLE {day}
-ALTER TABLE {lake}.candle RENAME TO {lake}.gone
-ALTER TABLE {lake}.candle SET LOCATION '{hdfs}/tmp/x'
-ALTER TABLE {lake}.candle DROP PARTITION (dt='2026-11-24')
-ALTER TABLE {lake}.candle ADD PARTITION (dt='2026-11-25')
-ALTER TABLE {lake}.candle SET TBLPROPERTIES ('external.table.purge'='true')
-ALTER TABLE {lake}.candle ADD COLUMNS (x INT)
-ALTER TABLE {lake}.candle UPDATE STATISTICS SET ('numRows'='1')
-ALTER VIEW {bi}.candle AS SELECT 1
-MSCK REPAIR TABLE {lake}.candle
-ANALYZE TABLE {day} COMPUTE STATISTICS
-ANALYZE TABLE {day} COMPUTE STATISTICS FOR COLUMNS
-INSERT INTO {day} SELECT * FROM {day}
-INSERT INTO {lake}.candle PARTITION (dt='2026-11-24') SELECT * FROM {day}
-INSERT OVERWRITE TABLE {day} SELECT * FROM {day}
-EXPLAIN ANALYZE INSERT INTO {day} SELECT * FROM {day}
-FROM {day} a INSERT INTO TABLE {day} SELECT a.*
-DELETE FROM {day}
-UPDATE {day} SET market='x'
-INSERT OVERWRITE DIRECTORY '/replica_guarded/x' SELECT 1
-INSERT OVERWRITE LOCAL DIRECTORY '/tmp/upbit-elt-evil' SELECT 1
-LOAD DATA INPATH '/replica_guarded' INTO TABLE {day}
-LOAD DATA LOCAL INPATH '/etc/passwd' INTO TABLE {day}
-EXPORT TABLE {day} TO '/tmp/x'
-IMPORT TABLE {lake}.evil FROM '/tmp/x'
-REPL DUMP {lake}
-CREATE TABLE {lake}.evil (n INT)
-CREATE TABLE {lake}.evil AS SELECT 1 AS n
-CREATE TABLE default.evil (n INT)
-CREATE TABLE IF NOT EXISTS default.evil AS SELECT 1 AS n
-CREATE TABLE default.evil LIKE {lake}.candle
-CREATE EXTERNAL TABLE default.evil (line STRING) LOCATION '{hdfs}/replica_guarded'
-CREATE TEMPORARY TABLE evil (line STRING) LOCATION '{hdfs}/replica_guarded'
-CREATE TEMPORARY EXTERNAL TABLE evil (line STRING) LOCATION '{hdfs}/replica_guarded'
-CREATE TEMPORARY TABLE evil (line STRING) LOCATION 'file:///etc'
-CREATE TEMPORARY TABLE evil LIKE {day} LOCATION '{hdfs}/replica_guarded'
-CREATE TEMPORARY TABLE evil LIKE FILE PARQUET '{hdfs}/replica_guarded/x'
-CREATE TEMPORARY TABLE evil (n INT) STORED BY 'org.apache.hadoop.hive.ql.metadata.DefaultStorageHandler'
-CREATE TEMPORARY TABLE evil (line STRING) {symlink}
-CREATE TEMPORARY TABLE evil {symlink} AS SELECT 'file:///etc/passwd' AS line
-CREATE TEMPORARY TABLE evil STORED AS AVRO TBLPROPERTIES ('avro.schema.url'='file:///etc/passwd')
-CREATE TEMPORARY TABLE evil (line STRING) ROW FORMAT SERDE 'org.apache.hadoop.hive.serde2.OpenCSVSerde'
-CREATE TEMPORARY TABLE evil (line STRING) TBLPROPERTIES ('transactional'='true')
-CREATE TEMPORARY TABLE evil AS SELECT * FROM private.t
-CREATE TEMPORARY TABLE evil LIKE private.t
-CREATE TEMPORARY TABLE evil LIKE {day}
-CREATE VIEW {bi}.evil AS SELECT 1 AS n
-CREATE VIEW default.evil AS SELECT 1 AS n
-CREATE MATERIALIZED VIEW default.evil AS SELECT * FROM {day}
-CREATE FUNCTION default.f AS 'org.apache.hadoop.hive.ql.udf.generic.GenericUDFReflect'
-CREATE TEMPORARY FUNCTION f AS 'org.apache.hadoop.hive.ql.udf.generic.GenericUDFReflect'
-CREATE TEMPORARY MACRO m(x INT) x + 1
-GRANT ALL ON TABLE {lake}.candle TO USER tableau
-GRANT SELECT ON private.t TO ROLE public
-GRANT admin TO USER tableau
-SET ROLE ADMIN
-CREATE ROLE r
-SHOW GRANT USER upbit ON ALL
-SELECT * FROM private.t
-DESCRIBE FORMATTED private.t
-SHOW CREATE TABLE private.t
-SHOW PARTITIONS private.t
-DROP TABLE private.t
-ALTER TABLE private.t RENAME TO default.t
-CREATE SCHEDULED QUERY q EVERY 1 HOURS AS SELECT 1
-CREATE RESOURCE PLAN p
-CREATE CONNECTOR c TYPE 'mysql' URL 'jdbc:mysql://x'
-LOCK TABLE {lake}.candle EXCLUSIVE
-ABORT TRANSACTIONS 1
-EXPLAIN DROP TABLE {lake}.candle
-"""
-# What tools send: looking around, settings of a session, temporary tables.
-NEEDED = """
-SHOW DATABASES
-USE {bi}
-SHOW TABLES
-SHOW TABLES IN {lake} LIKE 'candle*'
-SHOW VIEWS IN {bi}
-DESCRIBE {bi}.candle
-DESCRIBE FORMATTED {lake}.candle
-DESCRIBE EXTENDED {day}
-DESCRIBE DATABASE {lake}
-DESCRIBE FUNCTION abs
-SHOW CREATE TABLE {bi}.candle
-SHOW CREATE TABLE {lake}.candle
-SHOW PARTITIONS {lake}.candle
-SHOW COLUMNS IN {bi}.candle
-SHOW TBLPROPERTIES {lake}.candle
-SHOW TABLE EXTENDED IN {lake} LIKE 'candle'
-SHOW FUNCTIONS
-SET -v
-SET hive.execution.engine
-SET hive.server2.thrift.resultset.default.fetch.size=1000
-SET hive.resultset.use.unique.column.names=false
-SET hive.fetch.task.conversion=more
-SET hive.vectorized.execution.enabled=true
-SET mapreduce.job.name=a workbook
-SET TIME ZONE America/New_York
-SET hivevar:a=b
-EXPLAIN SELECT count(*) FROM {bi}.candle
-CREATE TEMPORARY TABLE `XTableau_1` (n INT, s STRING) ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' STORED AS TEXTFILE
-INSERT INTO `XTableau_1` VALUES (1, 'a'), (2, 'b')
-SELECT s, count(*) FROM `XTableau_1` GROUP BY s
-CREATE TEMPORARY TABLE IF NOT EXISTS XTableau_2 AS SELECT market, trade_price FROM {bi}.candle
-SELECT * FROM XTableau_2 JOIN `XTableau_1` ON true
-CREATE TEMPORARY TABLE XTableau_3 STORED AS ORC AS SELECT * FROM {day}
-DROP TABLE `XTableau_1`
-DROP TABLE IF EXISTS XTableau_2
-DROP TABLE IF EXISTS never_was
-RESET
-"""
 
-
-def lines(text: str, settings: Settings) -> list[str]:
+def statements(name: str, settings: Settings) -> list[str]:
+    """The statements of a file of tests/data/hive, one a line below its title."""
     names = {"lake": LAKE, "bi": BI, "day": DAY, "hdfs": settings.hdfs_uri, "symlink": SYMLINK}
-    return [line.format(**names) for line in text.strip().splitlines()]
+    _, *lines = (REPO / "tests" / "data" / "hive" / f"{name}.sql").read_text().splitlines()
+    return [line.format(**names) for line in lines]
 
 
 @pytest.fixture(scope="module")
@@ -210,10 +55,9 @@ def guarded(
     daemons: Settings, daemon_stack: StackSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[GuardedHive]:
     """Tables that a server without users made, with one candle, and the server of the deployment on them."""
-    (port,) = free_ports(1)
-    stack = guarded_stack(daemon_stack, tmp_path_factory.mktemp("guarded"), port)
+    stack = guarded_stack(daemon_stack, tmp_path_factory.mktemp("guarded"))
     settings = guarded_settings(stack, dataset="replica_guarded")
-    before = Hive("127.0.0.1", port, "somebody", "anything", 60)
+    before = Hive("127.0.0.1", stack.hive_port, "somebody", "anything", 60)
     with hiveserver2(stack, settings, {}), before.session() as session:
         tables.ensure_day(session, settings, "candle", "261124", OLD)
         for kind in OTHER_KINDS:
@@ -239,10 +83,10 @@ def refusal(hive: Statements, sql: str) -> str | None:
     return None
 
 
-def done(hive: Hive, statements: list[str]) -> list[str]:
+def done(hive: Hive, wanted: list[str]) -> list[str]:
     """Those that were done."""
     with hive.session() as session:
-        return [sql for sql in statements if refusal(session, sql) is None]
+        return [sql for sql in wanted if refusal(session, sql) is None]
 
 
 def everything(guarded: GuardedHive) -> list[Any]:
@@ -257,7 +101,10 @@ def everything(guarded: GuardedHive) -> list[Any]:
 
 def test_a_reader_reads_and_changes_nothing(guarded: GuardedHive) -> None:
     before = everything(guarded)
-    assert done(guarded.user("tableau"), lines(NOBODY + READER, guarded.settings)) == []
+    assert (
+        done(guarded.user("tableau"), [*statements("off", guarded.settings), *statements("writers", guarded.settings)])
+        == []
+    )
     assert everything(guarded) == before
 
 
@@ -271,7 +118,7 @@ def test_a_refusal_says_why(guarded: GuardedHive) -> None:
 
 
 def test_what_reaches_out_of_sql_is_off_for_the_writer_too(guarded: GuardedHive) -> None:
-    assert done(guarded.user("upbit"), lines(NOBODY, guarded.settings)) == []
+    assert done(guarded.user("upbit"), statements("off", guarded.settings)) == []
 
 
 @pytest.mark.parametrize("user", ["tableau", "upbit"])
@@ -285,7 +132,7 @@ def test_no_password_is_in_what_a_session_can_list(guarded: GuardedHive, user: s
 
 def test_a_reader_has_what_tools_need(guarded: GuardedHive) -> None:
     with guarded.user("tableau").session() as hive:
-        assert {sql: why for sql in lines(NEEDED, guarded.settings) if (why := refusal(hive, sql))} == {}
+        assert {sql: why for sql in statements("readers", guarded.settings) if (why := refusal(hive, sql))} == {}
         assert hive.query(f"SELECT market, close FROM (SELECT market, trade_price AS close FROM {DAY}) a") == [
             ("KRW-BTC", 4.0)
         ]

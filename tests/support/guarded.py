@@ -17,6 +17,7 @@ from thrift.transport.TSocket import TSocket
 from thrift_sasl import TSaslClientTransport
 
 from tests.support.machine import process, wait_until_healthy
+from tests.support.ports import free_ports
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment, java, services
 from upbit_elt.stack.names import REPO
@@ -64,7 +65,7 @@ def hiveserver2(stack: StackSettings, settings: Settings, variables: dict[str, s
         yield child.pid
 
 
-def guarded_stack(stack: StackSettings, folder: Path, port: int) -> StackSettings:
+def guarded_stack(stack: StackSettings, folder: Path) -> StackSettings:
     """`stack` with a HiveServer2 of its own: a data folder (and so a metastore), a port, and the classes of docker/."""
     jars = folder / "jars"
     (jars / "hive").mkdir(parents=True)
@@ -72,6 +73,7 @@ def guarded_stack(stack: StackSettings, folder: Path, port: int) -> StackSetting
     for jar in (stack.jars / "hive").glob("*.jar"):
         (jars / "hive" / jar.name).symlink_to(jar)
     _compile(stack.jars / "hive", folder / "classes", jars / "hive" / "upbit-elt-auth.jar")
+    (port,) = free_ports(1)
     return stack.model_copy(update={"data_dir": folder / "data", "jars_dir": jars, "hive_port": port})
 
 

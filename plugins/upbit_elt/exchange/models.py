@@ -37,7 +37,6 @@ Milliseconds = Annotated[int, Field(strict=True, ge=int(OPENING.timestamp()) * 1
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 MinuteUnit = Literal[1, 3, 5, 10, 15, 30, 60, 240]
-MINUTE_UNITS: tuple[MinuteUnit, ...] = (1, 3, 5, 10, 15, 30, 60, 240)
 
 
 class Row(BaseModel):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from upbit_elt.clock import SystemClock
 from upbit_elt.files import write_atomically
 from upbit_elt.stack.health import Check
 from upbit_elt.stack.options import StackSettings
 
 OVERDUE = 150.0  # seconds without a look: two of the longest, and the restarts between them
+
+since_boot = SystemClock().since_boot
 
 
 class Restart(BaseModel):
@@ -31,11 +33,6 @@ class Report(BaseModel):
     def save(self, stack: StackSettings) -> None:
         """Write it down, in place of the one before."""
         write_atomically(_path(stack), self.model_dump_json())
-
-
-def since_boot() -> float:
-    """Seconds since the machine's boot. Nobody sets this clock, and a sleep of the machine counts."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def load(stack: StackSettings) -> Report | None:
