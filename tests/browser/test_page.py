@@ -74,7 +74,7 @@ def test_the_chart_holds_candles_volume_and_the_forecast_fan(page: Any) -> None:
     assert len(page.find_elements(By.CSS_SELECTOR, "#rows tr")) == 8
 
 
-def test_the_state_of_the_pipeline_is_told(page: Any) -> None:
+def test_the_page_says_the_state_of_the_pipeline(page: Any) -> None:
     told = {name: page.find_element(By.ID, name).text for name in ("covered", "origin", "model", "markets", "candles")}
     assert told["covered"].endswith("KST")
     assert told["origin"].endswith("KST")

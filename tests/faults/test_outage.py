@@ -35,7 +35,7 @@ def make(machine: Machine, tmp_path: Path) -> Iterator[Callable[[int], World]]:
         yield one
 
 
-def test_five_hours_of_silence_are_healed_by_one_run(
+def test_one_run_fetches_what_five_hours_of_outage_missed(
     make: Callable[[int], World], capsys: pytest.CaptureFixture[str]
 ) -> None:
     world = make(60)

@@ -98,7 +98,7 @@ def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_t
     assert differences == [0, 0, 0, 0]
 
 
-def test_no_key_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_no_candle_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
     hive = Hive.from_settings(stack.settings)
     ((rows, keys),) = hive.query(
         "SELECT count(*), count(DISTINCT market, candle_date_time_utc) FROM upbit_lake_replica.candle"

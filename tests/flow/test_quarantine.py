@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(5400)]
 ALERT = "QuarantineFull"
 
 
-def test_a_full_quarantine_is_told_kept_as_received_and_over_by_itself(
+def test_a_full_quarantine_is_reported_kept_as_received_and_ends_by_itself(
     stack: Stack, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say = printer(capsys)

@@ -172,7 +172,7 @@ def test_an_exchange_that_is_out_costs_a_request_nothing(world: World) -> None:
     assert world.in_hive(FIRST, END) == world.truth(FIRST, END)
 
 
-def test_a_market_that_never_answers_becomes_a_hole_with_its_reason(world: World) -> None:
+def test_a_market_whose_requests_all_fail_becomes_a_hole_with_its_reason(world: World) -> None:
     bad = world.busiest(FIRST, END)
 
     def garbage(path: str, query: dict[str, str]) -> Reply | None:

@@ -159,7 +159,7 @@ BAD = {
 }
 
 
-def test_bad_input_is_told_in_one_line(shop: Shop) -> None:
+def test_bad_input_gets_an_error_of_one_line(shop: Shop) -> None:
     with ExitStack() as running:
         children = {arguments: running.enter_context(shop.command("backfill", *arguments)) for arguments in BAD}
         for arguments, child in children.items():

@@ -81,7 +81,7 @@ def writing(lake: Lake, folder: str) -> Iterator[list[str]]:
         thread.join()
 
 
-def test_what_is_there_when_it_begins_is_in_it_whole_and_nothing_later(lake: Lake, folder: str) -> None:
+def test_a_backup_has_every_file_that_was_there_when_it_began_and_no_later_one(lake: Lake, folder: str) -> None:
     out, late = BytesIO(), f"{folder}/late"
     with writing(lake, folder) as published:
         before, gone = set(published), published[0]
@@ -101,7 +101,7 @@ def test_what_is_there_when_it_begins_is_in_it_whole_and_nothing_later(lake: Lak
     assert lake.list("/.snapshot") == []
 
 
-def test_a_killed_backup_leaves_hdfs_writable_and_its_hdfs_snapshot_goes_with_the_next(
+def test_a_killed_backup_leaves_hdfs_writable_and_the_next_removes_its_hdfs_snapshot(
     lake: Lake, daemons: Settings, folder: str
 ) -> None:
     lake.create(f"{folder}/before", WHOLE)

@@ -120,7 +120,7 @@ def walked(server: Server, driver: str, zone: str, *statements: str) -> dict[str
     return {name: rows for name, *rows in (line.split("\t") for line in lines)}
 
 
-def test_what_a_tool_asks_by_jdbc(server: Server, driver: str) -> None:
+def test_the_requests_of_a_jdbc_tool_succeed(server: Server, driver: str) -> None:
     queries = [sql.replace("upbit_bi.", f"{BI}.") for sql in readme_queries()]
     found = walked(server, driver, "America/New_York", *queries)
     assert {name: rows for name, rows in found.items() if "refused" in str(rows)} == {}

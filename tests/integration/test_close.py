@@ -155,7 +155,7 @@ def test_a_hole_keeps_the_day_open_for_some_hours_and_then_it_is_closed_with_its
     assert_right(world, utc(21, 4))
 
 
-def test_who_does_not_want_to_wait_closes_with_holes(world: World) -> None:
+def test_a_day_can_be_closed_with_its_holes_without_waiting(world: World) -> None:
     world.collect()
     world.collect(utc(15, 2, 5))
     assert "not_asked" in close(world).waiting[f"candle {DAY}"], "the day's beginning is still to come"
@@ -254,7 +254,7 @@ def test_a_close_that_is_killed_is_finished_by_the_next(world: World, dies: str)
     assert close(world) == Closed()
 
 
-def test_a_roll_up_that_is_not_shown_is_shown_by_the_next_live_run(world: World) -> None:
+def test_a_compaction_that_was_not_registered_is_registered_by_the_next_live_run(world: World) -> None:
     first = world.collect()
     world.collect(utc(14, 52, 5))
     with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
@@ -293,7 +293,7 @@ LIES: dict[str, Callable[[pa.Table], pa.Table]] = {
 }
 
 
-def test_what_does_not_hold_what_its_sources_do_is_never_shown(world: World) -> None:
+def test_a_snapshot_that_lost_a_row_of_its_sources_is_never_registered(world: World) -> None:
     whole_day(world)
     for name, lie in LIES.items():
         troubles = close(world, LyingLake(world.lake, lie)).troubles
@@ -312,7 +312,7 @@ def test_a_day_that_somebody_writes_is_left_to_the_next_run(world: World) -> Non
     assert [p.day for p in close(world).made] == [DAY]
 
 
-def test_what_comes_after_the_close_from_who_did_not_see_it_leaves_the_day_closed(world: World) -> None:
+def test_a_late_write_by_a_process_that_did_not_see_the_close_leaves_the_day_closed(world: World) -> None:
     whole_day(world)
     close(world)
     late = world.truth(utc(13), utc(13, 1))

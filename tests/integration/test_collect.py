@@ -60,7 +60,7 @@ def test_a_run_in_the_same_minute_publishes_nothing(world: World) -> None:
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3))
 
 
-def test_five_hours_of_outage_are_healed_by_one_run(world: World) -> None:
+def test_one_run_fetches_what_five_hours_of_outage_missed(world: World) -> None:
     world.collect()
     before = len(world.wire.candle_requests())
     healed = world.collect(utc(8, 0, 5))
@@ -83,7 +83,7 @@ def test_after_a_long_outage_the_newest_minutes_come_at_once_and_the_backfill_br
     assert world.in_hive(start, utc(4)) == world.truth(start, utc(3))
 
 
-def test_one_wrong_clock_among_the_answers_lets_no_open_minute_in(world: World) -> None:
+def test_one_response_with_a_wrong_clock_lets_no_open_minute_in(world: World) -> None:
     def early(path: str, query: dict[str, str]) -> Reply | None:
         if path != "/v1/market/all":
             return None
@@ -120,7 +120,7 @@ def test_a_crash_between_the_two_days_leaves_no_hole(world: World) -> None:
     assert world.in_hive(utc(11, 38), utc(16)) == world.truth(utc(11, 38), utc(15, 4))
 
 
-def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) -> None:
+def test_one_failing_market_is_a_hole_with_a_reason_until_the_next_run(world: World) -> None:
     world.collect()
     bad = world.busiest(utc(3), utc(3, 2))
     world.wire.spoil = refusing(world, bad)
@@ -136,7 +136,7 @@ def test_one_failing_market_is_a_hole_with_a_reason_and_is_healed(world: World) 
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 
-def test_a_hole_before_midnight_is_healed_after_it(world: World) -> None:
+def test_a_hole_before_midnight_is_filled_after_it(world: World) -> None:
     world.collect(utc(14, 56, 5))
     bad = world.busiest(utc(14, 56), utc(15))
     world.wire.spoil = refusing(world, bad)
@@ -151,7 +151,7 @@ def test_a_hole_before_midnight_is_healed_after_it(world: World) -> None:
     assert world.compare(utc(11, 36), utc(15, 4)).equal
 
 
-def test_a_hole_is_healed_by_a_rerun_in_the_same_minute(world: World) -> None:
+def test_a_hole_is_filled_by_a_rerun_in_the_same_minute(world: World) -> None:
     bad = world.busiest(FIRST, utc(3))
     world.wire.spoil = lambda path, query: (
         (500, "oops", headers_at(world.clock.now())) if query.get("market") == bad else None

@@ -76,7 +76,7 @@ def test_without_the_header_that_a_page_cannot_send_nothing_is_changed(
     assert lake.read("/test/page/a") == b"seven"
 
 
-def test_the_datanode_asks_for_the_header_too(daemons: Settings, daemon_stack: StackSettings) -> None:
+def test_the_datanode_requires_the_header_too(daemons: Settings, daemon_stack: StackSettings) -> None:
     direct = f"http://127.0.0.1:{daemon_stack.datanode_http_port}/webhdfs/v1/test/direct?op=CREATE&user.name=hdfs"
     address = f"{direct}&namenoderpcaddress=127.0.0.1:{daemon_stack.namenode_port}&overwrite=true"
     page = {"User-Agent": "Mozilla/5.0"}

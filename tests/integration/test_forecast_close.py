@@ -58,7 +58,7 @@ def rows(tables: list[pa.Table]) -> list[tuple[object, ...]]:
     return sorted((tuple(row.values()) for table in tables for row in table.to_pylist()), key=repr)
 
 
-def test_forecasts_are_rolled_up_and_closed_and_nothing_is_lost_doubled_or_changed(world: World) -> None:
+def test_forecasts_are_compacted_and_closed_and_none_is_lost_doubled_or_changed(world: World) -> None:
     kept: list[pa.Table] = []
 
     def run() -> list[str]:

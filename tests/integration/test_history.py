@@ -81,7 +81,7 @@ def test_a_market_out_of_reach_leaves_its_day_open_and_the_others_staged(world: 
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
 
-def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: World) -> None:
+def test_a_delisted_market_is_a_hole_with_the_exchanges_words(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
     world.wire.spoil = without(world, bad)
@@ -93,7 +93,7 @@ def test_a_market_that_the_exchange_refuses_for_good_is_a_named_hole(world: Worl
     assert known.watermark[bad] == utc(3, 30), "the live runs of the market are not touched"
 
 
-def test_a_market_that_is_listed_but_refused_is_asked_again(world: World) -> None:
+def test_a_market_that_is_listed_but_unknown_to_the_exchange_is_requested_again(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
     world.wire.spoil = refusing(world, bad, status=404, body=NOT_FOUND)
@@ -103,7 +103,7 @@ def test_a_market_that_is_listed_but_refused_is_asked_again(world: World) -> Non
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 30))
 
 
-def test_an_answer_that_makes_no_sense_is_asked_again_and_never_a_hole_for_good(world: World) -> None:
+def test_a_response_that_is_not_json_is_requested_again_and_never_a_permanent_hole(world: World) -> None:
     world.collect()
     bad = world.busiest(YESTERDAY, NOW)
     world.wire.spoil = refusing(world, bad, status=200, body="<html>maintenance</html>")
@@ -136,7 +136,7 @@ def test_a_market_that_is_collected_later_gets_its_history_too(world: World) -> 
     assert world.in_hive(YESTERDAY, utc(4)) == world.truth(YESTERDAY, utc(3, 32))
 
 
-def test_history_that_was_there_first_is_not_doubled_by_a_live_run(edge: Edge, tmp_path: Path) -> None:
+def test_a_live_run_does_not_double_history_that_was_there_first(edge: Edge, tmp_path: Path) -> None:
     world = World(edge, tmp_path, NOW, markets=5, first_minutes=200)
     try:
         start = NOW.replace(minute=0, second=0) - timedelta(hours=6)

@@ -117,7 +117,7 @@ def test_a_refusal_says_why(guarded: GuardedHive) -> None:
         assert "the session alone, not system:a" in str(refusal(hive, "SET system:a=b"))
 
 
-def test_what_reaches_out_of_sql_is_off_for_the_writer_too(guarded: GuardedHive) -> None:
+def test_statements_that_reach_out_of_sql_are_off_for_the_writer_too(guarded: GuardedHive) -> None:
     assert done(guarded.user("upbit"), statements("off", guarded.settings)) == []
 
 
@@ -141,7 +141,7 @@ def test_a_reader_has_what_tools_need(guarded: GuardedHive) -> None:
         assert hive.query("SELECT current_user()") == [("tableau",)]
 
 
-def test_a_reader_may_ask_what_the_readme_lists(guarded: GuardedHive) -> None:
+def test_a_reader_may_run_the_queries_of_the_readme(guarded: GuardedHive) -> None:
     queries = readme_queries()
     assert len(queries) == 5
     with guarded.user("tableau").session() as hive:
@@ -233,7 +233,7 @@ def test_a_statement_brings_no_settings_past_the_list(guarded: GuardedHive) -> N
             assert executed(client, session, "CREATE DATABASE evil", overlay) is not None
 
 
-def test_what_odbc_and_jdbc_drivers_ask(guarded: GuardedHive) -> None:
+def test_the_metadata_calls_of_odbc_and_jdbc_drivers_succeed(guarded: GuardedHive) -> None:
     """The calls of `java.sql.DatabaseMetaData` and their likes in ODBC, on a session opened as the JDBC driver does."""
     opening = {"set:hiveconf:hive.server2.thrift.resultset.default.fetch.size": "1000", "use:database": BI}
     with guarded.driver("tableau") as client:

@@ -71,7 +71,7 @@ def here(daemons: Settings) -> Iterator[Deployment]:
     made.lake.delete(made.settings.lake_root)
 
 
-def test_a_snapshot_goes_once_hive_has_shown_its_successor_for_the_grace(here: Deployment) -> None:
+def test_a_snapshot_is_removed_once_hive_has_shown_the_next_one_for_the_grace(here: Deployment) -> None:
     here.make("live-1", 5)
     here.make("live-2", 5, 6)
     here.on_published("live-2")
@@ -89,7 +89,7 @@ def test_a_snapshot_goes_once_hive_has_shown_its_successor_for_the_grace(here: D
     assert here.clean(hours=1000) == []
 
 
-def test_nothing_goes_of_a_day_whose_tables_disagree_or_are_not_there(here: Deployment) -> None:
+def test_nothing_is_removed_of_a_day_whose_tables_disagree_or_are_missing(here: Deployment) -> None:
     live1, live2 = here.make("live-1", 5), here.make("live-2", 5, 6)
     assert here.clean(hours=25) == [], "Hive does not know the day"
     here.on_published("live-1")
@@ -103,7 +103,7 @@ def test_nothing_goes_of_a_day_whose_tables_disagree_or_are_not_there(here: Depl
     assert here.lake.exists(live1)
 
 
-def test_leftovers_go_and_what_is_in_use_stays(here: Deployment) -> None:
+def test_orphans_are_removed_and_what_is_in_use_stays(here: Deployment) -> None:
     root, lake = here.settings.lake_root, here.lake
     here.make("live-1", 5)
     here.on_published("live-1")
@@ -130,7 +130,7 @@ def test_leftovers_go_and_what_is_in_use_stays(here: Deployment) -> None:
     assert not any(lake.exists(path) for path in dead)
 
 
-def test_rejected_rows_go_when_their_day_is_old(here: Deployment) -> None:
+def test_quarantined_rows_are_removed_when_their_day_is_old(here: Deployment) -> None:
     root = f"{here.settings.lake_root}/rejected"
     for name in (f"{DAY}/a.json", "notes/b.json"):
         here.lake.create(f"{root}/{name}", b"{}")

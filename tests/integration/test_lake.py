@@ -38,7 +38,7 @@ def test_a_file_is_published_once_and_a_rerun_changes_nothing(lake: Lake, folder
     assert abs(datetime.now(UTC) - entry.modified) < timedelta(minutes=1)
 
 
-def test_of_many_writers_of_one_name_one_wins(lake: Lake, folder: str) -> None:
+def test_one_of_many_writers_of_the_same_file_wins(lake: Lake, folder: str) -> None:
     def write(number: int) -> bool:
         try:
             return lake.publish(f"{folder}/a.parquet", str(number).encode())

@@ -66,7 +66,7 @@ def test_a_writer_of_this_machine_that_is_dead_is_not_waited_for(folder: tuple[L
         assert clock.now() < utc(3) + SHORT
 
 
-def test_of_writers_that_come_at_once_one_has_the_lease(folder: tuple[Lake, str]) -> None:
+def test_one_of_many_processes_gets_the_lease(folder: tuple[Lake, str]) -> None:
     lake, path = folder
     clock = ManualClock(utc(3))
 
@@ -121,7 +121,7 @@ class Hasty(Lake):
         super().rename(source, target)
 
 
-def test_of_two_that_find_a_dead_lease_only_one_takes_it(daemons: Settings, folder: tuple[Lake, str]) -> None:
+def test_one_of_two_processes_takes_an_expired_lease(daemons: Settings, folder: tuple[Lake, str]) -> None:
     lake, path = folder
     clock = ManualClock(utc(3))
     lake.create(f"{path}/_lease", holder("elsewhere", 1, utc(2).isoformat()))

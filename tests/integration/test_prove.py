@@ -151,7 +151,7 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
     assert account(world).unexplained() == 0
 
 
-def test_what_cannot_be_repaired_is_a_finding_with_its_numbers(world: World) -> None:
+def test_what_cannot_be_repaired_is_a_discrepancy_with_its_numbers(world: World) -> None:
     market = world.busiest(START, END)
     world.wire.spoil = wrong_hour(world, market, "candle_acc_trade_volume", 1.5)
     (reconciled,) = world.prove([DAY])
@@ -214,7 +214,7 @@ def test_a_repair_that_lost_a_row_adds_what_it_has_and_takes_nothing_away(world:
     assert world.in_hive(START, END) == world.truth(START, END)
 
 
-def test_a_gateway_that_lost_its_way_makes_no_market_gone(world: World) -> None:
+def test_a_404_of_a_gateway_does_not_count_as_a_delisted_market(world: World) -> None:
     body = '{"error":{"name":"not_found","message":"no Route matched with those values"}}'
     world.wire.spoil = lambda path, query: (404, body, headers_at(world.clock.now()))
     (reconciled,) = world.prove([DAY])

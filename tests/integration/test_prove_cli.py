@@ -121,7 +121,7 @@ def test_gaps_exits_with_one_only_when_something_may_be_missing(world: World) ->
     assert call("gaps", *span).exit_code == 0
 
 
-def test_wrong_arguments_are_told(world: World) -> None:
+def test_wrong_arguments_get_an_error_message(world: World) -> None:
     unknown = call("gaps", "--market", "KRW-NONE")
     assert (unknown.exit_code, "not collected here" in unknown.output) == (2, True)
     future = call("gaps", "--from", kst(2))

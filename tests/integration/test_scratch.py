@@ -23,7 +23,7 @@ def sessions(lake: Lake, stack: StackSettings) -> Iterator[str]:
 
 
 @pytest.mark.soak
-def test_what_a_killed_hiveserver2_left_goes_and_what_runs_stays(
+def test_files_of_a_killed_hiveserver2_are_removed_and_those_of_a_running_one_stay(
     machine: Machine, daemons: Settings, daemon_stack: StackSettings
 ) -> None:
     lake, hive, tmp = Lake.from_settings(daemons), Hive.from_settings(daemons), daemon_stack.data_dir / "tmp"

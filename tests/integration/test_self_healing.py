@@ -62,7 +62,7 @@ def traded_minute(world: World, market: str, start: datetime, end: datetime) -> 
 
 
 @pytest.mark.daemons
-def test_a_bad_row_is_kept_aside_leaves_a_hole_of_its_minute_and_is_healed(world: World) -> None:
+def test_a_bad_row_is_quarantined_leaves_a_hole_of_its_minute_and_is_fetched_again(world: World) -> None:
     market = world.busiest(FIRST, utc(3))
     bad = traded_minute(world, market, utc(2), utc(2, 50))
     world.wire.spoil = with_row(world.wire.app, market, bad, wrong_high)
@@ -106,7 +106,7 @@ def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(w
     assert set(world.truth(FIRST, utc(3, 58))) - set(world.in_hive(FIRST, utc(3, 58))) == set(lost)
 
 
-def test_an_answer_that_is_mostly_wrong_is_not_believed_at_all(world: World) -> None:
+def test_a_response_with_mostly_bad_rows_is_not_used_at_all(world: World) -> None:
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
     app = world.wire.app
@@ -123,7 +123,7 @@ def test_an_answer_that_is_mostly_wrong_is_not_believed_at_all(world: World) -> 
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 
-def test_a_minute_that_appears_late_is_not_taken_for_a_quiet_one(world: World) -> None:
+def test_a_minute_that_appears_late_is_not_taken_for_an_empty_one(world: World) -> None:
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
     app = world.wire.app
@@ -140,7 +140,7 @@ def test_a_minute_that_appears_late_is_not_taken_for_a_quiet_one(world: World) -
     assert last in [candle.start for candle in kept], "healed though the ticker calls the market quiet by now"
 
 
-def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_is_quiet_since(world: World) -> None:
+def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_has_not_traded_since(world: World) -> None:
     """The trade lies before the watermark when the ticker first tells of it."""
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
@@ -153,7 +153,7 @@ def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_is_quiet_si
     assert world.in_hive(FIRST, utc(3, 2)) == world.truth(FIRST, utc(3, 2))
 
 
-def test_quiet_markets_cost_no_request(world: World) -> None:
+def test_inactive_markets_cost_no_request(world: World) -> None:
     world.collect()
     before = len(world.wire.requests)
     collected = world.collect(utc(3, 2, 5))
@@ -211,7 +211,7 @@ def test_a_failing_market_is_tried_again_within_the_run(world: World) -> None:
     assert world.in_hive(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
 
 
-def test_a_late_row_that_comes_wrong_when_it_is_read_again_is_not_forgotten(world: World) -> None:
+def test_a_late_row_that_is_bad_when_it_is_fetched_again_is_not_forgotten(world: World) -> None:
     """The market trades on, so that the ticker hides the lateness; only the minutes before the window show the row."""
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))

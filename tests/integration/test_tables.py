@@ -69,7 +69,7 @@ def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
     ]
 
 
-def test_a_new_snapshot_is_switched_in_and_a_half_done_switch_is_mended(here: Settings) -> None:
+def test_a_new_snapshot_is_registered_and_a_half_done_registration_completed(here: Settings) -> None:
     hive = Hive.from_settings(here)
     ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
     second = snapshot(here, "live-2", 5, 6)
@@ -82,7 +82,7 @@ def test_a_new_snapshot_is_switched_in_and_a_half_done_switch_is_mended(here: Se
     assert counts == [[(2,)], [(2,)]]
 
 
-def test_a_daily_table_that_went_is_seen_and_made_again(here: Settings) -> None:
+def test_a_daily_table_that_was_dropped_is_noticed_and_created_again(here: Settings) -> None:
     hive = Hive.from_settings(here)
     folder = snapshot(here, "live-1", 5)
     ensure_day(hive, here, "candle", "261124", folder)
@@ -123,7 +123,7 @@ def test_a_server_that_is_away_or_silent_is_named_within_the_timeout() -> None:
             Hive("127.0.0.1", port, "me", "x", 1.0).query("SELECT 1")
 
 
-def test_an_answer_that_comes_too_late_is_not_taken_for_the_next_one(here: Settings) -> None:
+def test_a_result_that_comes_too_late_is_not_taken_for_the_next_one(here: Settings) -> None:
     hasty = Hive.from_settings(here.model_copy(update={"hive_timeout": 2.0}))
     many = "LATERAL VIEW explode(split(space(5000), ' '))"
     with pytest.raises(WarehouseUnavailable, match="timeout 2 s"):

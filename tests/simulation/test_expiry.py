@@ -130,7 +130,7 @@ def test_a_day_that_somebody_writes_waits_and_one_to_be_kept_after_all_comes_bac
             assert list(broken(world)) == []
 
 
-def test_what_a_close_shows_again_is_hidden_again_and_its_grace_begins_anew() -> None:
+def test_an_expiring_day_that_hive_shows_again_is_hidden_again_and_its_grace_begins_anew() -> None:
     with determined(1):
         world = hidden()
         process = world.process()
@@ -146,7 +146,7 @@ def test_what_a_close_shows_again_is_hidden_again_and_its_grace_begins_anew() ->
 
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(days=400)])
-def test_it_counts_from_the_newest_day_whatever_the_clock_says(ahead: timedelta) -> None:
+def test_forecasts_expire_by_the_newest_day_whatever_the_clock_says(ahead: timedelta) -> None:
     with determined(1):
         world = with_forecasts(keep=3)
         world.at(world.clock.now() + ahead)

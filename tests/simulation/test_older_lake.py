@@ -36,7 +36,7 @@ def world() -> World:
     return made
 
 
-def test_it_is_read_as_it_was_meant(world: World) -> None:
+def test_an_older_lake_is_read_as_it_was_meant(world: World) -> None:
     lake = world.process().lake
     newest = ledger.live_coverage(lake)
     assert newest
@@ -57,7 +57,7 @@ def test_it_is_read_as_it_was_meant(world: World) -> None:
     assert [request.by for request in BackfillQueue(lake).open()] == ["manual__open"]
 
 
-def test_it_goes_on_and_everything_comes_right(world: World) -> None:
+def test_an_older_lake_is_continued_and_becomes_complete(world: World) -> None:
     lake = world.process().lake
     before = {
         day: {candle for table in read_sources(lake, day)[0] for candle in from_table(table)}
@@ -78,7 +78,7 @@ def test_it_goes_on_and_everything_comes_right(world: World) -> None:
     assert not [path for path in world.hdfs.files() if layout.UNREGISTERED in path]
 
 
-def test_it_stays_right_whenever_the_first_run_of_the_new_release_dies(world: World) -> None:
+def test_an_older_lake_stays_correct_whenever_the_first_run_of_the_new_release_dies(world: World) -> None:
     with determined(1):
         found = try_every_call(world.at(world.clock.now() + timedelta(minutes=20)), lambda process: process.live(), 24)
     assert not found.broken, "\n".join(found.broken[:3])

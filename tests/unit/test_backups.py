@@ -46,7 +46,7 @@ def test_a_backup_has_every_part_with_its_checksum_and_nobody_else_reads_it(tmp_
 
 
 @pytest.mark.parametrize("harm", [lambda file: file.write_text("candleS"), Path.unlink])
-def test_what_is_not_as_it_was_written_is_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+def test_a_file_that_differs_from_its_checksum_is_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     whole = made(tmp_path)
     harm(whole / "lake.tar")
     with pytest.raises(BackupFailed, match=r"no whole backup: .*lake\.tar"):
@@ -81,7 +81,7 @@ backups.make(Path(sys.argv[1]), {"lake.tar": write}, datetime.now(UTC))
 """
 
 
-def test_a_killed_backup_is_none_and_keeps_nobody_from_the_next(tmp_path: Path) -> None:
+def test_a_killed_backup_is_not_listed_and_does_not_block_the_next(tmp_path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     variables = {"PYTHONPATH": ":".join(sys.path)}
     with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -141,7 +141,7 @@ class Schedule:
         return len(backups.made(self.folder)), backups.trouble(self.state, self.clock.now())
 
 
-def test_one_is_made_a_day_after_the_last(tmp_path: Path) -> None:
+def test_a_backup_is_made_a_day_after_the_last(tmp_path: Path) -> None:
     schedule = Schedule(tmp_path)
     assert schedule.after() == (1, "")
     assert schedule.after(hours=23, minutes=59) == (1, "")
@@ -150,7 +150,7 @@ def test_one_is_made_a_day_after_the_last(tmp_path: Path) -> None:
     assert schedule.after(minutes=1) == (2, "")
 
 
-def test_one_that_fails_is_told_and_tried_again_in_an_hour(tmp_path: Path) -> None:
+def test_a_backup_that_fails_is_reported_and_tried_again_in_an_hour(tmp_path: Path) -> None:
     schedule = Schedule(tmp_path)
     schedule.error = LakeUnavailable("HDFS does not answer")
     assert schedule.after() == (0, "the last backup failed: HDFS does not answer")
@@ -159,7 +159,7 @@ def test_one_that_fails_is_told_and_tried_again_in_an_hour(tmp_path: Path) -> No
     assert schedule.after(minutes=1) == (1, "")
 
 
-def test_a_service_that_is_away_is_told(tmp_path: Path) -> None:
+def test_a_backup_service_that_is_away_is_reported(tmp_path: Path) -> None:
     state = tmp_path / "state"
     assert "has not started" in backups.trouble(state, NOW)
     assert "has not started" in backups.failing(state)

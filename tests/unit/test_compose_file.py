@@ -29,7 +29,7 @@ def test_one_service_builds_each_image() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_who_starts_one_service_builds_its_image_too(name: str) -> None:
+def test_starting_one_service_builds_its_image_too(name: str) -> None:
     assert BUILDERS[OURS[name]["image"]] in needs(name)
     assert OURS[name]["pull_policy"] == "never", "no registry has it, and another project's must not be taken for it"
 
@@ -50,7 +50,7 @@ def test_workers_and_the_page_do_not_know_airflows_database() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("keep_")])
-def test_what_stays_how_long_can_be_said_in_env(name: str) -> None:
+def test_every_retention_time_can_be_set_in_env(name: str) -> None:
     variable = f"UPBIT_ELT_{name.upper()}"
     services = ["backup"] if name.startswith("keep_backup") else ["airflow-scheduler", "airflow-worker", "flask"]
     for service in services:

@@ -67,7 +67,7 @@ def carry_out(folder: Path, given: dict[str, str], **variables: str) -> Ran:
     return Ran(done.returncode, done.stdout + done.stderr, notes.read_text().splitlines(), fstab.read_text())
 
 
-def test_it_installs_docker_makes_swap_and_starts_the_stack(tmp_path: Path) -> None:
+def test_user_data_installs_docker_makes_swap_and_starts_the_stack(tmp_path: Path) -> None:
     ran = carry_out(tmp_path, {"REPOSITORY": "https://example.org/me/upbit-elt.git", "VERSION": "v1"})
     assert ran.code == 0, ran.said
     assert ran.calls[0] == "apt-get update"
@@ -105,7 +105,7 @@ def test_a_volume_is_formatted_only_when_it_is_empty(tmp_path: Path, file_system
     [({}, "100", "set REPOSITORY"), ({"REPOSITORY": "r"}, "5", "5 GB are free in /var/lib/docker")],
     ids=["no repository", "little disk"],
 )
-def test_it_says_in_one_line_what_is_missing_and_starts_nothing(
+def test_user_data_says_in_one_line_what_is_missing_and_starts_nothing(
     tmp_path: Path, given: dict[str, str], free: str, words: str
 ) -> None:
     ran = carry_out(tmp_path, given, FREE_GB=free)

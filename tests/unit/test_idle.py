@@ -24,7 +24,7 @@ def test_a_cycle_without_work_costs_the_same_on_a_young_and_on_an_old_lake(tmp_p
     assert {cost.step: cost.sessions for cost in cycle}["backfill_candle"] == 0
 
 
-def test_looking_after_fresh_data_and_a_scrape_ask_nothing(tmp_path: Path) -> None:
+def test_fresh_data_and_a_scrape_cost_no_request_to_hdfs_or_hive(tmp_path: Path) -> None:
     deployment = Deployment(1, tmp_path)
     assert deployment.watched()[1:] == (0, 0)
     deployment.clock.set(deployment.clock.now() + 3 * TWO_MINUTES)  # no run has come

@@ -60,7 +60,7 @@ def test_a_difference_leaves_what_was_not_removed(spans: list[Interval], removed
 
 
 @given(SPANS, SPANS)
-def test_what_two_spans_share(first: Interval, second: Interval) -> None:
+def test_the_intersection_of_two_spans(first: Interval, second: Interval) -> None:
     shared = intersection(first, second)
     assert minutes([shared] if shared else []) == minutes([first]) & minutes([second])
     assert overlaps(first, second) is (shared is not None)

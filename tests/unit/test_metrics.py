@@ -45,7 +45,7 @@ def test_the_file_holds_the_sum_of_all_processes(tmp_path: Path) -> None:
     assert (later["call_seconds_bucket", "a,ok,1.0"], later["call_seconds_bucket", "a,ok,10.0"]) == (0, 1)
 
 
-def test_what_could_not_be_added_is_added_the_next_time(tmp_path: Path) -> None:
+def test_a_measurement_that_could_not_be_stored_is_stored_the_next_time(tmp_path: Path) -> None:
     place = tmp_path / "state"
     process = Process(place)
     process.rows.inc()

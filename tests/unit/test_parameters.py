@@ -9,7 +9,7 @@ from upbit_elt.cli.parameters import KstDay, MarketCode, Moment
 
 
 @pytest.mark.parametrize("text", ["0001-01-01", "9999-12-31T23:59Z", "1999-12-31", "yesterday", "", "2026-13-01", "5"])
-def test_a_time_that_is_none_is_refused_in_one_sentence(text: str) -> None:
+def test_an_invalid_time_gets_an_error_of_one_sentence(text: str) -> None:
     with pytest.raises(click.BadParameter, match=r"is no time|is not between 2000 and 2199"):
         Moment().convert(text, None, None)
 
@@ -20,7 +20,7 @@ def test_a_market_may_be_written_small(text: str, code: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["BTC", "", "KRW-BTC,KRW-ETH", "KRW_BTC", "KRW-", "KRW-비트", "-" * 500])
-def test_a_market_that_is_none_is_refused_in_one_sentence(text: str) -> None:
+def test_an_invalid_market_gets_an_error_of_one_sentence(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is no market; write quote and coin, as KRW-BTC"):
         MarketCode().convert(text, None, None)
 

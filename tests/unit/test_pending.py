@@ -45,7 +45,7 @@ def test_only_the_open_days_are_noted_of_a_lake_in_which_nothing_waits(idle: Dep
     assert check_days(idle) == []
 
 
-def test_a_snapshot_whose_writer_died_before_hive_was_told_is_shown_by_the_next_run(idle: Deployment) -> None:
+def test_a_snapshot_whose_writer_died_before_registering_it_is_registered_by_the_next_run(idle: Deployment) -> None:
     folder = rewritten(idle, TODAY)
     assert shown(idle, TODAY) != folder
     assert min_candle.register_in(idle.hive, idle.lake, idle.settings, []) == [TODAY]
@@ -95,7 +95,7 @@ def test_notes_that_are_lost_are_derived_from_the_lake(idle: Deployment, first: 
     assert pending.listing(idle.lake) == before
 
 
-def test_marks_of_an_earlier_release_are_honoured(idle: Deployment) -> None:
+def test_pending_markers_of_an_earlier_release_are_honoured(idle: Deployment) -> None:
     """Its writer died between the rename and Hive: the day is over, and no run touches it any more."""
     folder = rewritten(idle, BEFORE, complete=True)
     pending.remove(idle.lake, pending.registering("candle", folder))
@@ -107,7 +107,7 @@ def test_marks_of_an_earlier_release_are_honoured(idle: Deployment) -> None:
     assert wanted(idle.lake, idle.clock.now()) == [BEFORE]
 
 
-def test_a_table_that_somebody_dropped_is_made_again_by_the_daily_look(idle: Deployment) -> None:
+def test_housekeeping_creates_a_dropped_table_again(idle: Deployment) -> None:
     idle.hive.execute(f"DROP TABLE {idle.settings.database}.candle_{BEFORE}")
     assert check_days(idle) == [f"candle {BEFORE}"]
     assert check_days(idle) == []
@@ -121,7 +121,7 @@ def test_a_day_begun_while_nobody_closed_is_noted(idle: Deployment) -> None:
     assert pending.listing(idle.lake) == OPEN, "what is closed is struck out"
 
 
-def test_nothing_is_noted_twice_and_an_unknown_name_is_left_alone(idle: Deployment) -> None:
+def test_no_marker_is_written_twice_and_an_unknown_name_is_left_alone(idle: Deployment) -> None:
     for _ in range(2):
         pending.add(idle.lake, OPEN[0])
     idle.lake.create(f"{layout.pending_folder(idle.lake.root)}/other.candle.{TODAY}", b"")

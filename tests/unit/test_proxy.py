@@ -96,7 +96,9 @@ def markets(url: str, stack: StackSettings) -> list[str]:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_own_services_are_asked_directly(name: str, services: Stub, stack: StackSettings, proxy: Proxy) -> None:
+def test_requests_to_our_own_services_pass_by_the_proxy(
+    name: str, services: Stub, stack: StackSettings, proxy: Proxy
+) -> None:
     ask, expected = OURS[name]
     assert (ask(services, stack), proxy.asked) == (expected, [])
 
@@ -108,7 +110,7 @@ def test_files_come_directly_from_the_datanode_that_the_namenode_names(services:
     assert proxy.asked == []
 
 
-def test_the_exchange_is_asked_by_the_proxy(stack: StackSettings, proxy: Proxy) -> None:
+def test_requests_to_the_exchange_go_by_the_proxy(stack: StackSettings, proxy: Proxy) -> None:
     assert markets("http://exchange.test", stack) == ["KRW-BTC"]
     assert health.exchange("http://exchange.test")() is None
     assert {line.partition("?")[0] for line in proxy.asked} == {"GET http://exchange.test/v1/market/all"}
@@ -121,7 +123,7 @@ def test_the_exchange_is_asked_by_the_proxy(stack: StackSettings, proxy: Proxy) 
         ("docker/hadoop/health.py", "datanode", ("STACK_DATANODE_HTTP_PORT", "{port}")),
     ],
 )
-def test_a_containers_health_check_asks_its_service(
+def test_the_health_check_of_a_container_reaches_its_service(
     script: str, service: str, variables: tuple[str, str], services: Stub, proxy: Proxy
 ) -> None:
     name, value = variables
@@ -139,7 +141,7 @@ def ask_as_libraries_do(url: str) -> None:
 
 
 @pytest.mark.parametrize("given", [None, "intern.example", "*"])
-def test_what_others_wrote_asks_the_services_of_run_directly(
+def test_other_libraries_reach_the_services_of_run_directly(
     given: str | None, services: Stub, stack: StackSettings, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if given:

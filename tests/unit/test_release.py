@@ -40,7 +40,7 @@ def test_the_next_release_of_a_layout_and_the_one_before_go_on(tmp_path: Path) -
         assert json.loads(file.read_text())["release"] == __version__
 
 
-def test_what_a_newer_layout_wrote_is_left_alone(tmp_path: Path) -> None:
+def test_data_of_a_newer_layout_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / release.NAME).write_text(NEWER)
     for way in (release.check, release.enter):
         with pytest.raises(DataTooNew, match=r"release 9\.0\.0 has written here .* start 9\.0\.0 or a newer one"):

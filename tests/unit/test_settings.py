@@ -83,7 +83,7 @@ def test_the_path_of_the_api_is_no_part_of_an_exchanges_address(address: str, or
     "address",
     ["api.upbit.com", "ftp://api.upbit.com", "https://", "https://me@api.upbit.com", "https://a?b=c", "http://a:x"],
 )
-def test_what_is_no_address_is_refused_by_its_name(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_address_is_an_error_that_names_the_setting(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPBIT_BASE_URL", address)
     with pytest.raises(ConfigError, match="UPBIT_BASE_URL"):
         settings()

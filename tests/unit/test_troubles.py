@@ -49,7 +49,7 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
         yield Scene(tmp_path, there)
 
 
-def test_a_trouble_is_told_once_and_once_when_it_is_over(scene: Scene) -> None:
+def test_a_trouble_is_sent_once_and_its_end_once(scene: Scene) -> None:
     assert scene.notify() == []
     scene.report()
     assert scene.notify() == [TOLD]
@@ -61,7 +61,7 @@ def test_a_trouble_is_told_once_and_once_when_it_is_over(scene: Scene) -> None:
     assert scene.notify() == [TOLD, OVER, TOLD], "it is another one"
 
 
-def test_what_ends_early_is_over_at_once(scene: Scene) -> None:
+def test_a_trouble_that_ends_early_is_over_at_once(scene: Scene) -> None:
     scene.report(minutes=60)
     scene.notify()
     scene.clock.set(utc(3, 5))
@@ -71,7 +71,7 @@ def test_what_ends_early_is_over_at_once(scene: Scene) -> None:
     assert scene.notify() == [TOLD, OVER]
 
 
-def test_what_comes_back_before_it_was_over_goes_on(scene: Scene) -> None:
+def test_a_trouble_that_comes_back_before_its_end_goes_on(scene: Scene) -> None:
     scene.report()
     scene.notify()
     scene.clock.set(utc(3, 10))
@@ -89,7 +89,7 @@ def test_while_nobody_can_say_it_is_not_over(scene: Scene) -> None:
     assert scene.process().lasting() == ["data"]
 
 
-def test_of_several_processes_one_tells(scene: Scene) -> None:
+def test_of_several_processes_one_sends(scene: Scene) -> None:
     scene.report()
     together, processes = Barrier(4), [scene.process() for _ in range(4)]
 
@@ -105,7 +105,7 @@ def test_of_several_processes_one_tells(scene: Scene) -> None:
     assert scene.chat.lines == [TOLD]
 
 
-def test_a_callback_tells_its_own_alone(scene: Scene) -> None:
+def test_a_callback_sends_its_own_trouble_alone(scene: Scene) -> None:
     scene.report()
     scene.process().report(Trouble("task d.t", "d.t fails", utc(4)))
     scene.process().notify("task d.t")
@@ -113,7 +113,9 @@ def test_a_callback_tells_its_own_alone(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("status", [500, 429, 302])
-def test_what_was_refused_is_told_later(scene: Scene, status: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_message_that_the_webhook_refused_is_sent_later(
+    scene: Scene, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
     scene.report()
     scene.chat.status = status
     assert scene.notify() == []
@@ -138,7 +140,7 @@ def test_a_chat_that_does_not_answer_stops_nothing(scene: Scene, caplog: pytest.
 
 
 @pytest.mark.parametrize("address", ["", "no address", "http://", "http://[half/secret", "ftp://chat/secret"])
-def test_without_an_address_nobody_is_told(scene: Scene, address: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_without_an_address_nothing_is_sent(scene: Scene, address: str, caplog: pytest.LogCaptureFixture) -> None:
     scene.lead_to(address)
     scene.report()
     assert scene.notify() == []

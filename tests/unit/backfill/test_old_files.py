@@ -83,7 +83,7 @@ def test_a_file_without_any_possible_time_is_no_file_of_candles(tmp_path: Path) 
         survey(tmp_path)
 
 
-def test_folders_and_links_that_lead_nowhere_are_told_in_one_sentence(tmp_path: Path) -> None:
+def test_folders_and_links_that_lead_nowhere_get_an_error_of_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "part.parquet").mkdir()
     (tmp_path / "loop").symlink_to(tmp_path)
     with pytest.raises(ConfigError, match="holds no"):

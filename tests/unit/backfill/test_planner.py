@@ -78,7 +78,7 @@ def test_the_history_of_a_market_that_is_not_collected_comes_and_leaves_the_live
     assert [c for c in world.in_lake(TODAY) if c.market != OTHER] == world.truth(utc(15, day=23), after.end)
 
 
-def test_it_comes_up_to_now_when_live_runs_have_stopped_and_they_go_on_where_they_were(world: MemoryWorld) -> None:
+def test_a_backfill_reaches_now_when_live_runs_have_stopped_and_they_go_on_where_they_were(world: MemoryWorld) -> None:
     before = world.newest
     world.clock.set(utc(9, 0, 5))
     world.work_off(world.request(utc(2), utc(9), OTHER))
@@ -110,7 +110,7 @@ def test_a_day_that_waits_for_its_holes_waits_on_beside_a_market_that_is_not_col
     assert [c for c in world.in_lake(TODAY) if c.market != OTHER] == world.truth(utc(15, day=23), utc(15))
 
 
-def test_what_live_runs_know_ends_where_they_end_whatever_is_merged_with_it() -> None:
+def test_the_watermark_of_live_runs_ends_where_they_end_whatever_is_merged_with_it() -> None:
     spans = tuple(Span(market, utc(1), utc(2), "asked") for market in ("KRW-A", "KRW-B"))
     window = Coverage(utc(1), utc(2), "live", spans, {"KRW-A": utc(2), "KRW-B": utc(2)})
     more = Coverage(utc(1), utc(3), "history", (Span("BTC-X", utc(1), utc(3), "asked"),))
@@ -214,7 +214,7 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
     assert {c.market for c in world.in_lake(YESTERDAY)} == {world.collected[0]}
 
 
-def test_what_is_known_of_a_market_that_is_not_collected_is_told(world: MemoryWorld) -> None:
+def test_gaps_reports_a_market_that_is_not_collected(world: MemoryWorld) -> None:
     world.work_off(world.request(utc(1), utc(3), OTHER))
     known = world.newest
     (one,) = ledger_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
@@ -236,7 +236,7 @@ def test_what_is_known_of_a_market_that_is_not_collected_is_told(world: MemoryWo
         explain(world.lake, "BTC-XRR", utc(2), world.clock.now())
 
 
-def test_it_is_held_against_the_exchange_where_it_is_known(tmp_path: Path) -> None:
+def test_a_market_that_is_not_collected_is_reconciled_where_it_is_known(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, utc(15, 10, 5), markets=2, listed=("KRW", "BTC"), history_days=0, first_minutes=20)
     world.collect()
     world.work_off(world.request(utc(2), utc(5, 30), OTHER))
@@ -250,7 +250,7 @@ def test_it_is_held_against_the_exchange_where_it_is_known(tmp_path: Path) -> No
     assert after == [c for c in before if c.market == OTHER], "no more of it is brought in than was asked for"
 
 
-def test_a_file_that_cannot_be_read_is_a_hole_of_its_day_and_the_rest_is_told(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_hole_of_its_day_and_the_rest_is_reported(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, NOW, markets=2, history_days=1)
     world.collect()
     world.fill_history()

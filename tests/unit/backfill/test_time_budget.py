@@ -43,7 +43,7 @@ def test_the_next_live_run_is_at_an_even_minute() -> None:
     assert time_budget(ManualClock(utc(3, 11))).seconds_left() == 55
 
 
-def test_whoever_is_told_to_stop_gets_no_turn() -> None:
+def test_a_backfill_that_is_stopped_gets_no_more_time() -> None:
     told: list[str] = []
     clock = ManualClock(utc(3, 10))
     made = TimeBudget(Lake(MemoryHdfs(clock).client()), clock, patient=True, stopped=lambda: bool(told))

@@ -92,7 +92,7 @@ def test_a_listing_that_hangs_stops_no_candle(world: MemoryWorld, endpoint: str)
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 2))
 
 
-def test_an_exchange_that_answers_nothing_at_all_is_told_as_it_is(world: MemoryWorld) -> None:
+def test_an_exchange_that_answers_no_request_is_an_error(world: MemoryWorld) -> None:
     world.collect()
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     files = world.hdfs.files()

@@ -86,7 +86,7 @@ def test_the_newest_file_costs_its_own_minutes_and_they_come_again(world: Memory
 
 
 @pytest.mark.parametrize("harm", [lose, flip_a_row], ids=lambda harm: harm.__name__)
-def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: MemoryWorld, harm: Harm) -> None:
+def test_a_damaged_file_in_the_middle_is_noticed_by_compaction(world: MemoryWorld, harm: Harm) -> None:
     for minute in range(0, 10, 2):
         world.collect(utc(3, minute, 5))
     damaged = files(world)[2]
@@ -104,7 +104,7 @@ def test_a_file_in_the_middle_is_found_out_when_the_files_are_made_one(world: Me
     assert world.holes("261124") == set()
 
 
-def test_of_a_file_that_was_made_of_others_those_are_read(world: MemoryWorld) -> None:
+def test_a_damaged_compacted_file_is_replaced_by_the_files_it_was_made_of(world: MemoryWorld) -> None:
     for minute in range(0, 32, 2):
         world.collect(utc(3, minute, 5))
     damaged = files(world)[0]
@@ -130,7 +130,7 @@ def test_while_the_exchange_is_away_too_the_minutes_are_named_as_lost(world: Mem
     assert HoleReason.FILE_LOST in reasons
 
 
-def test_a_footer_of_a_newer_release_is_refused_not_taken_for_damage(world: MemoryWorld) -> None:
+def test_a_footer_of_a_newer_release_is_an_error_and_not_damage(world: MemoryWorld) -> None:
     for minute in (0, 2):
         world.collect(utc(3, minute, 5))
     path = files(world)[-1]

@@ -66,7 +66,7 @@ def silent(*chosen: str) -> Says:
     return lambda name, number: Unreachable("no answer") if name in chosen else None
 
 
-def test_each_is_asked_once_before_one_that_failed_is_tried_again() -> None:
+def test_every_market_is_requested_once_before_one_that_failed_is_tried_again() -> None:
     world = World(silent("m001"))
     ended = world.run(names(5))
     assert world.sent[:5] == names(5)
@@ -75,7 +75,7 @@ def test_each_is_asked_once_before_one_that_failed_is_tried_again() -> None:
     assert isinstance(ended["m001"], Unreachable)
 
 
-def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
+def test_temporary_errors_are_retried_and_permanent_ones_are_not() -> None:
     said: dict[str, list[ExchangeError | None]] = {
         "m000": [ServerTrouble("busy"), Unreachable("gone"), None],
         "m001": [BadResponse("no")],
@@ -87,7 +87,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_not() -> None:
     assert world.sent == ["m000", "m001", "m002", "m000", "m000"]
 
 
-def test_who_failed_the_last_time_is_asked_last() -> None:
+def test_a_market_that_failed_the_last_time_is_requested_last() -> None:
     world = World()
     world.run(names(8), suspects="m000 m003")
     assert world.sent == ["m001", "m002", "m004", "m005", "m006", "m007", "m000", "m003"]
@@ -115,7 +115,7 @@ def test_the_bad_ones_hold_up_the_good_ones_for_the_grace_at_most() -> None:
     assert world.took <= good.took + GRACE + 0.5
 
 
-def test_an_endpoint_that_answers_nobody_is_left_alone() -> None:
+def test_an_endpoint_that_answers_no_market_gets_no_more_requests() -> None:
     world = World(lambda name, number: Unreachable("no answer"), seconds=1)
     ended = world.run(names(100))
     asked = set(world.sent)
@@ -125,7 +125,7 @@ def test_an_endpoint_that_answers_nobody_is_left_alone() -> None:
     assert all(isinstance(ended[name], Unreachable) for name in asked)
 
 
-def test_an_endpoint_that_answers_again_is_asked_for_all() -> None:
+def test_an_endpoint_that_answers_again_gets_the_requests_of_all_markets() -> None:
     healed = 15.0
     world = World(seconds=1)
     world.says = lambda name, number: Unreachable("no answer") if world.took <= healed else None

@@ -199,7 +199,7 @@ MILLISECONDS = int(SPOILT.timestamp()) * 1000
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(found=spoils(ManualClock(SPOILT), 5))
-def test_whatever_the_exchange_says_the_rest_comes_through(found: list[Spoil]) -> None:
+def test_one_bad_response_never_costs_the_others(found: list[Spoil]) -> None:
     with TemporaryDirectory() as folder:
         world = World(Path(folder), found)
         check_spoilt_run(world, found)

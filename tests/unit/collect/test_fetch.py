@@ -80,7 +80,7 @@ def test_a_rate_limit_that_others_use_all_the_time_costs_its_requests_and_never_
         (400, "{}", (200, row_of("KRW-1")), False),
     ],
 )
-def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_refused_for_good(
+def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_delisted(
     tmp_path: Path, status: int, body: str, listing: tuple[int, str], final: bool
 ) -> None:
     client, _ = exchange(tmp_path, status, body, listing)

@@ -33,13 +33,13 @@ def test_a_minute_is_closed_two_seconds_after_its_end(now: datetime, end: dateti
     assert until_settled(now) == wait
 
 
-def test_the_first_run_asks_the_last_minutes_of_every_market_however_quiet() -> None:
+def test_the_first_run_requests_the_last_minutes_of_every_market_even_if_inactive() -> None:
     plan = make_plan(["KRW-B", "KRW-A"], [ticker("KRW-A", utc(0))], {}, END, FIRST)
     assert plan.requests == (FetchRequest("KRW-A", FIRST, END, traded=utc(0)), FetchRequest("KRW-B", FIRST, END))
     assert plan.inactive == ()
 
 
-def test_everything_since_the_watermark_is_asked_however_long_ago() -> None:
+def test_everything_since_the_watermark_is_requested_however_long_ago() -> None:
     plan = make_plan(["KRW-A"], [ticker("KRW-A", utc(3, 3))], {"KRW-A": utc(0, 1)}, END, FIRST)
     assert plan.requests == (FetchRequest("KRW-A", utc(0, 1), END, OVERLAP, traded=utc(3, 3)),)
 
@@ -60,7 +60,7 @@ def test_only_a_market_whose_last_trade_is_clearly_older_is_skipped(traded: date
     assert bool(plan.requests) is not inactive
 
 
-def test_a_market_that_the_ticker_does_not_know_is_asked() -> None:
+def test_a_market_that_the_ticker_does_not_know_is_requested() -> None:
     plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, END, FIRST)
     assert [request.market for request in plan.requests] == ["KRW-A"]
 

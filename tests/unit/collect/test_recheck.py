@@ -37,16 +37,16 @@ def tries(recheck: Recheck, hours: int) -> list[int]:
     return asked
 
 
-def test_a_row_that_is_refused_again_and_again_is_asked_for_ever_more_rarely_and_then_left() -> None:
+def test_a_row_that_stays_bad_is_requested_ever_more_rarely_and_then_no_more() -> None:
     assert tries(HOLE, hours=200) == [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024]
     assert len(tries(HOLE, hours=200)) < TRIES
 
 
-def test_a_run_in_the_same_minute_asks_for_no_hole() -> None:
+def test_a_run_in_the_same_minute_requests_no_hole() -> None:
     assert due_requests([HOLE], ["KRW-A"], utc(3, 2), utc(3, 2)) == ()
 
 
-def test_holes_of_one_page_are_one_request_and_a_market_that_left_is_asked_no_more() -> None:
+def test_holes_of_one_page_are_one_request_and_a_delisted_market_is_requested_no_more() -> None:
     other = HOLE._replace(start=utc(0, 30), end=utc(0, 31))
     far = HOLE._replace(start=utc(0, 0) - timedelta(hours=9), end=utc(0, 1) - timedelta(hours=9))
     asked = due_requests([HOLE, other, far], ["KRW-A"], utc(3, 2), utc(3, 4))
@@ -54,7 +54,7 @@ def test_holes_of_one_page_are_one_request_and_a_market_that_left_is_asked_no_mo
     assert due_requests([HOLE], ["KRW-B"], utc(3, 2), utc(3, 4)) == ()
 
 
-def test_what_an_answer_says_is_no_longer_in_doubt() -> None:
+def test_what_a_response_covers_is_rechecked_no_more() -> None:
     wide = HOLE._replace(start=utc(3), end=utc(3, 3))
     quarantined = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", HoleReason.QUARANTINED_ROW, "again")
     spans = resolved([wide], [FetchResult(FetchRequest("KRW-A", utc(3), utc(3, 3)), holes=(quarantined,))], MUCH_LATER)
@@ -64,7 +64,7 @@ def test_what_an_answer_says_is_no_longer_in_doubt() -> None:
     assert resolved([wide], [FetchResult(FetchRequest("KRW-A", utc(3), utc(3, 3)), failure=DOWN)], MUCH_LATER) == []
 
 
-def test_a_skip_is_remembered_until_the_market_is_asked() -> None:
+def test_a_skip_is_remembered_until_the_market_is_requested() -> None:
     market = "KRW-A"
     rechecks: tuple[Recheck, ...] = ()
     for minute in (2, 4, 6):
@@ -85,7 +85,7 @@ def test_a_ticker_that_contradicts_an_earlier_skip_makes_a_request_that_reaches_
     assert after([skipped], plan, [FetchResult(plan.requests[0], failure=DOWN)], [], utc(3, 4)) == (skipped,)
 
 
-def test_an_answer_of_which_only_the_newest_part_came_leaves_the_skip_in_doubt() -> None:
+def test_a_response_of_which_only_the_newest_part_came_leaves_the_skip_to_recheck() -> None:
     """Found by the fault tests: 57 candles of skipped minutes were never asked for again."""
     skipped = Recheck("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
     plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, utc(9), utc(0), reread_since([skipped]))
@@ -94,7 +94,7 @@ def test_an_answer_of_which_only_the_newest_part_came_leaves_the_skip_in_doubt()
     assert after([skipped], plan, [part], [], utc(9)) == (skipped,)
 
 
-def test_nothing_older_has_to_be_heard_twice() -> None:
+def test_nothing_older_is_requested_twice() -> None:
     request = FetchRequest("KRW-A", utc(3), utc(3, 2))
     (recheck,) = after([], NOTHING, [FetchResult(request, empty=True)], [], utc(3, 2))
     assert (recheck.state, recheck.start) == ("empty", utc(3))
@@ -102,7 +102,7 @@ def test_nothing_older_has_to_be_heard_twice() -> None:
     assert after([recheck], NOTHING, [FetchResult(later, empty=True)], [], utc(3, 4)) == ()
 
 
-def test_an_empty_answer_heals_no_hole() -> None:
+def test_an_empty_response_fills_no_hole() -> None:
     assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end), empty=True)], MUCH_LATER) == []
     assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end))], MUCH_LATER) == [
         Span("KRW-A", HOLE.start, HOLE.end, "asked")

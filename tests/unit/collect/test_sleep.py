@@ -31,7 +31,7 @@ def sleeping(world: MemoryWorld, request: int, hours: float) -> None:
 
 
 @pytest.mark.parametrize(("request_number", "hours"), [(0, 0.05), (1, 1), (3, 1), (2, 14)])
-def test_what_was_missed_comes_with_the_next_runs(tmp_path: Path, request_number: int, hours: float) -> None:
+def test_the_next_runs_fetch_what_a_sleep_missed(tmp_path: Path, request_number: int, hours: float) -> None:
     world = MemoryWorld(tmp_path, START, history_days=0)
     world.collect()
     sleeping(world, request_number, hours)

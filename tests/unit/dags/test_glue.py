@@ -140,7 +140,7 @@ def test_airflows_database_is_named_as_airflow_names_it(found: dict[str, Any], u
     assert found[url]["database"] == url
 
 
-def test_a_failure_that_comes_late_is_left_to_the_next_run(found: dict[str, Any]) -> None:
+def test_a_failure_that_is_reported_late_is_left_to_the_next_run(found: dict[str, Any]) -> None:
     assert found["late"] == {
         "-1": ["AirflowFailException", "LakeUnavailable: HDFS is away (the next run does it)"],
         "60": ["LakeUnavailable", "HDFS is away"],
@@ -158,7 +158,7 @@ def test_the_link_to_the_dashboard_goes_where_a_browser_reaches_it(found: dict[s
     assert found["links"] == {"": "http://flask:5000", address: address}
 
 
-def test_a_failure_is_told_from_the_task_when_flask_is_away_and_is_over_once_it_is_well(
+def test_a_task_sends_its_failure_when_flask_is_away_and_its_end_once_it_succeeds(
     found: dict[str, Any], home: Path, there: Chat
 ) -> None:
     assert found["measured"], "the callbacks have run: failed, then success"

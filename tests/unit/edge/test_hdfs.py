@@ -60,7 +60,7 @@ def test_a_writer_that_dies_leaves_nothing_that_is_seen(
     assert Lake(hdfs.client()).publish(PATH, b"0123456789") is True
 
 
-def test_a_lost_answer_is_an_error_though_the_rename_has_happened(hdfs: MemoryHdfs) -> None:
+def test_a_lost_response_is_an_error_though_the_rename_has_happened(hdfs: MemoryHdfs) -> None:
     with pytest.raises(LakeUnavailable, match="does not answer"):
         Lake(hdfs.client(at("RENAME", Fault.ANSWER_LOST))).publish(PATH, b"x")
     assert Lake(hdfs.client()).publish(PATH, b"x") is False

@@ -56,7 +56,7 @@ def test_wrong_parameters_are_refused_before_sending(tmp_path: Path, call: objec
         (302, "", errors.BadResponse),
     ],
 )
-def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: str, expected: type[Exception]) -> None:
+def test_terminal_errors_are_not_retried(tmp_path: Path, status: int, body: str, expected: type[Exception]) -> None:
     exchange = Exchange(tmp_path, NOW, lambda path, query: (status, body, headers_at(NOW)))
     with pytest.raises(expected):
         exchange.client.minutes("KRW-BTC")
@@ -78,7 +78,7 @@ def test_terminal_errors_are_not_asked_again(tmp_path: Path, status: int, body: 
     ],
     ids=lambda wrong: next(iter(wrong)),
 )
-def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str, object]) -> None:
+def test_a_candle_that_is_impossible_is_a_bad_response(tmp_path: Path, wrong: dict[str, object]) -> None:
     exchange = Exchange(tmp_path, NOW, candles(minute_row("KRW-BTC", utc(2, 59)) | wrong))
     with pytest.raises(errors.BadResponse):
         exchange.client.minutes("KRW-BTC")
@@ -94,7 +94,7 @@ def test_a_candle_that_cannot_be_is_a_bad_answer(tmp_path: Path, wrong: dict[str
         (200, '[{"market":"KRW-B'),
     ],
 )
-def test_what_may_pass_is_tried_again(tmp_path: Path, status: int, body: str) -> None:
+def test_temporary_errors_are_retried(tmp_path: Path, status: int, body: str) -> None:
     answers = [(status, body, headers_at(NOW)), (200, "[]", headers_at(NOW))]
     exchange = Exchange(tmp_path, NOW, lambda path, query: answers.pop(0))
     assert exchange.client.minutes("KRW-BTC") == []
@@ -191,7 +191,7 @@ def test_an_empty_second_is_waited_for_by_every_process(tmp_path: Path) -> None:
     assert other.clock.slept == [1.0], "another group has tickets of its own"
 
 
-def test_an_answer_without_a_date_is_refused(tmp_path: Path) -> None:
+def test_a_response_without_a_date_is_an_error(tmp_path: Path) -> None:
     exchange = Exchange(tmp_path, NOW, lambda path, query: (200, "[]", {}))
     with pytest.raises(errors.BadResponse, match="Date"):
         exchange.client.minutes("KRW-BTC")

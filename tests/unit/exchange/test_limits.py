@@ -46,7 +46,7 @@ def test_two_processes_together_send_at_most_ten_a_second(tmp_path: Path) -> Non
     assert busiest <= 10
 
 
-def test_a_ban_that_comes_while_waiting_for_a_turn_stops_the_request(tmp_path: Path) -> None:
+def test_a_ban_that_comes_while_waiting_for_the_rate_limit_stops_the_request(tmp_path: Path) -> None:
     limits = AddressLimits(tmp_path, 1, SystemClock())
     limits.acquire("candles")
     other = AddressLimits(tmp_path, 1, SystemClock())
@@ -82,7 +82,7 @@ def test_a_request_without_a_deadline_gives_up_after_its_patience(
     assert waits(limits, clock) == 0, "a pause that could not begin is over"
 
 
-def test_a_turn_after_the_deadline_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_request_that_the_rate_limit_allows_only_after_its_deadline_fails_at_once(tmp_path: Path) -> None:
     clock = ManualClock(utc(3))
     limits = AddressLimits(tmp_path, 10, clock)
     limits.pause("candles", 6)
@@ -92,7 +92,7 @@ def test_a_turn_after_the_deadline_is_not_waited_for(tmp_path: Path) -> None:
     assert waits(limits, clock) == 6
 
 
-def test_of_the_threads_that_wait_for_a_turn_one_looks_into_the_file(tmp_path: Path) -> None:
+def test_of_the_threads_that_wait_for_the_rate_limit_one_reads_the_file(tmp_path: Path) -> None:
     clock = ManualClock(utc(3))
     limits = AddressLimits(tmp_path, 10, clock)
     for _ in range(10):
@@ -170,7 +170,7 @@ def test_a_longer_ban_is_not_cut_by_a_shorter_one(tmp_path: Path) -> None:
     assert end_of_ban(limits) == utc(4)
 
 
-def test_of_a_ban_beyond_a_day_one_request_a_day_of_all_processes_looks_whether_it_holds(tmp_path: Path) -> None:
+def test_during_a_ban_beyond_a_day_one_request_a_day_of_all_processes_checks_it(tmp_path: Path) -> None:
     clock = ManualClock(utc(3))
     limits, other = AddressLimits(tmp_path, 10, clock), AddressLimits(tmp_path, 10, clock)
     forever = clock.now() + timedelta(days=3650)

@@ -101,7 +101,7 @@ def test_a_ticker_with_a_time_that_makes_no_sense_is_as_none(tmp_path: Path, tra
 
 
 @pytest.mark.parametrize("code", ["KRW-\ud800", "KRW-", "", "KRW-A,KRW-B", "KRW-A\n", "KRW-\x00", "K" * 99, None, 7])
-def test_a_market_whose_code_is_none_is_left_out(tmp_path: Path, code: object) -> None:
+def test_a_market_with_an_invalid_code_is_left_out(tmp_path: Path, code: object) -> None:
     exchange = Exchange(
         tmp_path, NOW, answering([{"market": "KRW-A"}, {"market": code}, [], "KRW-B", {"market": "KRW-B"}])
     )
@@ -151,7 +151,7 @@ def test_bytes_that_are_no_json_are_a_garbled_body(tmp_path: Path, body: bytes) 
         "Tue, 24 Nov 2027 03:05:10 GMT", "Tue, 24 Nov 99999 03:05:10 GMT", "Tue, 24 Nov 2026 03:05:10 -99999999999999",
     ],
 )  # fmt: skip
-def test_a_date_that_cannot_be_believed_costs_no_row_and_tells_no_time(tmp_path: Path, date: str) -> None:
+def test_an_impossible_date_header_costs_no_row_and_sets_no_clock(tmp_path: Path, date: str) -> None:
     exchange = Exchange(tmp_path, NOW, answering([{"market": "KRW-A"}], Date=date))
     assert [market.market for market in exchange.client.markets()] == ["KRW-A"]
     with pytest.raises(errors.BadResponse, match="Date"):
@@ -165,7 +165,7 @@ def test_a_date_without_a_zone_is_utc(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("remaining", ["sec=" + "9" * 5000, "sec=", "sec=-1", "group=\x00; sec=٣", "sec=0.5"])
-def test_a_ticket_count_that_is_none_is_ignored(tmp_path: Path, remaining: str) -> None:
+def test_an_invalid_ticket_count_is_ignored(tmp_path: Path, remaining: str) -> None:
     exchange = Exchange(tmp_path, NOW, answering([{"market": "KRW-A"}], **{"Remaining-Req": remaining}))
     assert len(exchange.client.markets()) == 1
 
@@ -174,7 +174,7 @@ def test_a_ticket_count_that_is_none_is_ignored(tmp_path: Path, remaining: str) 
 @pytest.mark.parametrize(
     "body", [b'{"error":{"message":"\\ud800\\u0000"}}', b'{"error":[[[1]]]}', b"\xff" * 9999, b"7" * 5000]
 )
-def test_a_refusal_is_typed_and_its_words_are_printable(tmp_path: Path, status: int, body: bytes) -> None:
+def test_an_error_response_is_a_typed_error_with_printable_words(tmp_path: Path, status: int, body: bytes) -> None:
     exchange = Exchange(tmp_path, NOW, lambda path, query: (status, body, headers_at(NOW, Location="http://[::1")))
     with pytest.raises(errors.ExchangeError) as refusal:
         exchange.client.markets()

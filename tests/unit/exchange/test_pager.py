@@ -50,7 +50,7 @@ def every_minute(start: datetime, count: int) -> list[datetime]:
     return [start + timedelta(minutes=i) for i in range(count)]
 
 
-def test_a_long_span_comes_whole_and_in_order(tmp_path: Path) -> None:
+def test_a_long_span_comes_complete_and_in_order(tmp_path: Path) -> None:
     traded = every_minute(utc(0), 600)
     market = Market(tmp_path, traded)
     assert market.request(utc(0), utc(10)) == traded
@@ -74,7 +74,7 @@ def test_a_market_without_candles_is_empty(tmp_path: Path) -> None:
     assert market.request(utc(0), utc(10)) == []
 
 
-def test_a_page_that_failed_is_asked_again_and_what_came_before_it_stays(tmp_path: Path) -> None:
+def test_a_page_that_failed_is_requested_again_and_the_pages_before_it_stay(tmp_path: Path) -> None:
     market = Market(tmp_path, every_minute(utc(0), 600))
     pages = Pages.of("KRW-A", utc(0), utc(10)).request(market.client)
     assert (pages.reached, pages.done) == (utc(6, 40), False)

@@ -31,14 +31,14 @@ def minutes_in_doubt(found: Page) -> set[datetime]:
     }
 
 
-def test_good_rows_go_on_and_nothing_is_refused() -> None:
+def test_good_rows_pass_validation() -> None:
     found = page(rows())
     assert [row.start for row in found.rows] == TIMES
     assert (found.quarantined, found.trailing, found.added, found.oldest) == ((), (), (), utc(2, 59))
 
 
 @pytest.mark.parametrize("kind", sorted(set(BAD_ROWS) - HARMLESS))
-def test_a_bad_row_leaves_its_minute_in_doubt_and_the_others_stay(kind: str) -> None:
+def test_a_bad_row_leaves_its_minute_to_recheck_and_the_others_stay(kind: str) -> None:
     sent = rows()
     sent[1:2] = BAD_ROWS[kind](sent[1])
     found = page(sent)
@@ -58,7 +58,7 @@ def test_a_row_that_comes_twice_counts_once() -> None:
     assert [item.reason for item in found.quarantined] == ["a second row of the same minute"]
 
 
-def test_a_field_that_is_new_is_told_and_no_reason_to_refuse() -> None:
+def test_a_new_field_is_logged_and_its_row_passes() -> None:
     found = page([row | {"colour": "red"} for row in rows()])
     assert [row.start for row in found.rows] == TIMES
     assert found.added == ("colour",)
@@ -77,6 +77,6 @@ def test_rows_behind_the_last_believed_one_are_left_to_the_next_page() -> None:
     assert [(item.start, item.end) for item in found.trailing] == [(utc(2, 59), utc(2, 59))]
 
 
-def test_a_number_of_a_tick_that_is_stored_a_little_late_is_no_fault() -> None:
+def test_a_tick_that_is_stored_a_little_late_is_valid() -> None:
     late = minute_row("KRW-A", utc(3, 4)) | {"timestamp": int(utc(3, 5).timestamp() * 1000) + 348}
     assert len(page([late]).rows) == 1

@@ -78,11 +78,11 @@ def publish_run(world: World, start: datetime, end: datetime, rechecks: tuple[Re
     )
 
 
-def test_fresh_data_is_no_news(scene: Scene) -> None:
+def test_fresh_data_sends_nothing(scene: Scene) -> None:
     assert scene.look(120) == []
 
 
-def test_a_dead_scheduler_is_told_once_and_once_when_runs_come_again(scene: Scene) -> None:
+def test_a_dead_scheduler_is_reported_once_and_its_end_once(scene: Scene) -> None:
     told = "[replica] all 3 markets are stale, known only until 2026-11-24T03:00Z, 6 min ago (not_asked 3)"
     assert scene.look(600) == [told]
     assert scene.look(600) == [told]
@@ -100,14 +100,14 @@ def test_an_endpoint_that_does_not_answer_is_named(scene: Scene) -> None:
     assert line.endswith("(unreachable 3: no answer in time)")
 
 
-def test_a_restart_tells_nothing_twice_and_does_not_call_it_over(scene: Scene) -> None:
+def test_a_restart_reports_no_trouble_again_and_no_end_too_early(scene: Scene) -> None:
     (told,) = scene.look(600)
     scene.world.later(600)
     scene.restart()
     assert scene.look(300) == [told]
 
 
-def test_a_hdfs_that_is_away_is_told_and_hides_the_rest(scene: Scene) -> None:
+def test_a_hdfs_that_is_away_is_reported_alone(scene: Scene) -> None:
     scene.look()
     scene.world.lake.up = False
     (line,) = scene.look(900)
@@ -120,7 +120,7 @@ def test_a_hdfs_that_is_away_is_told_and_hides_the_rest(scene: Scene) -> None:
     assert scene.look(200)[1].startswith("[replica] over after")
 
 
-def test_what_is_gone_within_a_minute_is_not_told(scene: Scene) -> None:
+def test_a_trouble_that_ends_within_a_minute_is_not_reported(scene: Scene) -> None:
     scene.look(280)
     scene.world.lake.up = False
     scene.look(40)
@@ -129,14 +129,14 @@ def test_what_is_gone_within_a_minute_is_not_told(scene: Scene) -> None:
     assert scene.look(40) == []
 
 
-def test_a_disk_that_is_nearly_full_is_told_and_a_tenth_of_a_large_one_is_room_enough(scene: Scene) -> None:
+def test_a_disk_that_is_nearly_full_is_reported_and_a_tenth_of_a_large_one_is_room_enough(scene: Scene) -> None:
     scene.world.disk = Disk(total=1000 * GB, free=90 * GB)
     assert scene.look(120) == []
     scene.world.disk = Disk(total=100 * GB, free=9 * GB)
     assert scene.look(120) == [f"[replica] 9% of the disk of {scene.folder} are free"]
 
 
-def test_a_full_quarantine_is_told(scene: Scene) -> None:
+def test_a_full_quarantine_is_reported(scene: Scene) -> None:
     end = NOON + 2 * MINUTE
     publish_run(scene.world, NOON, end, tuple(Recheck(market, NOON, end, "hole", end) for market in MARKETS[:2]))
     scene.world.later(100)
@@ -146,7 +146,7 @@ def test_a_full_quarantine_is_told(scene: Scene) -> None:
     assert "over after" in scene.look(160)[1]
 
 
-def test_old_forecasts_of_fresh_candles_are_told(scene: Scene) -> None:
+def test_old_forecasts_of_fresh_candles_are_reported(scene: Scene) -> None:
     scene.services.forecasts.remember(Forecast(NOON - timedelta(minutes=10), "version", {"KRW-BTC": []}))
     assert scene.look(80) == ["[replica] forecasts are stale, the newest is of 2026-11-24T02:50Z, 11 min ago"]
 
@@ -163,7 +163,7 @@ def test_a_webhook_that_does_not_answer_stops_nothing(scene: Scene) -> None:
     assert "upbit_troubles 1.0" in found
 
 
-def test_a_state_folder_that_cannot_be_written_is_told_once_and_once_when_it_can(scene: Scene) -> None:
+def test_a_state_folder_that_cannot_be_written_is_reported_once_and_its_end_once(scene: Scene) -> None:
     scene.world.disk = Disk(total=100 * GB, free=0)
     with full_disk():
         assert scene.look(40) == [], "what is gone within a minute is not told"
@@ -175,7 +175,7 @@ def test_a_state_folder_that_cannot_be_written_is_told_once_and_once_when_it_can
     assert scene.look(200)[1] == line.replace("[replica] ", "[replica] over after 4 min, since 11-24 03:00 UTC: ")
 
 
-def test_backups_that_fail_or_do_not_come_are_told_where_they_are_switched_on(scene: Scene) -> None:
+def test_backups_that_fail_or_do_not_come_are_reported_where_they_are_switched_on(scene: Scene) -> None:
     before = NOON - timedelta(days=2)
     note = backups.Note(since=before, made=before, error="the last backup failed: full")
     backups.note_file(scene.folder).write_text(note.model_dump_json())
@@ -204,7 +204,7 @@ def error_of(scene: Scene, words: str) -> bytes:
     return DagError("prove_day", "prove", "run", now, now + timedelta(minutes=5), words).to_json()
 
 
-def test_the_error_of_a_task_is_told_until_it_has_been_well(scene: Scene) -> None:
+def test_the_error_of_a_task_is_reported_until_it_succeeds(scene: Scene) -> None:
     header = {"Authorization": f"Bearer {TOKEN}"}
     for words in ("QueryFailed: first", "QueryFailed: second"):
         answer = scene.world.client.post("/api/v1/troubles", data=error_of(scene, words), headers=header)

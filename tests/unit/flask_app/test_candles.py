@@ -127,7 +127,7 @@ def test_searches_of_old_days_are_few_at_a_time_and_leave_the_rest_alone(old_wor
     assert len(fetch(old_world, market="KRW-THIN", count=60)) == 60
 
 
-def test_hive_reads_only_the_days_that_are_asked_for(world: World) -> None:
+def test_hive_reads_only_the_requested_days(world: World) -> None:
     day = kst_day(NOON - timedelta(days=1))
     broken = f"{live_folder(world.lake.root, 'candle', kst_day(NOON), 1)}/broken.parquet"
     start = day_start(day) - timedelta(hours=3)
@@ -138,6 +138,6 @@ def test_hive_reads_only_the_days_that_are_asked_for(world: World) -> None:
     assert set(world.hive.scanned) == {"2026-11-22"}
 
 
-def test_a_quiet_span_is_an_empty_list(world: World) -> None:
+def test_a_span_without_a_trade_is_an_empty_list(world: World) -> None:
     moment = wire(NOON - timedelta(days=1000))
     assert fetch(world, market="KRW-BTC", to=moment) == []

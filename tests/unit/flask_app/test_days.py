@@ -66,7 +66,7 @@ def test_open_days_are_counted(world: World) -> None:
     assert list(days(world, count=1)) == ["2026-11-24"]
 
 
-def test_a_closed_day_tells_its_holes_and_a_proven_one_what_was_compared(world: World) -> None:
+def test_a_closed_day_has_its_holes_and_a_proven_one_what_was_compared(world: World) -> None:
     rows = close(
         world, Span("KRW-BTC", day_start(YESTERDAY), day_end(YESTERDAY), "hole", HoleReason.SERVER_TROUBLE, "500")
     )
@@ -81,7 +81,7 @@ def test_a_closed_day_tells_its_holes_and_a_proven_one_what_was_compared(world: 
     assert proven["checked"] == "2026-11-24T00:10:00Z"
 
 
-def test_findings_keep_a_day_from_being_proven_and_show_their_numbers(world: World) -> None:
+def test_a_day_with_discrepancies_is_not_proven_and_has_their_numbers(world: World) -> None:
     close(world)
     detail = '[{"hour": "2026-11-23T03:00:00", "field": "high_price", "ours": 1.0, "exchange": 2.0}]'
     bad = proof("KRW-ETH", state="finding", differences=1, discrepancies=1, detail=detail)
@@ -106,7 +106,7 @@ def test_a_proof_of_an_older_snapshot_counts_no_more(world: World) -> None:
     assert world.client.get("/api/v1/days/2026-11-23").get_json()["markets"] == []
 
 
-def test_a_wrong_day_is_told(world: World) -> None:
+def test_a_wrong_day_gets_an_error_message(world: World) -> None:
     answer = world.client.get("/api/v1/days/261123")
     assert answer.status_code == 400
     assert "2026-11-24" in answer.get_json()["detail"]

@@ -56,7 +56,7 @@ def count(ask: FetchRequest, table: str) -> int:
     return int(ask(f'SELECT count(*) FROM "public"."{table}"')[0][0])
 
 
-def test_it_holds_every_candle_of_yesterday_and_today_and_the_newest_forecast(
+def test_the_extract_holds_every_candle_of_yesterday_and_today_and_the_newest_forecast(
     forecasting: World, tmp_path: Path
 ) -> None:
     make(forecasting)
@@ -123,7 +123,7 @@ def test_a_day_that_cannot_be_read_is_a_problem_not_a_short_file(world: World) -
         assert answer.status_code == 200, "the place is free again"
 
 
-def test_of_many_days_one_is_in_memory_at_a_time(tmp_path: Path) -> None:
+def test_an_extract_of_many_days_has_one_in_memory_at_a_time(tmp_path: Path) -> None:
     taken: list[weakref.ref[pa.Table]] = []
     in_memory = []
 
@@ -139,7 +139,7 @@ def test_of_many_days_one_is_in_memory_at_a_time(tmp_path: Path) -> None:
     assert in_memory == [0] * 4
 
 
-def test_more_at_once_than_there_is_room_for_are_told_to_come_again(world: World) -> None:
+def test_more_extracts_at_once_than_allowed_get_503_with_retry_after(world: World) -> None:
     with ExitStack() as fetching:
         first = [fetching.enter_context(world.client.get("/extract/upbit.hyper?days=0")) for _ in range(EXTRACTS)]
         assert [answer.status_code for answer in first] == [200] * EXTRACTS
@@ -151,7 +151,7 @@ def test_more_at_once_than_there_is_room_for_are_told_to_come_again(world: World
         assert answer.status_code == 200
 
 
-def test_it_is_there_before_the_first_candle(empty_world: World, tmp_path: Path) -> None:
+def test_an_empty_lake_has_an_extract_without_rows(empty_world: World, tmp_path: Path) -> None:
     ask = opened(empty_world, tmp_path)
     assert [count(ask, name) for name in ("candle", "candle_hour", "candle_day", "forecast")] == [0, 0, 0, 0]
 

@@ -52,7 +52,7 @@ def test_new_minutes_come_from_hive_alone(world: World) -> None:
     assert world.hive.scanned == ["2026-11-24"]
 
 
-def test_nothing_is_asked_of_hive_while_the_lake_has_nothing_new(world: World) -> None:
+def test_hive_gets_no_query_while_the_lake_has_nothing_new(world: World) -> None:
     held(world)
     world.hive.up = False
     assert held(world)
@@ -68,7 +68,7 @@ def test_a_minute_that_a_later_run_repairs_is_replaced(world: World) -> None:
     assert price(world, "KRW-BTC", NOON - 5 * MINUTE) == 1.0
 
 
-def test_yesterday_that_is_repaired_loads_anew(world: World) -> None:
+def test_a_repaired_yesterday_is_loaded_again(world: World) -> None:
     held(world)
     day = kst_day(NOON - timedelta(days=1))
     rows = [candle("KRW-BTC", t, price=7.0) for t in minutes(day_start(day), day_end(day))]
@@ -89,7 +89,7 @@ def roll_up(world: World, day: str, *, complete: bool = False, repaired: Candle 
     register.register_day(lake, world.hive, world.settings, "candle", day)
 
 
-def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) -> None:
+def test_days_that_are_compacted_or_closed_are_not_loaded_again(world: World) -> None:
     before = held(world)
     for _ in range(2):
         roll_up(world, TODAY)
@@ -102,7 +102,7 @@ def test_days_that_are_rolled_up_or_closed_are_not_loaded_again(world: World) ->
     assert world.hive.scanned == ["2026-11-24"] * 2, "only the newest minutes were asked for"
 
 
-def test_a_repair_between_two_roll_ups_is_seen(world: World) -> None:
+def test_a_repair_between_two_compactions_is_seen(world: World) -> None:
     held(world)
     roll_up(world, TODAY)
     repaired = replace(candle("KRW-BTC", NOON - timedelta(hours=3)), trade_price=1.0)

@@ -88,7 +88,7 @@ def test_stale_candles_are_not_the_services_own_fault(world: World) -> None:
     assert world.client.get("/healthz").status_code == 200
 
 
-def test_it_is_ready_again_when_the_minutes_have_come(world: World) -> None:
+def test_the_service_is_ready_again_when_the_minutes_have_come(world: World) -> None:
     failed_run(world, 10)
     world.publish(NOON, NOON + 12 * MINUTE)
     world.later(120)

@@ -76,7 +76,7 @@ def test_a_link_from_another_site_opens_the_page(world: World) -> None:
 @pytest.mark.parametrize(
     "headers", [{}, OWN_PAGE, {"Origin": "http://localhost"}, OWN_PAGE | {"Origin": "https://behind.a.proxy"}]
 )
-def test_programs_and_the_own_page_may_ask(forecasting: World, headers: dict[str, str]) -> None:
+def test_programs_and_our_own_page_are_answered(forecasting: World, headers: dict[str, str]) -> None:
     assert forecasting.client.post("/api/v1/forecasts", headers=BEARER | headers).status_code == 200
 
 
@@ -106,6 +106,6 @@ def test_the_names_of_the_settings_are_answered() -> None:
 @pytest.mark.parametrize(
     "address", ["upbit.example.com", "ftp://upbit.example.com", "https://", "https://a:b@c.example"]
 )
-def test_an_address_of_the_page_that_is_none_is_refused(address: str) -> None:
+def test_an_invalid_page_url_is_an_error(address: str) -> None:
     with pytest.raises(ValueError, match="write https://HOST"):
         Settings.model_validate({"page_url": address})

@@ -113,7 +113,7 @@ def test_stale_markets_and_holes_have_their_reason(watched: World) -> None:
     assert found[known % "all"] == NOON.timestamp()
 
 
-def test_each_quote_is_judged_by_its_own_markets(watched: World) -> None:
+def test_each_quote_currency_is_measured_by_its_own_markets(watched: World) -> None:
     end = NOON + 2 * MINUTE
     watermark = {"KRW-BTC": end, "BTC-ETH": end, "KRW-OLD": NOON - timedelta(days=1)}
     rows: list[Candle] = []
@@ -126,7 +126,7 @@ def test_each_quote_is_judged_by_its_own_markets(watched: World) -> None:
     assert found['upbit_markets{quote="BTC",state="fresh"}'] == 1
 
 
-def test_refused_rows_hold_their_markets_in_quarantine(watched: World) -> None:
+def test_bad_rows_count_their_markets_as_in_quarantine(watched: World) -> None:
     end = NOON + 2 * MINUTE
     rechecks = tuple(Recheck(market, NOON, NOON + MINUTE, "hole", end) for market in MARKETS[:2])
     path = f"{layout.live_folder(watched.lake.root, 'candle', kst_day(NOON), 1)}/{layout.window_name(NOON, end)}"
@@ -162,7 +162,7 @@ def test_a_ban_is_shown_while_it_lasts(watched: World) -> None:
     assert 490 < scrape(watched)["upbit_exchange_ban_seconds"] <= 500
 
 
-def test_a_scrape_asks_nothing_and_needs_nobody(watched: World) -> None:
+def test_a_scrape_works_without_hdfs_and_hive(watched: World) -> None:
     before = scrape(watched)
     watched.lake.up = watched.hive.up = False
     watched.later(3600)
@@ -198,7 +198,7 @@ def test_the_watch_finds_new_candles_and_says_when_hdfs_is_away(watched: World) 
     assert found[name] == (NOON + 10 * MINUTE).timestamp()
 
 
-def test_what_rules_and_board_ask_for_is_exported(watched: World) -> None:
+def test_every_metric_of_the_rules_and_the_board_is_exported(watched: World) -> None:
     services(watched).forecasts.remember(Forecast(NOON, "version", {"KRW-BTC": []}))
     text = watched.client.get("/metrics").get_data(as_text=True)
     families = text_string_to_metric_families(text)

@@ -54,7 +54,7 @@ def minutes(world: World) -> Iterator[Minute]:
         yield Minute(number, run, status, (ready.status_code, ready.get_json().get("detail", "")), services, troubles)
 
 
-def test_nothing_that_did_not_come_is_served_as_fresh(world: World) -> None:
+def test_missing_candles_are_never_served_as_fresh(world: World) -> None:
     said = list(minutes(world))
     for one in said:
         known = one.status["covered_until"]

@@ -39,7 +39,7 @@ def test_status_says_how_far_the_pipeline_is(world: World) -> None:
     assert status["candles_today"] == 2 * 720 + thin_today()
 
 
-def test_quiet_minutes_count_as_covered(world: World) -> None:
+def test_empty_minutes_count_as_covered(world: World) -> None:
     end = NOON + 4 * MINUTE
     world.publish_file(kst_day(NOON), NOON, end, [])
     world.later(240)
@@ -73,7 +73,7 @@ def test_a_misspelled_parameter_is_refused_where_there_are_none(world: World) ->
     assert world.client.get("/api/v1/markets?quote=KRW").status_code == 400
 
 
-def test_a_day_that_hive_does_not_show_yet_is_not_covered_yet(world: World) -> None:
+def test_a_day_that_is_not_registered_in_hive_yet_is_not_covered_yet(world: World) -> None:
     midnight = NOON + timedelta(hours=12)
     world.publish(NOON, midnight)
     day = kst_day(midnight)

@@ -12,7 +12,7 @@ from upbit_elt.flows.backfill_candle import wanted_by
 NOW = utc(3, 30, 5)
 
 
-def test_an_empty_form_asks_for_nothing() -> None:
+def test_an_empty_form_makes_no_request() -> None:
     assert wanted_by({"start": None, "end": None, "markets": None, "cancel": None}, "test", NOW) is None
 
 

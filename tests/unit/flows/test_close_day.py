@@ -120,7 +120,7 @@ def test_a_table_that_hive_refuses_keeps_no_other_day_open(world: MemoryWorld) -
     assert close(world, odd).repaired_tables == [f"candle {DAYS[0]}"], "it was closed, and is shown now"
 
 
-def test_what_is_out_for_all_ends_the_run(world: MemoryWorld) -> None:
+def test_an_outage_of_hive_or_hdfs_ends_the_run(world: MemoryWorld) -> None:
     odd = hive(world)
     odd.out = True
     with pytest.raises(WarehouseUnavailable):

@@ -17,7 +17,7 @@ def test_a_forecast_that_was_made_is_given(stub: Stub) -> None:
     assert request_forecast(stub.url, "token")["rows"] == 9
 
 
-def test_nothing_trained_is_told_from_a_refusal(stub: Stub) -> None:
+def test_no_model_yet_is_not_taken_for_an_error(stub: Stub) -> None:
     stub.answers[POST] = (409, {"title": "No model", "detail": "run train_forecast"})
     with pytest.raises(NoModel, match="run train_forecast"):
         request_forecast(stub.url, "token")
@@ -28,7 +28,7 @@ def test_nothing_trained_is_told_from_a_refusal(stub: Stub) -> None:
 
 @pytest.mark.parametrize("body", ["<html>Bad gateway</html>", "", "7", "[]", "null"])
 @pytest.mark.parametrize("status", [200, 409, 502])
-def test_what_is_no_answer_of_the_service_is_said_in_a_sentence(stub: Stub, status: int, body: str) -> None:
+def test_a_response_that_is_not_the_services_is_an_error_of_one_sentence(stub: Stub, status: int, body: str) -> None:
     stub.answers[POST] = (status, body)
     with pytest.raises(ForecastError, match=f"{status}, which is no answer of the forecast service"):
         request_forecast(stub.url, "token")

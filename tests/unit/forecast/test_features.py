@@ -100,7 +100,7 @@ def test_outcomes_are_what_followed_and_unknown_past_the_end(reverting: Panel) -
     assert np.isnan(returns[pick + 1]).tolist() == [590 + horizon > 599 for horizon in HORIZONS]
 
 
-def test_an_outage_is_no_calm_market() -> None:
+def test_an_outage_is_not_learnt_as_a_calm_market() -> None:
     table = bounce(600, 3)
     dark = [wire(END - timedelta(minutes=600 - i)) for i in range(300, 340)]
     kept = table.filter(pc.invert(pc.is_in(table.column("candle_date_time_utc"), pa.array(dark))))

@@ -47,7 +47,7 @@ def history(lake: MemoryLake, hive: MemoryHive, settings: Settings, end: datetim
     ensure_day(hive, settings, "candle", "261124", FOLDER)
 
 
-def test_a_model_comes_back_from_the_lake_as_it_went_in(
+def test_a_model_is_read_from_the_lake_as_it_was_stored(
     lake: MemoryLake, trained: TrainedModel, champion: Champion, reverting: Panel
 ) -> None:
     version = save_model(lake, trained)
@@ -268,7 +268,7 @@ def test_the_first_write_of_an_origin_wins(
     assert lake.files[path] == kept
 
 
-def test_a_run_that_died_before_hive_knew_of_the_day_is_mended_by_the_next(
+def test_the_next_run_registers_a_day_whose_run_died_before_that(
     lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
 ) -> None:
     table = predict(champion, reverting, END)
@@ -295,7 +295,7 @@ def test_forecasts_go_to_the_newest_live_snapshot_of_an_open_day_only(
         store(lake, hive, settings, table)
 
 
-def test_what_is_no_forecast_of_one_origin_is_refused(
+def test_a_table_that_is_not_the_forecast_of_one_origin_is_refused(
     lake: MemoryLake, hive: MemoryHive, settings: Settings, champion: Champion, reverting: Panel
 ) -> None:
     one, two = (predict(champion, reverting, END - i * MINUTE) for i in (0, 2))

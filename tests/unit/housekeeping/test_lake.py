@@ -21,7 +21,7 @@ from upbit_elt.warehouse.tables import ensure_day
 DAY, LATER = "261123", timedelta(hours=25)
 
 
-def test_old_judgements_go_a_day_after_hive_has_shown_the_next_and_one_bad_day_keeps_no_other() -> None:
+def test_old_reconciliations_are_removed_a_day_after_the_next_and_one_bad_day_stops_no_other() -> None:
     clock, settings = ManualClock(utc(3)), MemoryEdge().settings
     server = MemoryHive(MemoryHdfs(clock))
     lake, hive = Lake(server.hdfs.client(), settings.lake_root), server.client(settings)
@@ -43,7 +43,7 @@ def test_old_judgements_go_a_day_after_hive_has_shown_the_next_and_one_bad_day_k
     assert list(troubles) == ["reconciliation 261122"]
 
 
-def test_marks_of_cancelled_requests_go_once_nobody_can_bring_the_request_back() -> None:
+def test_the_file_of_a_cancelled_request_is_removed_once_nobody_can_bring_it_back() -> None:
     clock, edge = ManualClock(utc(3)), MemoryEdge()
     lake, hive = edge.open(edge.settings, clock)
     book = BackfillQueue(lake)

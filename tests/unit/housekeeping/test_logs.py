@@ -42,7 +42,7 @@ def test_a_young_empty_folder_stays_for_the_task_that_made_it(tmp_path: Path) ->
     assert fresh.is_dir()
 
 
-def test_a_link_goes_and_what_it_points_at_stays(tmp_path: Path) -> None:
+def test_a_link_is_removed_and_its_target_stays(tmp_path: Path) -> None:
     elsewhere = write(tmp_path / "elsewhere" / "data.log", 100)
     link = tmp_path / "logs" / "latest.log"
     link.parent.mkdir()

@@ -36,7 +36,7 @@ def saved(hdfs: MemoryHdfs) -> bytes:
     return out.getvalue()
 
 
-def test_all_comes_back_as_it_was_when_the_backup_began(hdfs: MemoryHdfs) -> None:
+def test_a_restore_brings_everything_back_as_it_was_when_the_backup_began(hdfs: MemoryHdfs) -> None:
     seen: list[str] = []
     lake, out = Lake(hdfs.client()), BytesIO()
 
@@ -80,7 +80,7 @@ def test_a_backup_goes_into_an_empty_lake_only(hdfs: MemoryHdfs) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6])
-def test_a_cut_backup_is_no_whole_one(hdfs: MemoryHdfs, share: float) -> None:
+def test_a_cut_off_backup_is_not_a_complete_one(hdfs: MemoryHdfs, share: float) -> None:
     whole = saved(hdfs)
     with tarfile.open(fileobj=BytesIO(whole)) as tar:
         ends = [member.offset_data + member.size for member in tar]

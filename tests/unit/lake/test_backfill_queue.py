@@ -41,7 +41,7 @@ def test_after_some_passes_a_request_ends_with_what_it_has() -> None:
     assert (request.done, request.left) == (NOW, ("261119",))
 
 
-def test_what_is_kept_comes_back_whole() -> None:
+def test_a_saved_request_is_read_back_complete() -> None:
     request = make_request(START, END, ["KRW-A"], NOW, "a")
     full = replace(request, left=("261119",), nothing_before={"KRW-A": START}, candles=7, passes=1)
     assert read(written(full)) == full
@@ -94,7 +94,7 @@ def on_book(book: BackfillQueue, *markets: str, by: str = "a", minutes: int = 0)
         lambda data: data.replace(b'"id": "', b'"id": "../../'),
     ],
 )
-def test_a_request_that_cannot_be_read_is_set_aside_and_the_others_go_on(damage: object) -> None:
+def test_a_request_that_cannot_be_read_is_renamed_and_the_others_go_on(damage: object) -> None:
     lake = MemoryLake()
     book = BackfillQueue(lake)
     first, bad, last = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
@@ -145,7 +145,7 @@ def test_a_lost_block_of_one_request_costs_that_one_alone() -> None:
         book.open()
 
 
-def test_what_is_done_is_not_listed_among_what_is_open() -> None:
+def test_a_request_that_is_done_is_not_listed_as_open() -> None:
     lake = MemoryLake()
     book = BackfillQueue(lake)
     request = on_book(book, "KRW-A")
@@ -160,7 +160,7 @@ def test_what_is_done_is_not_listed_among_what_is_open() -> None:
     assert [entry.name for entry in lake.list(FOLDER)] == ["done"]
 
 
-def test_the_same_run_asks_once_also_when_it_is_done_or_cancelled() -> None:
+def test_a_retried_run_makes_one_request_even_if_it_is_done_or_cancelled() -> None:
     book = BackfillQueue(MemoryLake())
     request = on_book(book, "KRW-A", by="manual__1")
     assert on_book(book, "KRW-A", by="manual__1") == request
@@ -210,7 +210,7 @@ def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
     assert f"{FOLDER}/{request.id}.json" not in lake.files
 
 
-def test_a_save_for_a_request_that_was_asked_for_anew_does_not_replace_it() -> None:
+def test_a_late_save_does_not_replace_a_request_that_was_made_anew() -> None:
     book = BackfillQueue(MemoryLake())
     old = on_book(book, "KRW-A", by="one")
     book.cancel(old.id)
@@ -239,7 +239,7 @@ def test_a_cancel_of_what_never_was_names_what_is_open(text: str) -> None:
         book.cancel(text)
 
 
-def test_what_got_into_trouble_goes_behind_the_others() -> None:
+def test_a_request_that_failed_waits_behind_the_others() -> None:
     book = BackfillQueue(MemoryLake())
     one, two, three = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
     book.save(replace(one, trouble="LakeCorrupt: x", troubled=NOW + timedelta(hours=1)))

@@ -49,7 +49,7 @@ def test_a_user_name_is_said() -> None:
     assert str(written.url).startswith("https://datanode:9865/data"), "the NameNode names the DataNode, by https too"
 
 
-def test_every_request_says_that_it_comes_from_no_page() -> None:
+def test_every_request_has_the_header_that_no_foreign_page_can_send() -> None:
     for request in sent("insecure") + sent("token", "dt-1"):
         assert request.headers["X-XSRF-HEADER"]
 
@@ -61,12 +61,12 @@ def test_a_delegation_token_carries_its_user() -> None:
         assert "user.name" not in query(request)
 
 
-def test_a_token_that_is_not_given_is_asked_for() -> None:
+def test_a_missing_token_is_an_error_that_names_its_setting() -> None:
     with pytest.raises(ConfigError, match="UPBIT_ELT_WEBHDFS_TOKEN"):
         Lake.from_settings(Settings(webhdfs_auth="token"))
 
 
-def test_a_way_that_is_none_is_named() -> None:
+def test_an_unknown_way_to_log_in_is_an_error_that_names_it() -> None:
     wrong = Settings().model_copy(update={"webhdfs_auth": "kerberros"})  # as a Connection's extra may say
     with pytest.raises(ConfigError, match="'kerberros'; allowed: insecure, token, kerberos"):
         Lake.from_settings(wrong)

@@ -44,7 +44,7 @@ def test_a_broken_footer_is_named_as_such(data: bytes) -> None:
         Coverage.from_json(data)
 
 
-def test_a_hole_that_was_healed_later_is_gone_and_the_rest_of_it_stays() -> None:
+def test_a_hole_that_was_filled_later_is_gone_and_the_rest_of_it_stays() -> None:
     later = Coverage(utc(1), utc(1, 6), "run-2", (Span("KRW-B", utc(1), utc(1, 3), "asked"),), {"KRW-B": utc(1, 3)})
     whole = merge([COVERAGE, later], "roll")
     assert whole.holes() == [Span("KRW-B", utc(1, 3), utc(1, 4), "hole", HoleReason.SERVER_TROUBLE, "500")]

@@ -42,7 +42,7 @@ def test_a_look_costs_one_list_while_nothing_is_new() -> None:
     assert dict(there.operations - before) == {"LISTSTATUS": 1}
 
 
-def test_a_file_that_is_none_of_ours_hides_no_other() -> None:
+def test_an_unknown_file_hides_no_error_of_a_dag() -> None:
     _, lake = hdfs()
     report(lake, ERROR)
     lake.create(f"{errors_folder(lake.root)}/broken.json", b'{"dag": 7}')

@@ -84,7 +84,7 @@ def test_a_living_writers_lease_is_kept_by_its_renewals_when_the_clock_is_set_ba
         assert until == (clock.now() + DURATION).isoformat()
 
 
-def test_who_gives_up_does_so_after_the_wait_however_the_clock_is_set(lake: Lake, clock: ManualClock) -> None:
+def test_waiting_for_a_lease_ends_after_its_time_however_the_clock_is_set(lake: Lake, clock: ManualClock) -> None:
     class Set(ManualClock):
         def sleep(self, seconds: float) -> None:
             super().sleep(seconds)

@@ -47,7 +47,7 @@ def test_nothing_is_not_a_text() -> None:
     assert [list(marks).index(mark) for mark in marks] == [0, 1, 2, 1]
 
 
-def test_of_one_key_the_row_counts_that_the_kind_says() -> None:
+def test_which_row_of_a_key_counts_is_a_property_of_the_kind() -> None:
     old, new = to_table(ROWS), to_table([candle("KRW-A", 1, 200.0)])
     for later in (True, False):
         shape = CANDLE._replace(later_wins=later)

@@ -42,7 +42,7 @@ def test_a_13_digit_timestamp_keeps_its_digits() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"no parquet at all" * 10])
-def test_what_is_no_parquet_is_named_as_such(data: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_an_error_that_says_so(data: bytes) -> None:
     with pytest.raises(LakeCorrupt, match="folder/file"):
         decode(data, "folder/file")
     with pytest.raises(LakeCorrupt, match="folder/file"):
@@ -56,7 +56,7 @@ def test_a_file_of_another_program_has_no_coverage() -> None:
         decode(encode(pa.table({"a": [1]})), "x")
 
 
-def test_of_two_rows_with_one_key_the_later_answer_stays() -> None:
+def test_of_two_rows_with_one_key_the_later_fetched_stays() -> None:
     old = to_table([candle("KRW-A", 0), candle("KRW-A", 1)])
     new = to_table([candle("KRW-A", 1, 200.0), candle("KRW-B", 0)])
     assert from_table(latest([old, new])) == [candle("KRW-A", 0), candle("KRW-A", 1, 200.0), candle("KRW-B", 0)]

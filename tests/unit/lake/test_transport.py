@@ -106,7 +106,7 @@ def test_a_body_that_ends_early_without_having_said_its_length_is_noticed(wire: 
         lake.read(PATH, offset=20, length=60)
 
 
-def test_fewer_bytes_than_asked_for_are_noticed_unless_the_file_ends(wire: Starts) -> None:
+def test_fewer_bytes_than_requested_are_noticed_unless_the_file_ends(wire: Starts) -> None:
     lake = wire(open=whole(BODY[:40]), getfilestatus=whole(STATUS)).lake()
     with pytest.raises(LakeUnavailable, match="40 of 50 bytes"):
         lake.read(PATH, offset=10, length=50)
@@ -148,7 +148,7 @@ def test_json_of_another_form_is_not_a_folder_nor_a_missing_file(wire: Starts, t
 
 @pytest.mark.parametrize("status", [b"500 Oops", b"502 Bad Gateway", b"403 Forbidden"])
 @pytest.mark.parametrize("text", [b"<html>sorry</html>", b"[]", b"{}", b""])
-def test_a_refusal_is_not_taken_for_a_missing_file(wire: Starts, status: bytes, text: bytes) -> None:
+def test_an_error_response_is_not_taken_for_a_missing_file(wire: Starts, status: bytes, text: bytes) -> None:
     answer = whole(text).replace(b"200 OK", status)
     for call in everything(wire(**dict.fromkeys(OPERATIONS, answer)).lake()):
         with pytest.raises(LakeUnavailable):
@@ -164,7 +164,7 @@ def test_a_missing_file_has_no_size_and_cannot_be_read(wire: Starts) -> None:
         lake.read(PATH)
 
 
-def test_no_answer_at_all_is_the_lake_being_away(wire: Starts) -> None:
+def test_no_response_at_all_means_that_the_lake_is_away(wire: Starts) -> None:
     for call in everything(wire(**dict.fromkeys(OPERATIONS, b"")).lake()):
         with pytest.raises(LakeUnavailable, match="does not answer"):
             call()

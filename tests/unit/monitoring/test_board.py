@@ -27,7 +27,7 @@ def test_panels_have_numbers_and_places_of_their_own() -> None:
         assert apart(one["gridPos"], other["gridPos"]), (one["title"], other["title"])
 
 
-def test_every_panel_asks_the_chosen_prometheus_for_our_metrics() -> None:
+def test_every_panel_queries_the_chosen_prometheus_for_our_metrics() -> None:
     for panel in panels():
         if panel["type"] != "row":
             assert panel["fieldConfig"]["defaults"]["unit"]

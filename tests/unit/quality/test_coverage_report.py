@@ -108,7 +108,7 @@ def test_a_hole_has_its_reason_and_only_some_are_explained(book: Book) -> None:
     assert found.unexplained() == 40
 
 
-def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> None:
+def test_a_market_that_the_exchange_rejects_for_good_is_delisted(book: Book) -> None:
     window = (utc(4), utc(4, 10))
     quarantined = span("KRW-B", utc(3, 20), utc(4, 10), "hole", HoleReason.DELISTED, "404 Code not found")
     book.window(*window, [span("KRW-A", *window), span("KRW-C", *window), quarantined])
@@ -116,13 +116,13 @@ def test_a_market_that_the_exchange_refuses_for_good_is_delisted(book: Book) -> 
     assert book.ledger(utc(4), utc(4, 10)).unexplained() == 0
 
 
-def test_what_a_backfill_found_to_be_before_the_listing_is_no_empty_minute(book: Book) -> None:
+def test_minutes_before_the_listing_that_a_backfill_found_are_not_empty(book: Book) -> None:
     window = (utc(4), utc(4, 10))
     book.window(*window, [span("KRW-A", *window), span("KRW-C", *window, "asked", HoleReason.NOT_LISTED)])
     assert holes(book.account("KRW-C", *window)) == [("04:00", "04:10", "not listed yet")]
 
 
-def test_a_hole_that_was_healed_later_is_none(book: Book) -> None:
+def test_a_hole_that_was_filled_later_is_none(book: Book) -> None:
     book.window(utc(3, 19), utc(4, 2), [span("KRW-B", utc(3, 20), utc(4, 2))], [candle("KRW-B", utc(3, 40))])
     healed = book.account("KRW-B", utc(3), utc(4))
     assert (healed.holes, healed.candles, healed.empty) == ([], 1, 39)
@@ -172,7 +172,7 @@ def test_the_day_is_crossed_without_a_seam() -> None:
     assert book.account("KRW-A", utc(14, 50), utc(15, 10)).empty == 20
 
 
-def test_a_proof_makes_empty_minutes_proven_but_not_those_of_a_finding() -> None:
+def test_reconciliation_makes_empty_minutes_proven_but_not_those_of_a_discrepancy() -> None:
     book = Book()
     day, start, end = "261123", utc(15, day=22), utc(15, day=23)
     coverage = Coverage(start, end, "close", (span("KRW-A", start, end, "quiet"),), {"KRW-A": end})
@@ -187,7 +187,7 @@ def test_a_proof_makes_empty_minutes_proven_but_not_those_of_a_finding() -> None
     assert (found.candles, found.proven, found.inactive, found.holes) == (1, 1440 - 60 - 1, 60, [])
 
 
-def test_the_evidence_of_a_minute_is_told(book: Book) -> None:
+def test_explain_gives_the_evidence_of_a_minute(book: Book) -> None:
     chain = explain(book.lake, "KRW-A", utc(3, 5), utc(5))
     assert chain.state == "candle"
     assert [(e.run, e.span and e.span.state, len(e.candles)) for e in chain.evidence] == [("run 03:00", "asked", 1)]
@@ -209,7 +209,7 @@ def test_the_evidence_of_a_minute_is_told(book: Book) -> None:
         ("KRW-A", utc(2, 59), "before collection began: .* 2026-11-24 12:00 KST"),
     ],
 )
-def test_what_cannot_be_told_says_why(book: Book, market: str, minute: datetime, words: str) -> None:
+def test_explain_says_why_there_is_no_evidence(book: Book, market: str, minute: datetime, words: str) -> None:
     with pytest.raises(NotCollected, match=words):
         explain(book.lake, market, minute, utc(5))
 

@@ -131,7 +131,7 @@ def test_days_within_two_hundred_hours_share_a_request() -> None:
     assert batches(["261101", "261120", "261119"], 200 * HOUR) == [["261120", "261119"], ["261101"]]
 
 
-def test_neighbouring_hours_are_asked_as_one_span() -> None:
+def test_neighbouring_hours_are_requested_as_one_span() -> None:
     rows = minutes(utc(1), 3)
     day = DayReconciliation("261124", "day-1", {}, {"KRW-A": frozenset()}, {})
     exchange = exchange_hours([hour("KRW-A", utc(start), rows) for start in (1, 2, 5)])

@@ -58,7 +58,7 @@ def traded_hour(world: MemoryWorld, market: str, day: str) -> datetime:
     return next(c.start for c in world.in_lake(day) if c.market == market).replace(minute=0) + 5 * HOUR
 
 
-def test_one_refused_hour_leaves_only_that_hour_open(world: MemoryWorld) -> None:
+def test_one_hour_that_cannot_be_fetched_leaves_only_that_hour_open(world: MemoryWorld) -> None:
     market = world.collected[0]
     hour = traded_hour(world, market, DAY)
     world.wire.spoil = rows_changed(world, market, 60, hour, trade_price="a lot")
@@ -78,7 +78,7 @@ def test_one_refused_hour_leaves_only_that_hour_open(world: MemoryWorld) -> None
     assert (healed.verdict, {row.hours for row in healed.rows}) == ("proven", {24})
 
 
-def test_what_stays_open_is_tried_again_ever_more_rarely_and_leaves_no_snapshot_without_news(
+def test_an_open_hour_is_tried_again_ever_more_rarely_and_writes_a_result_only_when_it_changes(
     world: MemoryWorld,
 ) -> None:
     market = world.collected[0]
@@ -108,7 +108,7 @@ def test_a_repaired_day_is_due_at_once(world: MemoryWorld) -> None:
     assert wanted(world.lake, world.clock.now()) == [DAY], "its candles may be others now"
 
 
-def test_a_finding_that_stays_is_no_news(world: MemoryWorld) -> None:
+def test_a_discrepancy_that_stays_writes_no_new_result(world: MemoryWorld) -> None:
     market = world.collected[0]
     hour = traded_hour(world, market, DAY)
     world.wire.spoil = rows_changed(world, market, 60, hour, candle_acc_trade_volume=1e9)
@@ -155,7 +155,7 @@ def test_a_differing_hour_whose_minutes_do_not_come_stays_open_and_the_others_ar
     assert [c for c in world.in_lake(DAY) if c.market == market] == mine
 
 
-def test_an_outage_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) -> None:
+def test_an_outage_leaves_markets_unreconciled_with_the_true_reason(world: MemoryWorld) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, reconciled.unreconciled, reconciled.proof) == ("partial", len(world.collected), None)
@@ -165,7 +165,7 @@ def test_an_outage_leaves_markets_unjudged_with_the_true_reason(world: MemoryWor
     assert DAY in wanted(world.lake, world.clock.now() + timedelta(minutes=10))
 
 
-def test_a_ban_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) -> None:
+def test_a_ban_leaves_markets_unreconciled_with_the_true_reason(world: MemoryWorld) -> None:
     until = world.clock.now() + timedelta(hours=1)
     world.client._limits.ban(until)
     before = len(world.wire.requests)
@@ -175,7 +175,7 @@ def test_a_ban_leaves_markets_unjudged_with_the_true_reason(world: MemoryWorld) 
     assert len(world.wire.requests) == before, "nothing is sent"
 
 
-def test_an_exchange_that_goes_out_is_not_asked_for_every_market(tmp_path: Path) -> None:
+def test_an_exchange_that_goes_away_gets_no_request_for_every_market(tmp_path: Path) -> None:
     world = MemoryWorld(tmp_path, NOW, markets=30, history_days=0, first_minutes=10)
     world.collect()
     world.work_off(world.request(utc(14), utc(15)))
@@ -192,7 +192,7 @@ def test_an_exchange_that_goes_out_is_not_asked_for_every_market(tmp_path: Path)
     assert all("server_trouble" in why for why in reconciled.left.values())
 
 
-def test_a_day_that_cannot_be_read_is_left_and_the_others_are_judged(world: MemoryWorld) -> None:
+def test_a_day_that_cannot_be_read_is_left_and_the_others_are_reconciled(world: MemoryWorld) -> None:
     world.hdfs.put(world.file(DAY), b"not Parquet")
     other, bad = world.prove([DAY, BEFORE])
     assert (other.day, other.verdict) == (BEFORE, "proven")
@@ -202,7 +202,7 @@ def test_a_day_that_cannot_be_read_is_left_and_the_others_are_judged(world: Memo
     assert wanted(world.lake, world.clock.now() + timedelta(minutes=18)) == [DAY]
 
 
-def test_a_judgement_that_cannot_be_read_is_made_anew(world: MemoryWorld) -> None:
+def test_a_result_that_cannot_be_read_is_made_anew(world: MemoryWorld) -> None:
     world.prove([DAY, BEFORE])
     found = results.latest(world.lake, DAY)
     assert found is not None

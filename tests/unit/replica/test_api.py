@@ -104,7 +104,7 @@ def test_an_empty_or_future_to_means_now(get: Get) -> None:
     assert get("/candles/minutes/1", market="KRW-BTC", to="2030-01-01T00:00:00Z").text == newest
 
 
-def test_count_is_one_unless_told_and_silently_cut_at_200(get: Get) -> None:
+def test_count_is_one_by_default_and_silently_cut_at_200(get: Get) -> None:
     for count, length in ((None, 1), (200, 200), (201, 200), (100_000, 200)):
         query = {} if count is None else {"count": count}
         assert len(get("/candles/minutes/1", market="KRW-BTC", **query).json or []) == length
@@ -256,7 +256,7 @@ def test_the_date_is_the_exchanges_own(clock: FakeClock, get: Get) -> None:
     assert get("/market/all").headers["Date"] == "Sun, 01 Mar 2026 00:00:05 GMT"
 
 
-def test_bodies_are_compressed_only_where_asked(get: Get) -> None:
+def test_bodies_are_compressed_only_where_requested(get: Get) -> None:
     query = {"market": "KRW-BTC", "count": 200, "to": "2026-11-24T00:00:00Z"}
     plain = get("/candles/minutes/1", **query)
     packed = get("/candles/minutes/1", {"Accept-Encoding": "gzip, deflate"}, **query)

@@ -61,7 +61,7 @@ def test_every_way_to_spoil_a_row_spoils_it(source: Source) -> None:
         assert json.dumps(spoil(dict(row))) != json.dumps([row]), name
 
 
-def test_a_market_comes_and_another_goes_in_mid_run(source: Source) -> None:
+def test_a_market_is_listed_and_another_delisted_in_mid_run(source: Source) -> None:
     clock = FakeClock()
     app = create_replica(source, clock)
     soon = NOON + timedelta(minutes=10)
@@ -91,7 +91,7 @@ def test_a_wrong_spec_is_refused(text: str) -> None:
         parse_rates(text)
 
 
-def test_over_http_a_cut_answer_and_one_that_hangs_are_told_as_what_they_are(source: Source) -> None:
+def test_over_http_a_cut_response_and_a_hanging_one_are_different_errors(source: Source) -> None:
     app = create_replica(source, FakeClock())
     given_up = Event()
     faults = inject(app, FakeClock(), 1, {"cut": 1.0}, pause=lambda seconds: given_up.wait(60))

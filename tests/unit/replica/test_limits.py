@@ -81,7 +81,7 @@ def press_on(client: FlaskClient) -> TestResponse:
     raise AssertionError("no ban after 60 requests at once")
 
 
-def test_who_goes_on_past_refusals_is_blocked_in_all_groups(client: FlaskClient, clock: FakeClock) -> None:
+def test_a_client_that_ignores_429_is_blocked_in_all_groups(client: FlaskClient, clock: FakeClock) -> None:
     assert "blocked for 60 seconds" in press_on(client).text
     clock.advance(seconds=30)
     assert client.get("/v1/market/all").status_code == 418

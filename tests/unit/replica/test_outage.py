@@ -78,6 +78,6 @@ def test_outages_are_written_as_documented() -> None:
 
 
 @pytest.mark.parametrize("text", ["candle=hang", "candles", "candles=200", "candles=slow", "candles:7=500", "=hang"])
-def test_what_is_no_outage_is_refused_with_the_allowed_form(text: str) -> None:
+def test_an_invalid_outage_is_an_error_with_the_allowed_form(text: str) -> None:
     with pytest.raises(ValueError, match=r"ENDPOINT=hang|from 0 to 1"):
         parse_outages(text)

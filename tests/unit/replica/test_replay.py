@@ -56,7 +56,7 @@ def test_today_is_a_recorded_day_of_the_same_weekday(real: ReplaySource) -> None
     assert today[0].start.weekday() == before[0].start.weekday()
 
 
-def test_what_was_not_recorded_is_derived(real: ReplaySource) -> None:
+def test_values_that_were_not_recorded_are_derived(real: ReplaySource) -> None:
     for candle in truth(real, "KRW-XRP", NOW - timedelta(hours=5), NOW):
         assert candle.low_price * candle.candle_acc_trade_volume <= candle.candle_acc_trade_price
         assert candle.candle_acc_trade_price <= candle.high_price * candle.candle_acc_trade_volume

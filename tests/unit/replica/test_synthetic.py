@@ -127,7 +127,7 @@ def test_markets_begin_at_their_listing(source: Source) -> None:
     assert any(datetime(2025, 9, 1, tzinfo=UTC) < listed < END for listed in listings)
 
 
-def test_marks_are_the_prices_around_midnight(source: Source) -> None:
+def test_the_price_of_a_day_is_the_one_around_midnight(source: Source) -> None:
     day = int(END.timestamp()) // 86_400
     mark = source.prices_on("KRW-BTC", np.array([day]))[0]
     around = source.minutes("KRW-BTC", END - timedelta(minutes=1), END)
@@ -149,7 +149,7 @@ def test_the_outage_of_july_2026_is_a_hole_in_all_markets(source: Source) -> Non
         assert any(later - earlier > 3 * 3600 for earlier, later in pairwise(bars.start))
 
 
-def test_wrong_questions_are_refused(source: Source) -> None:
+def test_wrong_requests_are_an_error(source: Source) -> None:
     with pytest.raises(UnknownMarket, match="KRW-NOPE"):
         source.minutes("KRW-NOPE", END, END)
     with pytest.raises(ConfigError, match="KRW, BTC, USDT, not EUR"):

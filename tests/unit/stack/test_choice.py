@@ -32,7 +32,7 @@ def test_otherwise_the_replica_and_why(stack: StackSettings, stub: Stub) -> None
     assert choice.choose(stack, None, stub.url).exchange == "replica"
 
 
-def test_what_was_asked_for_is_not_probed(stack: StackSettings) -> None:
+def test_a_chosen_exchange_is_not_probed(stack: StackSettings) -> None:
     assert choice.choose(changed(stack, exchange="upbit"), None, NOBODY) == Choice("upbit", None)
     assert choice.choose(changed(stack, exchange="replica"), None, NOBODY) == Choice("replica", None)
     replay = changed(stack, replay=Path("/candles"))

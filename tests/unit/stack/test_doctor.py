@@ -39,7 +39,7 @@ def test_a_clock_that_agrees_is_well_and_one_that_does_not_is_named(stack: Stack
     assert "ahead of the exchange" in found(stack)["clock"].seen
 
 
-def test_a_clock_that_was_set_is_told_by_doctor_and_status(stack: StackSettings, exchange: Stub) -> None:
+def test_doctor_and_status_report_a_clock_that_was_set(stack: StackSettings, exchange: Stub) -> None:
     assert "clock set" not in found(stack)
     clock = ManualClock(datetime.now(UTC))
     limits = AddressLimits(environment.settings_for(stack).state_dir, 10, clock)
@@ -83,7 +83,7 @@ def test_during_a_start_the_ports_are_not_taken_and_nothing_is_wrong(stack: Stac
     ("state", "waits"),
     [(None, True), ("STOPPED", True), ("STARTING", True), ("RUNNING", True), ("BACKOFF", False), ("FATAL", False)],
 )
-def test_what_gave_up_is_wrong_during_a_start_too(state: str | None, waits: bool) -> None:
+def test_a_service_that_gave_up_is_wrong_during_a_start_too(state: str | None, waits: bool) -> None:
     assert phase.expected(State("hiveserver2", state, None, "why") if state else None) is waits
 
 

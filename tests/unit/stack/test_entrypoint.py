@@ -181,7 +181,7 @@ def test_hive_gets_its_users_in_a_file_and_no_password_in_its_environment(world:
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_without_users_hive_asks_nobody(world: World) -> None:
+def test_without_users_hive_requires_no_password(world: World) -> None:
     program(world.home / "bin" / "java", "env >>$CALLS")
     assert world.start("hiveserver2").returncode == 0
     assert not any(line.startswith("STACK_HIVE_A") for line in world.java())

@@ -98,7 +98,7 @@ def test_wrong_options_say_what_there_is(tmp_path: Path) -> None:
     assert not file.exists()
 
 
-def test_a_proxy_that_docker_does_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_names_a_proxy_that_docker_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
     assert "this shell uses a proxy, but containers do not" in env(tmp_path / ".env").stdout

@@ -107,13 +107,13 @@ def test_the_replicas_port_counts_when_it_is_to_run(fresh: Fresh) -> None:
         ("stop", 1, "nothing is set up here yet: ./run"),
     ],
 )
-def test_what_starts_nothing_downloads_nothing(fresh: Fresh, command: str, code: int, words: str) -> None:
+def test_a_command_that_starts_nothing_downloads_nothing(fresh: Fresh, command: str, code: int, words: str) -> None:
     done = fresh.run(command)
     assert (done.returncode, words in done.stdout + done.stderr) == (code, True), done
     assert "download" not in done.stderr
 
 
-def test_what_goes_to_one_disk_is_counted_together(stack: StackSettings, tmp_path: Path) -> None:
+def test_folders_on_one_disk_are_counted_together(stack: StackSettings, tmp_path: Path) -> None:
     free = preflight.free_gb(tmp_path)
     settings = first.FirstSettings(tmp_path / "data", tmp_path / "jars", max(0.0, free - 3), 0, NO_PORTS)
     (trouble,) = first.troubles(settings, replica=False, venv=tmp_path / "venv")
@@ -129,7 +129,7 @@ def test_what_goes_to_one_disk_is_counted_together(stack: StackSettings, tmp_pat
         {"DATA_DIR": "/tmp/x", "JARS_DIR": "/tmp/j"},
     ],
 )
-def test_it_reads_the_settings_as_the_stack_does(
+def test_the_first_check_reads_the_settings_as_the_stack_does(
     stack: StackSettings, monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
 ) -> None:
     for name, value in given.items():
@@ -145,7 +145,7 @@ def test_an_offset_out_of_bounds_is_named_alone() -> None:
     assert str(caught.value) == "wrong settings: UPBIT_RUN_PORT_OFFSET is a number from 0 to 20000, not '60000'"
 
 
-def test_it_needs_no_package() -> None:
+def test_the_first_check_needs_no_package() -> None:
     """-S: without site-packages, as on a machine where nothing is installed."""
     command = [sys.executable, "-S", "-m", "upbit_elt.stack.first"]
     given = {"PYTHONPATH": str(REPO / "plugins"), "UPBIT_RUN_HIVE_PORT": "x"}

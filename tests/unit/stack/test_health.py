@@ -98,7 +98,7 @@ def airflow(stub: Stub, database: str, part: str) -> Check:
     return health.AirflowHealth(stub.url).part("scheduler")
 
 
-def test_what_answers_is_not_hung_whatever_it_says(stub: Stub) -> None:
+def test_a_service_that_answers_is_not_hung_whatever_it_says(stub: Stub) -> None:
     stub.answers["GET /webhdfs/v1/"] = (403, {"RemoteException": {"message": "in startup mode"}})
     stub.answers["GET /jmx"] = beans(BPServiceActorInfo=json.dumps([{"ActorState": "RUNNING"}]))
     stub.answers["PUT /webhdfs/v1/_probe"] = (200, {"Location": f"{NOBODY}/webhdfs/v1/_probe"})

@@ -43,7 +43,7 @@ def groups(tmp_path: Path) -> Path:
     ("version", "line", "place"),
     [(2, "0::/user.slice/run", "user.slice"), (1, "4:memory:/docker/7\n0::/", "memory/docker")],
 )
-def test_the_limit_of_a_group_above_ours_is_what_there_is(
+def test_the_memory_limit_of_a_parent_group_counts(
     stack: StackSettings, groups: Path, tmp_path: Path, version: int, line: str, place: str
 ) -> None:
     own = tmp_path / "own"
@@ -98,7 +98,7 @@ def test_a_data_folder_on_a_network_or_windows_drive_is_refused(stack: StackSett
         preflight.check_drive(stack, {root: "ext4", stack.data_dir.parent: kind})
 
 
-def test_what_a_data_folder_remembers_survives_a_full_disk(stack: StackSettings) -> None:
+def test_the_choices_of_a_data_folder_survive_a_full_disk(stack: StackSettings) -> None:
     first = Remembered(exchange="upbit", namenode_port=stack.namenode_port)
     first.save(stack)
     with full_disk(), pytest.raises(OSError, match="File too large"):

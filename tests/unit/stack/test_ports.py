@@ -71,7 +71,7 @@ def test_another_stack_on_all_ports_is_one_message_which_says_whose_it_is_and_mo
     assert "export UPBIT_RUN_PORT_OFFSET=" in last
 
 
-def test_what_this_stack_itself_has_is_not_taken(there: StackSettings, other: Path) -> None:
+def test_ports_of_this_stack_itself_do_not_count_as_taken(there: StackSettings, other: Path) -> None:
     preflight.check_ports(there.model_copy(update={"data_dir": other}), PORTS)
 
 
@@ -83,7 +83,7 @@ def test_tables_that_are_stored_under_a_port_do_not_move(there: StackSettings) -
     assert "PORT_OFFSET" not in str(caught.value)
 
 
-def test_whom_the_system_does_not_name_is_another_process() -> None:
+def test_an_unknown_owner_of_a_port_is_called_another_process() -> None:
     container = ports.Holder(7, "docker-proxy")
     found = [ports.Taken("flask_port", 5000, ports.Holder()), ports.Taken("hive_port", 1, container)]
     lines = ports.advice(found, movable=False).splitlines()

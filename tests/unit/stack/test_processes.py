@@ -56,7 +56,7 @@ def test_orphans_of_a_stack_are_found_and_ended(tmp_path: Path, spawn: Spawn) ->
     assert processes.alive(other.pid)
 
 
-def test_what_ignores_sigterm_is_killed(tmp_path: Path, spawn: Spawn) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path, spawn: Spawn) -> None:
     stubborn = spawn(tmp_path, STUBBORN)
     assert processes.end(tmp_path, 0.5) == []
     assert not processes.alive(stubborn.pid)

@@ -152,7 +152,7 @@ def test_an_environment_that_a_python_too_new_began_is_made_again(odd: World) ->
     assert f"python3.13 -m venv --clear {odd.venv}" in odd.calls.read_text()
 
 
-def test_what_is_compiled_is_kept(world: World) -> None:
+def test_compiled_files_are_kept(world: World) -> None:
     """Each start and each task took seconds longer on machines whose environment says that nothing may be kept."""
     assert "PYTHONDONTWRITEBYTECODE" not in world.run("env", PYTHONDONTWRITEBYTECODE="1").stdout
 

@@ -45,7 +45,7 @@ def found(**changes: Any) -> Status:
         ({"errors": [ERROR]}, ["min_candle failed at 2026-11-24T03:10:40Z: Unreachable: [no]"]),
     ],
 )
-def test_what_is_wrong_is_said_and_makes_it_unwell(
+def test_whatever_is_wrong_is_a_line_of_status_and_its_exit_code(
     changes: dict[str, Any], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = found(**changes)
@@ -77,7 +77,7 @@ def test_a_disk_that_is_nearly_full_is_seen(stack: StackSettings) -> None:
     assert "GB are free for" in status.read(full, plan.make(full, Choice("replica", None))).troubles[0]
 
 
-def test_what_was_stopped_is_not_broken_and_it_says_how_to_start_it(
+def test_a_stopped_stack_is_not_broken_and_status_says_how_to_start_it(
     stack: StackSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = status.read(stack, plan.make(stack, Choice("replica", None)))
@@ -88,7 +88,7 @@ def test_what_was_stopped_is_not_broken_and_it_says_how_to_start_it(
     )
 
 
-def test_what_starts_is_not_broken(stack: StackSettings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_starting_stack_is_not_broken(stack: StackSettings, capsys: pytest.CaptureFixture[str]) -> None:
     stack.run_dir.mkdir(parents=True)
     with FileLock(phase.lock(stack)):
         one = status.read(stack, plan.make(stack, Choice("replica", None)))
@@ -100,7 +100,7 @@ def test_what_starts_is_not_broken(stack: StackSettings, capsys: pytest.CaptureF
     assert phase.find(stack, alive=False) is Phase.STOPPED
 
 
-def test_the_service_is_asked_for_all_of_it(stack: StackSettings, stub: Stub) -> None:
+def test_status_requests_everything_from_the_service(stack: StackSettings, stub: Stub) -> None:
     stub.answers["GET /api/v1/status"] = (200, WELL | {"stale": STALE, "errors": [ERROR], "now": "later"})
     there = stack.model_copy(update={"flask_port": int(stub.url.rpartition(":")[2])})
     assert len(status.progress(there).troubles) == 2

@@ -46,7 +46,7 @@ def test_services_start_on_demand_and_inherit_the_environment(supervisor: Superv
     assert log.read_text() == "hello 100% blue\n"
 
 
-def test_what_dies_is_started_again(supervisor: Supervisor) -> None:
+def test_a_service_that_dies_is_started_again(supervisor: Supervisor) -> None:
     supervisor.start("plain")
     # before that it would only be a failed start, which is tried again anyhow
     assert soon(lambda: supervisor.state("plain").state == "RUNNING")

@@ -28,7 +28,7 @@ def written(tmp_path: Path) -> str:
     return unit.text(stack, exchange="replica", replay=None, given=given)
 
 
-def test_it_has_the_settings_of_now_and_no_password(written: str, tmp_path: Path) -> None:
+def test_the_unit_has_the_current_settings_and_no_password(written: str, tmp_path: Path) -> None:
     lines = written.splitlines()
     assert 'Environment="UPBIT_ELT_QUOTES=KRW,BTC"' in lines
     assert 'Environment="UPBIT_ELT_PAGE_URL=https://example.com/100%%/\\"x\\"\\\\y"' in lines
@@ -40,7 +40,7 @@ def test_it_has_the_settings_of_now_and_no_password(written: str, tmp_path: Path
     assert "nothing of ours" not in written
 
 
-def test_what_it_says_to_type_gives_the_same_unit_again(written: str) -> None:
+def test_the_command_in_the_unit_prints_the_same_unit(written: str) -> None:
     assert "./run service --exchange replica > ~/.config/systemd/user/upbit-elt.service" in written
 
 

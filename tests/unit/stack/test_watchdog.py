@@ -60,14 +60,14 @@ def test_a_service_that_gives_no_answer_for_three_minutes_is_restarted(looks: Lo
     assert said == [None] * 9 + ["no answer (ReadTimeout), for 180 s"]
 
 
-def test_one_answer_begins_it_anew(looks: Looks) -> None:
+def test_one_answer_restarts_the_count(looks: Looks) -> None:
     assert [looks.at(SILENT) for _ in range(9)] == [None] * 9
     assert looks.at(None) is None
     assert [looks.at(SILENT) for _ in range(9)] == [None] * 9
 
 
 @pytest.mark.parametrize("trouble", ["the NameNode is in safe mode", "/readyz/services says 503: Hive does not answer"])
-def test_what_answers_is_never_restarted(looks: Looks, trouble: str) -> None:
+def test_a_service_that_answers_is_never_restarted(looks: Looks, trouble: str) -> None:
     assert looks.until_restarted(trouble) is None
 
 

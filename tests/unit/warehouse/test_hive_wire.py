@@ -97,14 +97,14 @@ def hive(spoilt: int | None, damage: Any) -> Iterator[Hive]:
     server.close()
 
 
-def test_whole_answers_are_rows() -> None:
+def test_complete_results_are_rows() -> None:
     with hive(None, None) as there:
         assert there.query("SELECT name FROM market") == ROWS
 
 
 @pytest.mark.parametrize("number", range(ANSWERS))
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
-def test_a_cut_answer_is_hive_being_away(number: int, share: float) -> None:
+def test_a_cut_off_result_means_that_hive_is_away(number: int, share: float) -> None:
     def cut(frame: bytes) -> bytes:
         return frame[: int(share * len(frame))]
 
@@ -114,7 +114,7 @@ def test_a_cut_answer_is_hive_being_away(number: int, share: float) -> None:
 
 @pytest.mark.parametrize("number", range(ANSWERS))
 @pytest.mark.parametrize("body", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 64, b"\xff" * 64])
-def test_the_answer_of_another_program_is_hive_being_away(number: int, body: bytes) -> None:
+def test_the_response_of_another_program_means_that_hive_is_away(number: int, body: bytes) -> None:
     with hive(number, lambda _: struct.pack(">I", len(body)) + body) as there, pytest.raises(WarehouseUnavailable):
         there.query("SELECT name FROM market")
 
