@@ -13,7 +13,7 @@ from upbit_elt.forecast.model import QuantileNet
 from upbit_elt.forecast.panel import Bools, Floats, Ints
 from upbit_elt.forecast.schema import HORIZONS, MEDIAN, QUANTILES
 from upbit_elt.forecast.scoring import crps
-from upbit_elt.forecast.tick_size import round_to_tick
+from upbit_elt.forecast.tick_size import Ticks, round_to_tick
 
 BASIS_POINT = 1e-4
 CHUNK = 8_192  # samples that are computed at once
@@ -68,7 +68,8 @@ def prices(batch: Batch, z: Floats) -> Floats:
     """
     result = np.empty(z.shape)
     for part in _parts(len(z)):
-        last, tick, sigma = (field[part, None, None] for field in (batch.last, batch.tick, batch.sigma))
+        last, sigma = (field[part, None, None] for field in (batch.last, batch.sigma))
+        tick = Ticks(*(field[part, None, None] for field in (batch.tick, batch.below, batch.above)))
         exact = last * np.exp(z[part] * sigma * np.sqrt(HORIZONS)[:, None])
         result[part] = round_to_tick(exact, last, tick)
     return result

@@ -4,6 +4,10 @@ All features are independent of the price level: returns are divided by the mark
 volatilities are logs of ratios, so that one network serves every market. The scale `sigma` is the volatility of
 a minute estimated from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)),
 combined with a part of the tick as its lower bound. Windows that reach beyond the known history are cut to it.
+Nothing of what comes after an origin has a part in its features, ticks or scales.
+
+A market is led by the markets of its own quote currency: their mean, and their pairs with BTC and ETH. So KRW-XRP
+follows KRW-BTC and USDT-XRP follows USDT-BTC; BTC in BTC never moves, and a pair that is not listed counts as unmoved.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import numpy as np
 from upbit_elt.candle import MINUTE
 from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
 from upbit_elt.forecast.schema import HORIZONS
-from upbit_elt.forecast.tick_size import ticks
+from upbit_elt.forecast.tick_size import Ticks, ticks
 from upbit_elt.forecast.windows import Block
 
 LOOKBACK = 1440
@@ -27,6 +31,7 @@ LAGS = (1, 2, 3, 5, 10, 15, 30, 60, 240)
 WINDOWS = (5, 15, 60, 240, 1440)
 MEANS = (3, 10, 30, 120)
 LEADERS = ("all", "BTC", "ETH")
+"""Mean of the markets with the same quote currency, and the base currencies of the pairs that lead them."""
 LEADER_LAGS = (1, 3, 10, 30)
 NAMES = (
     *(f"return_{lag}" for lag in LAGS),
@@ -52,13 +57,16 @@ CELLS = 500_000
 class Batch:
     """N samples, one per market and origin.
 
-    `x` (N, features) float32; `last` price, `tick`, `sigma` (per square root of a minute), `rate` (base volume a
-    minute over the last hours); `market` and `row` are indices into the panel: the origin is the end of minute `row`.
+    `x` (N, features) float32; `last` price; `tick` in its band, `below` and `above` in the bands beside it; `sigma`
+    (per square root of a minute), `rate` (base volume a minute over the last hours); `market` and `row` are indices
+    into the panel: the origin is the end of minute `row`.
     """
 
     x: Floats
     last: Floats
     tick: Floats
+    below: Floats
+    above: Floats
     sigma: Floats
     rate: Floats
     market: Ints
@@ -77,11 +85,10 @@ def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
 
     Markets are processed in groups that have at most `cells` minutes together, or one market.
     """
-    tick, leaders = ticks(panel), _leaders(panel, rows)
-    clock = _clock(panel, rows)
+    tick, leaders, clock = ticks(panel, rows, cells), _leaders(panel, rows), _clock(panel, rows)
     width = max(cells // panel.minutes, 1)
     blocks = [slice(i, min(i + width, len(panel.markets))) for i in range(0, len(panel.markets), width)]
-    parts = [_samples(panel, block, rows, tick[block], leaders, clock) for block in blocks]
+    parts = [_samples(panel, block, rows, tick.take(block), leaders[block], clock) for block in blocks]
     return Batch(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Batch)))
 
 
@@ -123,14 +130,26 @@ def learnable(panel: Panel, of: Batch) -> Bools:
 
 
 def _leaders(panel: Panel, rows: Ints) -> Floats:
-    """Scaled returns of the markets' mean, BTC and ETH, shape (rows, leaders * lags); zeros if not listed."""
-    mean, named = np.zeros(panel.minutes), {base: np.zeros(panel.minutes) for base in LEADERS[1:]}
-    for market, close in zip(panel.markets, panel.close.T, strict=True):
-        steps = np.nan_to_num(np.diff(np.log(close), prepend=np.nan))
-        mean += steps.clip(-0.02, 0.02) / len(panel.markets)
-        if (base := market.partition("-")[2]) in named:
-            named[base] = steps
-    return np.concatenate([_scaled(steps, rows) for steps in (mean, *named.values())], axis=1)
+    """Scaled returns of each market's leaders, shape (markets, rows, leaders * lags); zeros where one is not listed.
+
+    The mean of the markets is that of those that traded in the minute, so that it does not depend on who is listed.
+    """
+    by_quote: dict[str, list[int]] = {}
+    for number, market in enumerate(panel.markets):
+        by_quote.setdefault(market.partition("-")[0], []).append(number)
+    found = np.zeros((len(panel.markets), rows.size, len(LEADERS) * len(LEADER_LAGS)), dtype=np.float32)
+    for quote, markets in by_quote.items():
+        mean, count = np.zeros(panel.minutes), np.zeros(panel.minutes)
+        named = {f"{quote}-{base}": np.zeros(panel.minutes) for base in LEADERS[1:]}
+        for number in markets:
+            steps = np.nan_to_num(np.diff(np.log(panel.close[:, number]), prepend=np.nan))
+            mean += np.where(panel.traded[:, number], steps.clip(-0.02, 0.02), 0.0)
+            count += panel.traded[:, number]
+            if panel.markets[number] in named:
+                named[panel.markets[number]] = steps
+        leaders = [mean / np.maximum(count, 1), *named.values()]
+        found[markets] = np.concatenate([_scaled(steps, rows) for steps in leaders], axis=1)
+    return found
 
 
 def _scaled(steps: Floats, rows: Ints) -> Floats:
@@ -151,18 +170,18 @@ def _clock(panel: Panel, rows: Ints) -> Floats:
     return np.stack([f(k * angle) for k in (1, 2) for f in (np.sin, np.cos)], axis=1)
 
 
-def _samples(panel: Panel, markets: slice, rows: Ints, tick: Floats, leaders: Floats, clock: Floats) -> Batch:
+def _samples(panel: Panel, markets: slice, rows: Ints, tick: Ticks, leaders: Floats, clock: Floats) -> Batch:
     block = Block(panel, markets, rows)
-    columns, sigma, rate = _columns(block, tick[:, None])
+    columns, sigma, rate = _columns(block, tick.here)
     shape = sigma.shape
-    shared = np.concatenate([leaders, clock], axis=1).astype(np.float32)
     x = np.empty((*shape, len(NAMES)), dtype=np.float32)
     for number, column in enumerate(columns):
         x[..., number] = column
-    x[..., len(columns) :] = shared
+    x[..., -SHARED : -clock.shape[1]] = leaders
+    x[..., -clock.shape[1] :] = clock
     known = block.first <= rows
     index = np.arange(markets.start, markets.stop)[:, None]
-    full = (np.exp(block.now(block.log)), tick[:, None], sigma, rate, index, rows)
+    full = (panel.close.T[markets][:, rows], tick.here, tick.below, tick.above, sigma, rate, index, rows)
     return Batch(x[known], *(np.broadcast_to(field, shape)[known] for field in full))
 
 
@@ -185,7 +204,8 @@ def _columns(block: Block, tick: Floats) -> tuple[list[Floats], Floats, Floats]:
 
 def _above_means(block: Block, sigma: Floats, coarse: Floats) -> list[Floats]:
     """Distance of the price above its means, in units of sigma and then in ticks."""
-    base = np.nan_to_num(block.log[:, -1:])
+    begin = np.minimum(block.first, block.log.shape[1] - 1)
+    base = np.nan_to_num(np.take_along_axis(block.log, begin, axis=1))  # near all prices: sums keep their digits
     gaps = [block.now(block.log) - base - mean for mean in block.means(block.log - base, *MEANS)]
     scaled = [(gap / (sigma * window**0.5)).clip(-4, 4) for gap, window in zip(gaps, MEANS, strict=True)]
     return scaled + [(gap / coarse).clip(-2, 2) for gap in gaps]

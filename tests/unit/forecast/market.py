@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from upbit_elt.candle import Candle, to_table, wire, wire_kst
 from upbit_elt.errors import LakeConflict, LakeCorrupt
-from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.panel import COLUMNS, Panel
 from upbit_elt.lake.webhdfs import Entry, Lake
 from upbit_elt.warehouse.hive import Hive, Statements
 from upbit_elt.warehouse.tables import columns
@@ -63,6 +63,20 @@ def _table(prices: np.ndarray[Any, Any], rng: np.random.Generator, end: datetime
         for m, name in enumerate(names(len(prices)))
         for i, price in enumerate(prices[m])
     )
+
+
+def closes(prices: Mapping[str, Sequence[float] | np.ndarray[Any, Any]], *, end: datetime = END) -> pa.Table:
+    """Candles of one price each, a volume of 1, for the last minutes before `end`; NaN is a minute without a trade."""
+    parts = []
+    for name, values in prices.items():
+        close = np.asarray(values, dtype=np.float64)
+        traded = np.flatnonzero(~np.isnan(close))
+        start = np.datetime64(int(end.timestamp()) - 60 * close.size, "s")
+        times = pa.array((start + 60 * traded).astype("datetime64[ms]"))
+        price = pa.array(close[traded])
+        columns = [pa.array([name] * traded.size), times, price, price, price, pa.array(np.ones(traded.size))]
+        parts.append(pa.table(dict(zip(COLUMNS, columns, strict=True))))
+    return pa.concat_tables(parts)
 
 
 def panel_of(table: pa.Table, minutes: int, *, end: datetime = END) -> Panel:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tests.unit.forecast.market import END, bounce, candle, panel_of
+from tests.unit.forecast.market import END, bounce, candle, closes, panel_of
 from upbit_elt.candle import to_table, wire
 from upbit_elt.forecast import features
 from upbit_elt.forecast.panel import Panel, PanelBuilder
@@ -110,3 +110,18 @@ def test_an_outage_is_not_learnt_as_a_calm_market() -> None:
     assert np.isnan(returns[0]).tolist() == [horizon == 60 for horizon in HORIZONS]
     assert np.isnan(returns[1]).tolist() == [horizon > 1 for horizon in HORIZONS]
     assert features.learnable(panel, batch)[:4].tolist() == [True, True, False, True]
+
+
+def test_a_market_is_led_by_the_pairs_of_its_own_quote_currency() -> None:
+    still = np.full(60, 100.0) + np.arange(60) % 2
+    prices = {name: still.copy() for name in ("KRW-BTC", "KRW-XRP", "USDT-BTC", "USDT-XRP", "BTC-XRP", "BTC-ETH")}
+    prices["KRW-BTC"][59], prices["USDT-BTC"][59], prices["BTC-ETH"][59] = 110.0, 90.0, 110.0
+    panel = panel_of(closes(prices), 60)
+    batch = features.batch(panel, np.array([59]))
+    led = {panel.markets[number]: row for row, number in enumerate(batch.market)}
+    by_btc, by_eth, by_all = (column(batch, f"{leader}_1") for leader in ("BTC", "ETH", "all"))
+    assert by_btc[led["KRW-XRP"]] == by_btc[led["KRW-BTC"]] > 3
+    assert by_btc[led["USDT-XRP"]] == by_btc[led["USDT-BTC"]] < -3
+    assert by_btc[led["BTC-XRP"]] == 0, "BTC in BTC never moves"
+    assert by_eth[led["BTC-XRP"]] > 3 > by_eth[led["KRW-XRP"]] == 0, "KRW-ETH is not listed"
+    assert by_all[led["USDT-XRP"]] < 0 < by_all[led["KRW-XRP"]]

@@ -4,12 +4,10 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from tests.unit.forecast.market import END, candle, panel_of
 from upbit_elt.candle import Candle, to_table
 from upbit_elt.forecast.panel import COLUMNS, PanelBuilder
-from upbit_elt.forecast.tick_size import round_to_tick, ticks
 
 
 def at(minute: int, close: float, market: str = "KRW-BTC", volume: float = 1.0) -> Candle:
@@ -64,27 +62,3 @@ def test_a_panel_of_nothing_has_no_markets() -> None:
     panel = panel_of(to_table([]), 5)
     assert panel.markets == ()
     assert not panel.covered.any()
-
-
-@pytest.mark.parametrize(
-    ("prices", "tick"),
-    [
-        ([300.0, 301.0, 303.0, 304.0], 1.0),
-        ([1000.0, 1005.0, 1010.0, 1025.0], 5.0),
-        ([150_700_000.0, 150_803_000.0, 150_640_000.0, 150_641_000.0], 1000.0),
-        ([0.1, 0.1001, 0.1003, 0.1007], 0.0001),
-        ([1.2e-7, 1.3e-7, 1.4e-7, 1.1e-7], 1e-8),
-        ([5000.0, 5000.0, 5000.0, 5000.0], 10.0),
-    ],
-)
-def test_the_tick_is_read_off_the_prices(prices: list[float], tick: float) -> None:
-    panel = panel_of(to_table(at(minute, price) for minute, price in enumerate(prices)), 5)
-    assert ticks(panel)[0] == pytest.approx(tick)
-
-
-def test_prices_are_rounded_to_whole_ticks_from_the_last_one_and_stay_positive() -> None:
-    prices = np.array([100.34, 100.36, -3.0, 100.0])
-    rounded = round_to_tick(prices, np.array(100.05), np.array(0.1))
-    assert rounded.tolist() == [100.35, 100.35, 0.1, 100.05]
-    large = round_to_tick(np.array([139_226_700.0, 139_414_001.0]), np.array(139_414_000.0), np.array(1000.0))
-    assert large.tolist() == [139_227_000.0, 139_414_000.0], "no digits that only floats have"
