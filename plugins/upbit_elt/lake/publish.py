@@ -23,8 +23,8 @@ from upbit_elt.lake.webhdfs import Lake
 
 __all__ = ["Published", "publish_snapshot", "publish_window", "rebuild_snapshot"]
 
-# Each file besides the compacted one costs a one-market query some 10 ms on a busy machine (bench/rollup_bench.py); the
-# compaction of a full day takes 3 s. So half an hour's files keep the query under half a second.
+# Each file besides the compacted one costs a one-market query some 10 ms on a busy machine (bench/compaction_bench.py);
+# the compaction of a full day takes 3 s. So half an hour's files keep the query under half a second.
 MOST_FILES = 15
 
 

@@ -1,9 +1,9 @@
-"""A day of 720 windows of 289 markets: seconds of a one-market query before and after each roll-up and the close.
+"""A day of 720 windows of 289 markets: seconds of a one-market query before and after each compaction and the close.
 
-    python bench/rollup_bench.py [--markets 289] [--without]
+    python bench/compaction_bench.py [--markets 289] [--without]
 
 Starts a NameNode, a DataNode and a HiveServer2 of its own (UPBIT_RUN_JARS_DIR saves fetching the jars) and ends them.
-`--without` also measures the day as 720 small files, as it would be without roll-ups. A query's first run after a
+`--without` also measures the day as 720 small files, as it would be without compaction. A query's first run after a
 switch is `cold`, the median of the next three `warm`; both with a new connection.
 """
 
@@ -50,7 +50,7 @@ Windows = list[tuple[pa.Table, Coverage]]
 
 
 def windows(day: str, markets: int) -> Windows:
-    """The day's candles and coverage in windows of 2 minutes; a market without a trade in one is quiet there."""
+    """The day's candles and coverage in windows of 2 minutes; a market without a trade in one is inactive there."""
     source, start = SyntheticSource(seed=7, markets=markets), day_start(day)
     codes = [market.code for market in source.markets() if market.listed <= start]
     rows: dict[int, list[Candle]] = defaultdict(list)
@@ -93,8 +93,8 @@ class Bench:
         tail = self.lake.read(file.path, offset=file.size - 8)
         return file.size, int.from_bytes(tail[:4], "little")
 
-    def show(self, kind: Kind, day: str) -> float:
-        """Switch Hive; returns the seconds."""
+    def register(self, kind: Kind, day: str) -> float:
+        """Point Hive at the day's newest snapshot; gives the seconds."""
         began = time.perf_counter()
         register_day(self.lake, self.hive, self.settings, kind, day)
         return time.perf_counter() - began
@@ -109,12 +109,12 @@ class Bench:
 def candles(bench: Bench, made: Windows) -> None:
     """A day as the live runs write it."""
     print("\ncandles: a new file every 2 minutes")
-    print("hour  files  query cold  warm | rolled up in  shown in | query cold  warm  rows |  file MB  footer KB")
+    print("hour  files  query cold  warm | compacted in  registered | query cold  warm  rows |  file MB  footer KB")
     for number, (table, coverage) in enumerate(made, 1):
         with bench.held("candle", DAY) as held:
             publish.publish_window(bench.lake, DAY, table, coverage, held, most=WINDOWS + 1)
             if number == 1:
-                bench.show("candle", DAY)
+                bench.register("candle", DAY)
             snapshot = ledger.current(bench.lake, "candle", DAY)
             assert snapshot
             files = len(ledger.files(bench.lake, snapshot, DAY))
@@ -132,11 +132,11 @@ def candles(bench: Bench, made: Windows) -> None:
 
 
 def _line(bench: Bench, kind: Kind, head: str, before: tuple[float, float, int], taken: float) -> None:
-    shown = bench.show(kind, DAY)
+    shown = bench.register(kind, DAY)
     cold, warm, rows = bench.seconds(kind, DAY)
     size, footer = bench.footer(kind, DAY)
     print(
-        f"{head}  {before[0]:10.2f} {before[1]:5.2f} | {taken:10.1f} s {shown:7.1f} s | "
+        f"{head}  {before[0]:10.2f} {before[1]:5.2f} | {taken:10.1f} s {shown:9.1f} s | "
         f"{cold:10.2f} {warm:5.2f} {rows:5} | {size / 1e6:8.1f} {footer / 1024:10.0f}",
         flush=True,
     )
@@ -149,25 +149,25 @@ def without(bench: Bench, made: Windows) -> None:
     for table, coverage in made:
         name = layout.window_name(coverage.start - back, coverage.end - back)
         bench.lake.create(f"{folder}/{name}", encode(table, coverage))
-    bench.show("candle", PLAIN)
+    bench.register("candle", PLAIN)
     cold, warm, rows = bench.seconds("candle", PLAIN)
-    print(f"\nwithout roll-up: {WINDOWS} files, one market {cold:.2f} s cold, {warm:.2f} s warm ({rows} rows)")
+    print(f"\nwithout compaction: {WINDOWS} files, one market {cold:.2f} s cold, {warm:.2f} s warm ({rows} rows)")
 
 
 def forecasts(bench: Bench, markets: int) -> None:
-    """A day of forecasts, one file an origin: the day's last roll-up, which is the dearest, and its close."""
+    """A day of forecasts, one file an origin: the day's last compaction, which costs most, and its close."""
     names = [f"KRW-C{number:03}" for number in range(markets - 1)] + ["KRW-BTC"]
     rng = np.random.default_rng(1)
     price = np.exp(rng.normal(7, 3, markets))
     folder = layout.live_folder(bench.lake.root, "forecast", DAY, 1)
     print("\nforecasts: one file an origin, each market's 8 horizons")
-    print("             query cold  warm | rolled up in  shown in | query cold  warm  rows |  file MB  footer KB")
+    print("             query cold  warm | compacted in  registered | query cold  warm  rows |  file MB  footer KB")
     for first, last in ((0, WINDOWS - store.MOST_FILES), (WINDOWS - store.MOST_FILES, WINDOWS)):
         for number in range(first, last):
             origin = day_start(DAY) + number * WINDOW
             price = price * np.exp(rng.normal(0, 0.001, markets))
             bench.lake.create(f"{folder}/{layout.stamp(origin)}.parquet", encode(_forecast(origin, names, price, rng)))
-        bench.show("forecast", DAY)
+        bench.register("forecast", DAY)
         before = bench.seconds("forecast", DAY)
         began = time.perf_counter()
         with bench.held("forecast", DAY) as held:
@@ -201,11 +201,11 @@ def _forecast(origin: datetime, names: list[str], price: np.ndarray, rng: np.ran
 
 
 def rest(bench: Bench) -> None:
-    """What a look at a day costs that is closed already."""
+    """What listing a closed day costs."""
     began = time.perf_counter()
     for _ in range(100):
         ledger.list_day(bench.lake, "candle", DAY)
-    print(f"\na look at a closed day: {(time.perf_counter() - began) * 10:.1f} ms")
+    print(f"\nlisting a closed day: {(time.perf_counter() - began) * 10:.1f} ms")
     print(f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB")
 
 
@@ -218,7 +218,7 @@ def main(markets: int, plain: bool) -> None:
     with tempfile.TemporaryDirectory() as folder, daemons(Path(folder), dataset="bench") as settings:
         bench = Bench(settings)
         rows = sum(table.num_rows for table, _ in made)
-        print(f"{markets} markets, {rows} candles in {len(made)} windows; rolled up at {publish.MOST_FILES} files")
+        print(f"{markets} markets, {rows} candles in {len(made)} windows; compacted at {publish.MOST_FILES} files")
         candles(bench, made)
         forecasts(bench, markets)
         if plain:
