@@ -25,7 +25,7 @@ from sqlalchemy import URL
 from upbit_elt import direct
 from upbit_elt.candle import MINUTE, day_start, kst_day
 from upbit_elt.clock import SystemClock
-from upbit_elt.collect.collector import Collected
+from upbit_elt.collect.collected import Collected
 from upbit_elt.errors import StateUnavailable, UpbitEltError
 from upbit_elt.lake.dag_errors import DagError, in_one_line, report, trouble_key
 from upbit_elt.lake.webhdfs import Lake

@@ -18,7 +18,7 @@ from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools, WorkProgress
 from upbit_elt.candle import day_end, day_start, kst_day
-from upbit_elt.collect.collector import Collected
+from upbit_elt.collect.collected import Collected
 from upbit_elt.errors import UnknownMarket
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout, ledger

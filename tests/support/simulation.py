@@ -33,7 +33,8 @@ from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, Deadline, MachineClock
-from upbit_elt.collect.collector import Collected, Collector
+from upbit_elt.collect.collected import Collected
+from upbit_elt.collect.collector import Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.flows import min_candle, prove_day

@@ -21,7 +21,8 @@ from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import TimeBudget
 from upbit_elt.backfill.worker import CHUNK, Tools, WorkProgress
 from upbit_elt.candle import Candle, day_end, days_between, from_table, to_table
-from upbit_elt.collect.collector import Collected, Collector
+from upbit_elt.collect.collected import Collected
+from upbit_elt.collect.collector import Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.flows import min_candle, prove_day

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from upbit_elt.clock import SystemClock
-from upbit_elt.collect.collector import Collected, Collector
+from upbit_elt.collect.collected import Collected
+from upbit_elt.collect.collector import Collector
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
