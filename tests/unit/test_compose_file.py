@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -47,6 +48,16 @@ def test_workers_and_the_page_do_not_know_airflows_database() -> None:
         "airflow-dag-processor": core,
         "airflow-triggerer": core,
     }
+
+
+def test_readme_names_the_setting_of_each_port_that_may_be_taken() -> None:
+    """Docker's message names the port alone."""
+    published = " ".join(port for one in SERVICES.values() for port in one.get("ports", []))
+    settings = dict(re.findall(r":\$\{(\w+_PORT):-(\d+)\}:", published))
+    rows = [line.strip("| ").split(" | ") for line in (REPO / "README.md").read_text().splitlines()]
+    (taken,) = [row[1:] for row in rows if row[0] == "taken"]
+    (named,) = [row[1:] for row in rows if row[0] == "setting" and "`FLASK_PORT`" in row]
+    assert dict(zip((name.strip("`") for name in named), taken, strict=True)) == settings
 
 
 @pytest.mark.parametrize("name", [name for name in Settings.model_fields if name.startswith("keep_")])
