@@ -80,6 +80,11 @@ def choose(stack: StackSettings, memory: RememberedChoice | None, base_url: str)
     return Choice("replica", None, f"{base_url} does not answer: {trouble}")
 
 
+def is_made(stack: StackSettings) -> bool:
+    """Whether the exchange is given or remembered; else it depends on whether Upbit answers. Raises as `recall`."""
+    return bool(stack.replay or stack.exchange or recall(stack))
+
+
 def dataset(choice: Choice, settings: Settings) -> str:
     """Name under which the data lives: replicas, replays and other exchanges never mix with Upbit's."""
     if choice.exchange == "replica":

@@ -30,11 +30,27 @@ CLOCK_TOLERANCE = 2.0
 
 
 class Check(NamedTuple):
-    """One thing looked at; `advice` says what to do, None when all is well."""
+    """One thing looked at; `advice` says what to do, None when all is well.
+
+    A `warning` stops nothing: its advice also says what follows from what was seen.
+    """
 
     name: str
     seen: str
     advice: str | None = None
+    warning: bool = False
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something has to be done."""
+        return self.advice is not None and not self.warning
+
+    @property
+    def verdict(self) -> str:
+        """The first word of its line, with its colour."""
+        if self.advice is None:
+            return "[green]ok[/]   "
+        return "[yellow]warn[/] " if self.warning else "[red]WRONG[/]"
 
 
 def examine(stack: StackSettings) -> list[Check]:
@@ -47,7 +63,7 @@ def examine(stack: StackSettings) -> list[Check]:
     running, starting = Supervisor(stack).alive(), phase.starting(stack)
     checks.append(_memory(LEFT_MEMORY_GB if running or starting else NEEDED_MEMORY_GB))
     checks += [] if running or starting else [_ports(stack, planned)]
-    checks += [_clock(planned.settings), *_clock_set(planned.settings)]
+    checks += [_clock(stack, planned.settings), *_clock_set(planned.settings)]
     if starting:
         checks.append(Check("start", str(Phase.STARTING.words)))
     elif not running:
@@ -56,13 +72,12 @@ def examine(stack: StackSettings) -> list[Check]:
 
 
 def render(checks: list[Check], console: Console) -> bool:
-    """Print the findings; whether all is well."""
+    """Print the findings; whether nothing is wrong."""
     for check in checks:
-        verdict = "[green]ok[/]   " if check.advice is None else "[red]WRONG[/]"
-        console.print(f"{verdict} {check.name}: {escape(check.seen)}", highlight=False, soft_wrap=True)
+        console.print(f"{check.verdict} {check.name}: {escape(check.seen)}", highlight=False, soft_wrap=True)
         if check.advice:
             console.print(f"      do: {escape(check.advice)}", highlight=False, soft_wrap=True)
-    return all(check.advice is None for check in checks)
+    return not any(check.wrong for check in checks)
 
 
 def _choice(stack: StackSettings) -> Choice:
@@ -114,23 +129,29 @@ def _ports(stack: StackSettings, planned: StackPlan) -> Check:
     return Check("ports", f"all free on {HOST}")
 
 
-def _clock(settings: Settings) -> Check:
+def _clock(stack: StackSettings, settings: Settings) -> Check:
     if settings.dataset in ("replica", "replay"):
         return Check("clock", "the replica goes by this machine's clock")
     try:
         response = requests.head(f"{settings.base_url}/v1/market/all", timeout=health.TIMEOUT)
         theirs = parsedate_to_datetime(response.headers["Date"])
     except (requests.RequestException, KeyError, ValueError) as error:
-        return Check(
-            "exchange",
-            f"{settings.base_url} does not answer ({type(error).__name__})",
-            "check network and proxy, or use the replica: ./run --exchange replica",
-        )
+        return _no_exchange(stack, f"{settings.base_url} does not answer ({type(error).__name__})")
     # the header has whole seconds: half a second is its middle
     behind = (theirs - datetime.now(UTC)).total_seconds() + 0.5
     advice = "candles are judged closed by the exchange's clock, but set this one: timedatectl set-ntp true"
     seen = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the exchange's"
     return Check("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
+
+
+def _no_exchange(stack: StackSettings, seen: str) -> Check:
+    if choice.is_made(stack):
+        return Check("exchange", seen, "check network and proxy, or use the replica: ./run --exchange replica")
+    follows = (
+        "the first ./run takes the replica then (made-up prices, in a lake of their own), and later ones too; for the "
+        "real exchange check network and proxy, then ./run --exchange upbit"
+    )
+    return Check("exchange", seen, follows, warning=True)
 
 
 def _clock_set(settings: Settings) -> list[Check]:

@@ -12,7 +12,7 @@ from tests.support.clock import ManualClock
 from tests.unit.stack.conftest import Stub
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.stack import doctor, environment, phase, plan, status
-from upbit_elt.stack.choice import Choice
+from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.doctor import Check
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.supervision import State
@@ -57,7 +57,15 @@ def test_doctor_and_status_report_a_clock_that_was_set(stack: StackSettings, exc
 
 def test_an_exchange_that_does_not_answer(stack: StackSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UPBIT_BASE_URL", "http://127.0.0.1:9")
-    assert "./run --exchange replica" in str(found(stack)["exchange"].advice)
+    out = io.StringIO()
+    assert doctor.render([found(stack)["exchange"]], Console(file=out, width=200)), "./run starts all the same"
+    assert out.getvalue().startswith("warn  exchange: http://127.0.0.1:9 does not answer (ConnectionError)\n")
+    assert "do: the first ./run takes the replica then" in out.getvalue()
+    chosen = found(stack.model_copy(update={"exchange": "upbit"}))["exchange"]
+    assert chosen.wrong
+    assert "./run --exchange replica" in str(chosen.advice)
+    RememberedChoice(exchange="upbit", replay=None, namenode_port=stack.namenode_port).save(stack)
+    assert found(stack)["exchange"].wrong
 
 
 def test_disk_and_ports_that_would_stop_a_start(stack: StackSettings, exchange: Stub) -> None:
