@@ -86,12 +86,14 @@ class Alarm:
         """Description of each trouble by its key: "" where all is well, UNKNOWN where it cannot be known now."""
         now, window = self._clock.now(), self._follower.known
         data = away or self._stale(window, now)
-        if data or window is None:
-            rest: dict[str, str | None] = dict.fromkeys(("forecasts", "quarantine"), UNKNOWN)
-        else:
-            rest = {"forecasts": self._old_forecast(now), "quarantine": _quarantine(window)}
-        backup = backups.trouble(self._settings.state_dir, now) if self._settings.backup_folder else ""
-        return {"data": data, **rest, "disk": self._full_disk(namenode), "backup": backup}
+        return {
+            "data": data,
+            # old candles make forecasts old; rows in quarantine may be why candles are old
+            "forecasts": UNKNOWN if data or window is None else self._old_forecast(now),
+            "quarantine": UNKNOWN if away or window is None else _quarantine(window),
+            "disk": self._full_disk(namenode),
+            "backup": backups.trouble(self._settings.state_dir, now) if self._settings.backup_folder else "",
+        }
 
     def _stale(self, window: Window | None, now: datetime) -> str:
         limit = timedelta(minutes=self._settings.stale_minutes)

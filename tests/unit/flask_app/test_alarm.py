@@ -146,6 +146,15 @@ def test_a_full_quarantine_is_reported(scene: Scene) -> None:
     assert "over after" in scene.look(160)[1]
 
 
+def test_a_full_quarantine_is_reported_while_the_candles_are_stale_too(scene: Scene) -> None:
+    end = NOON + 2 * MINUTE
+    publish_run(scene.world, NOON, end, tuple(Recheck(market, NOON, end, "hole", end) for market in MARKETS[:2]))
+    scene.world.later(900)
+    quarantine, stale = sorted(scene.look(80))
+    assert quarantine == "[replica] 2 of 3 markets have rows that were refused on arrival, or are late"
+    assert stale.startswith("[replica] all 3 markets are stale, known only until 2026-11-24T03:02Z")
+
+
 def test_old_forecasts_of_fresh_candles_are_reported(scene: Scene) -> None:
     scene.services.forecasts.remember(Forecast(NOON - timedelta(minutes=10), "version", {"KRW-BTC": []}))
     assert scene.look(80) == ["[replica] forecasts are stale, the newest is of 2026-11-24T02:50Z, 11 min ago"]

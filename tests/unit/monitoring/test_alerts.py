@@ -140,6 +140,14 @@ def test_every_alert_says_what_it_is_in_one_line(alert: str) -> None:
     assert "\n" not in rule["annotations"]["summary"]
 
 
+@pytest.mark.parametrize("alert", list(TROUBLE))
+def test_what_an_alert_says_is_true_while_it_is_pending_too(alert: str) -> None:
+    """How long it has lasted is `for`, which a pending alert has not lasted; Prometheus shows both states."""
+    rule = rules()[alert]
+    lasted = re.search(r"for (\d+ minutes|half an hour|an hour)", rule["annotations"]["summary"])
+    assert lasted is None or "for" not in rule
+
+
 def test_every_command_of_the_runbook_exists() -> None:
     runbook = (REPO / "docs" / "runbook.md").read_text()
     named = set(re.findall(r"(\./run|-m upbit_elt) ([a-z]+)", runbook))
