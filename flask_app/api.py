@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from flask_app import candles
 from flask_app.days import iso, rows_of
+from flask_app.forecaster import RECENT
 from flask_app.forecasts import Forecast
 from flask_app.jsonio import number, zulu
 from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query
@@ -22,7 +23,7 @@ from upbit_elt.candle import day_start, kst_day, parse_wire
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.schema import QUANTILE_COLUMNS
 from upbit_elt.lake.dag_errors import DagError
-from upbit_elt.lake.freshness import MarketFreshness
+from upbit_elt.lake.freshness import Freshness, MarketFreshness
 from upbit_elt.quality.results import state_of
 
 # At most so many of the markets without a forecast are named in a response.
@@ -111,8 +112,8 @@ def read_forecast() -> ResponseReturnValue:
     query = ForecastQuery.of(request.args)
     shared = services()
     now = shared.clock.now()
-    state = candles.known_market(shared.follower.window(), query.market).freshness.market(query.market)
-    stale = _stale(state, now)
+    fresh = candles.known_market(shared.follower.window(), query.market).freshness
+    stale = _stale(fresh.market(query.market), now)
     origin = query.origin
     if origin:
         with shared.history.taken():
@@ -120,7 +121,7 @@ def read_forecast() -> ResponseReturnValue:
     else:
         found = shared.forecasts.latest()
     if found is None or query.market not in found.rows:
-        raise Problem(NO_FORECAST, _nothing(query, state))
+        raise Problem(NO_FORECAST, _nothing(query, fresh))
     return {
         "market": query.market,
         "origin": zulu(found.origin),
@@ -136,8 +137,8 @@ def read_forecast() -> ResponseReturnValue:
 def make_forecast() -> ResponseReturnValue:
     """Compute and store the forecast from the end of the newest live run. Needs the bearer token.
 
-    `left_out` counts the markets whose candles are not known up to there, and names the first of them with the minute
-    up to which each is known and the reason.
+    `left_out` counts the markets whose candles are not known up to there, or not in all of the half hour before, and
+    names the first of them with the minute up to which each is known without a hole and the reason.
     """
     _authorize(services().settings.flask_token.get_secret_value())
     stored = services().forecaster.run()
@@ -181,14 +182,19 @@ def _stale(state: MarketFreshness | None, now: datetime) -> dict[str, Any]:
     }
 
 
-def _nothing(query: ForecastQuery, state: MarketFreshness | None) -> str:
+def _nothing(query: ForecastQuery, fresh: Freshness) -> str:
     """Sentence that says why there is no forecast of a market."""
     if query.origin:
         days = services().settings.keep_forecast_days
         retention = f" and kept for {days} days" if days else ""
         return f"{query.market}: no forecast of {zulu(query.origin)}; they are made every 2 minutes{retention}"
+    state = fresh.market(query.market)
     if state and state.reason:
         return f"{query.market}: no forecast is made from an old price; it is known only until {state.words}"
+    torn = {one.market: one for one in fresh.torn(fresh.looked_until, RECENT)}
+    if query.market in torn:
+        hole = torn[query.market].words
+        return f"{query.market}: no forecast is made over a hole of the last half hour; it is known only until {hole}"
     return f"{query.market}: no forecast was made yet; they are made every 2 minutes"
 
 

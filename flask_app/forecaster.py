@@ -13,7 +13,8 @@ from upbit_elt.candle import MINUTE
 from upbit_elt.clock import Clock
 from upbit_elt.errors import NotEnoughHistory, StaleData
 from upbit_elt.forecast.artifacts import Champion, champion_version, load_champion
-from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.features import WARMUP
+from upbit_elt.forecast.panel import Panel, PanelBuilder
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.store import store
 from upbit_elt.lake.freshness import MarketFreshness
@@ -21,11 +22,15 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
 
+RECENT = WARMUP * MINUTE
+"""Before an origin: a market with a hole in it gets no forecast."""
+
 
 class StoredForecast(NamedTuple):
     """The stored forecast of an origin; `file` is the name of its file, None when an earlier call has stored it.
 
-    `left_out` are the listed markets that are not known up to the origin: no forecast is made from an old price.
+    `left_out` are the listed markets that are not known up to the origin, or have a hole in the last half hour before
+    it: no forecast is made from an old price, nor from a price path that is not known.
     """
 
     forecast: Forecast
@@ -50,7 +55,7 @@ class Forecaster:
         Raises:
             NoModel: nothing has been trained yet.
             NotEnoughHistory: too few minutes are covered.
-            StaleData: no market is known up to that minute.
+            StaleData: no market is known up to that minute without a recent hole.
             LakeUnavailable, WarehouseUnavailable: HDFS or Hive does not answer.
             Problem: another call still computes a forecast.
         """
@@ -73,7 +78,9 @@ class Forecaster:
         if window is None:
             raise NotEnoughHistory("no candles yet: the first run of `min_candle` has not finished")
         fresh = window.freshness
-        known, left_out = fresh.known_at(window.end), fresh.behind(window.end)
+        torn = fresh.torn(window.end, RECENT)
+        left_out = fresh.behind(window.end) + torn
+        known = fresh.known_at(window.end) - {one.market for one in torn}
         if not known:
             raise StaleData(f"no market is known until {window.end:%Y-%m-%dT%H:%MZ}: {_why(left_out)}")
         table = predict(champion, _panel(window).only(known), window.end)
@@ -92,4 +99,8 @@ def _why(left_out: list[MarketFreshness]) -> str:
 
 
 def _panel(window: Window) -> Panel:
-    return Panel.from_table(window.candles, end=window.end, minutes=LENGTH // MINUTE)
+    builder = PanelBuilder(end=window.end, minutes=LENGTH // MINUTE)
+    builder.add(window.candles)
+    for hole in window.freshness.holes:
+        builder.add_hole(hole.market, hole)
+    return builder.build()

@@ -3,7 +3,8 @@
 All features are independent of the price level: returns are divided by the market's own volatility, volumes and
 volatilities are logs of ratios, so that one network serves every market. The scale `sigma` is the volatility of
 a minute estimated from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)),
-combined with a part of the tick as its lower bound. Windows that reach beyond the known history are cut to it.
+combined with a part of the tick as its lower bound. Windows that reach beyond the known history are cut to it, and
+their means leave holes out: a minute without a trade is data, one that is not known is not.
 Nothing of what comes after an origin has a part in its features, ticks or scales.
 
 A market is led by the markets of its own quote currency: their mean, and their pairs with BTC and ETH. So KRW-XRP
@@ -95,8 +96,8 @@ def batch(panel: Panel, rows: Ints, cells: int = CELLS) -> Batch:
 def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
     """Outcomes of each sample: log returns and base volumes over each horizon, both (N, horizons).
 
-    They are NaN where the horizon passes the panel's end, or where more than a tenth of its minutes are without a trade
-    of any market or are holes of the market.
+    They are NaN where the horizon passes the panel's end, touches a hole of the market, or lies in an outage for more
+    than a tenth of its minutes.
     """
     steps = np.array(HORIZONS)
     ends = of.row[:, None] + steps
@@ -109,24 +110,30 @@ def outcomes(panel: Panel, of: Batch) -> tuple[Floats, Floats]:
     for market in np.unique(of.market):
         pick, total = of.market == market, np.cumsum(panel.volume[:, market], dtype=np.float64)
         lost = np.cumsum(panel.missing[:, market])
-        good[pick] &= lost[ends[pick]] - lost[of.row[pick]][:, None] <= steps // 10
+        good[pick] &= lost[ends[pick]] == lost[of.row[pick]][:, None]
         volumes[pick] = total[ends[pick]] - total[of.row[pick]][:, None]
     return np.where(good, returns, np.nan), np.where(good, volumes, np.nan)
 
 
 def learnable(panel: Panel, of: Batch) -> Bools:
-    """Mask (N,) of the samples usable for training: known, covered minutes precede them, and they are in no hole."""
+    """Mask (N,) of the samples usable for training: WARMUP known minutes without a hole or an outage precede them."""
     dark = np.concatenate([[0], np.cumsum(~panel.covered)])
     begin = np.maximum(of.row + 1 - WARMUP, 0)
     calm = dark[of.row + 1] - dark[begin] <= WARMUP // 10
     known = of.row + 1 - panel.first[of.market] >= WARMUP
-    both: Bools = np.logical_and(known, calm)
+    usable: Bools = calm & known & ~torn(panel, of)
+    return usable
+
+
+def torn(panel: Panel, of: Batch) -> Bools:
+    """Mask (N,) of the samples with a hole of their market in the last WARMUP minutes: their scale is a guess."""
+    holes = np.zeros(len(of), dtype=np.bool_)
+    begin = np.maximum(of.row + 1 - WARMUP, 0)
     for market in np.flatnonzero(panel.missing.any(axis=0)):
         pick = of.market == market
         lost = np.concatenate([[0], np.cumsum(panel.missing[:, market])])
-        few = lost[of.row[pick] + 1] - lost[begin[pick]] <= WARMUP // 10
-        both[pick] &= few & ~panel.missing[of.row[pick], market]
-    return both
+        holes[pick] = lost[of.row[pick] + 1] > lost[begin[pick]]
+    return holes
 
 
 def _leaders(panel: Panel, rows: Ints) -> Floats:

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 from upbit_elt.candle import MINUTE, day_end, day_start, days_between, floor_minute
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.forecast.panel import COLUMNS, Panel, PanelBuilder
-from upbit_elt.intervals import Interval
-from upbit_elt.lake.coverage import Coverage, merge
+from upbit_elt.intervals import Interval, difference
+from upbit_elt.lake.coverage import Coverage, by_market
 from upbit_elt.lake.isolation import isolated
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of
@@ -26,7 +26,8 @@ from upbit_elt.warehouse.tables import locations
 def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, minutes: int) -> Panel:
     """Load the panel of all markets over [end - minutes, end), UTC, with its holes, from the days registered in Hive.
 
-    Files are read one at a time, so that memory holds the panel and one file. A file that cannot be read is logged, and
+    Every minute that is neither a candle nor empty by the lake's coverage is a hole: failed, left, or never requested.
+    Files are read one at a time, so that memory holds the panel and one file. One that cannot be read is logged, and
     its minutes are holes of all markets.
     """
     end = floor_minute(end)
@@ -35,13 +36,16 @@ def load_panel(lake: Lake, hive: Hive, settings: Settings, *, end: datetime, min
         folders = locations(session, settings, "candle", days_between(start, end))
     builder = PanelBuilder(end=end, minutes=minutes)
     for day in days_between(start, end):
+        span = Interval(max(start, day_start(day)), min(end, day_end(day)))
         if day in folders:
-            _add_day(builder, lake, day, paths_of_span(lake, folders[day], start, end))
+            _add_day(builder, lake, span, paths_of_span(lake, folders[day], start, end))
+        else:
+            builder.add_gap(span)
     return builder.build()
 
 
-def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) -> None:
-    """Add the candles and holes of the files of a KST day to the builder."""
+def _add_day(builder: PanelBuilder, lake: Lake, day: Interval, paths: Iterable[str]) -> None:
+    """Add the candles and holes of a KST day's files to the builder; `day` is its part in the panel."""
     parts: list[Coverage] = []
     troubles: dict[str, str] = {}
     for path in paths:
@@ -50,11 +54,13 @@ def _add_day(builder: PanelBuilder, lake: Lake, day: str, paths: Iterable[str]) 
             coverage = coverage_of(data, path)
             builder.add(_decoded(data, path))
             parts.append(coverage)
-    # merge() drops the parts of a hole that a later file has filled.
-    for hole in merge(parts, "").holes() if any(part.holes() for part in parts) else ():
-        builder.add_hole(hole.market, hole)
+    known = by_market(span for part in parts for span in part.known())
+    for market in builder.markets | known.keys():
+        for start, end in difference([day], known.get(market, ())):
+            builder.add_hole(market, Interval(start, end))
     for path in troubles:
-        builder.add_gap(Interval(*(parse_window(path.rsplit("/", 1)[1]) or (day_start(day), day_end(day)))))
+        window = parse_window(path.rsplit("/", 1)[1])
+        builder.add_gap(Interval(*window) if window else day)
 
 
 def _decoded(data: bytes, path: str) -> pa.Table:

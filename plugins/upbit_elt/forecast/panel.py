@@ -21,6 +21,8 @@ Ints = npt.NDArray[np.int64]
 
 FIELDS = {"close": "trade_price", "high": "high_price", "low": "low_price", "volume": "candle_acc_trade_volume"}
 KINDS = {"close": np.float64, "high": np.float32, "low": np.float32, "volume": np.float32}
+OUTAGE_MARKETS = 20
+"""With fewer listed markets, none may have traded in a minute by chance; with as many, that is an outage."""
 COLUMNS = ("market", "candle_date_time_utc", *FIELDS.values())
 """The candle columns from which a panel is built."""
 
@@ -65,8 +67,14 @@ class Panel:
 
     @property
     def covered(self) -> Bools:
-        """Mask (minutes,) of the minutes in which any market traded; the others are an outage or were not loaded."""
+        """Mask (minutes,) of the minutes that are data: any market traded, or none did and that is no outage.
+
+        Without a trade it is an outage when OUTAGE_MARKETS are listed; it is not loaded when none is, or all are holes.
+        """
         covered: Bools = np.logical_or.reduce(self.traded, axis=1)
+        listed = np.cumsum(np.bincount(self.first, minlength=self.minutes + 1))[: self.minutes]
+        pause = np.flatnonzero(~covered & (listed > 0) & (listed < OUTAGE_MARKETS))
+        covered[pause] = (~self.missing[pause] & ~np.isnan(self.close[pause])).any(axis=1)
         return covered
 
     @property
@@ -105,6 +113,11 @@ class PanelBuilder:
         self._rows: dict[str, dict[str, Floats]] = {field: {} for field in KINDS}
         self._holes: dict[str, list[Bounded]] = defaultdict(list)
         self._gaps: list[Bounded] = []
+
+    @property
+    def markets(self) -> frozenset[str]:
+        """The markets of which rows were added."""
+        return frozenset(self._rows["close"])
 
     def add(self, table: pa.Table) -> None:
         """Add the rows inside of the window; a row with the same market and minute is overwritten."""

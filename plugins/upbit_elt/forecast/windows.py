@@ -13,7 +13,7 @@ class Block:
     """Some markets of a panel at some origins; every result has the shape (markets, rows) unless noted.
 
     Row i stands for the origin at the end of minute i. Windows end with that minute and are cut to the market's
-    known history; means are over the minutes in which any market of the panel traded.
+    known history; means are over the minutes that are data (Panel.covered) and no holes of the market.
     """
 
     def __init__(self, panel: Panel, markets: slice, rows: Ints) -> None:
@@ -23,12 +23,16 @@ class Block:
         self.traded = panel.traded.T[markets]
         self.volume = panel.volume.T[markets]
         self._high, self._low = panel.high.T[markets], panel.low.T[markets]
-        self._covered = np.concatenate([[0], np.cumsum(panel.covered)])
+        missing = panel.missing.T[markets]
+        self._data = panel.covered & ~missing if missing.any() else panel.covered[None]
+        self._count = np.zeros((len(self._data), self.log.shape[1] + 1), dtype=np.int64)
+        np.cumsum(self._data, axis=1, out=self._count[:, 1:])
 
     @cached_property
     def steps(self) -> Floats:
-        """Log return of each minute; zero up to the first known price. Shape (markets, minutes)."""
+        """Log return of each minute; zero up to the first known price and after a hole. Shape (markets, minutes)."""
         steps: Floats = np.nan_to_num(np.diff(self.log, axis=1, prepend=np.nan))
+        steps[:, 1:] *= self._data[:, :-1]  # after a hole it is the return of more than a minute
         return steps
 
     @cached_property
@@ -48,11 +52,12 @@ class Block:
     def means(self, values: Floats | Bools, *windows: int) -> list[Floats]:
         """Mean of `values` (markets, minutes) over each window (minutes)."""
         total = np.zeros((values.shape[0], values.shape[1] + 1))
-        np.cumsum(np.nan_to_num(values), axis=1, out=total[:, 1:])
+        np.cumsum(np.where(self._data, np.nan_to_num(values), 0), axis=1, out=total[:, 1:])
         lows = [np.clip(self.rows + 1 - window, self.first, self.rows + 1) for window in windows]
-        end, covered = total[:, self.rows + 1], self._covered[self.rows + 1]
-        pairs = ((end - np.take_along_axis(total, low, axis=1), covered - self._covered[low]) for low in lows)
-        return [part / np.maximum(count, 1) for part, count in pairs]
+        sums = [total[:, self.rows + 1] - np.take_along_axis(total, low, axis=1) for low in lows]
+        count = np.broadcast_to(self._count, total.shape)
+        counts = [count[:, self.rows + 1] - np.take_along_axis(count, low, axis=1) for low in lows]
+        return [part / np.maximum(number, 1) for part, number in zip(sums, counts, strict=True)]
 
     def roots(self, values: Floats, *windows: int) -> list[Floats]:
         """Root of the mean square of `values` over each window."""

@@ -14,10 +14,16 @@ from math import ceil
 from typing import NamedTuple
 
 from upbit_elt.holes import HoleReason
-from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.intervals import Interval, overlaps
+from upbit_elt.lake.coverage import Coverage, Recheck, Span
 
 # The lake counts as covered up to a minute when this share of the listed markets is collected up to it.
 QUORUM = 0.9
+# What is said of the states of a recheck whose minutes are not known.
+_HOLES = {
+    "hole": (HoleReason.LATE_ROW, "a row was refused or is late, and is fetched again"),
+    "left": (HoleReason.LEFT_TO_BACKFILL, ""),
+}
 # Characters of the exchange's own words in a sentence.
 LONGEST = 150
 
@@ -53,12 +59,14 @@ class Freshness:
     """Up to which minute each listed market is known, by the newest footer of the lake (`Freshness.of`).
 
     `looked_until` is the end (UTC) of the last live run; `markets` are those that it found listed, sorted by name;
-    `gone` are markets that were collected once and are delisted.
+    `gone` are markets that were collected once and are delisted. `holes` are minutes that are not known although they
+    lie before a market's `until`: a row was quarantined or is late, or they are left to the backfill.
     """
 
     looked_until: datetime
     markets: tuple[MarketFreshness, ...]
     gone: frozenset[str]
+    holes: tuple[Recheck, ...] = ()
 
     @classmethod
     def of(cls, live: Coverage) -> Freshness:
@@ -72,7 +80,8 @@ class Freshness:
                 last[span.market] = span
         listed = {market for market, until in live.watermark.items() if until >= live.end} | last.keys()
         found = tuple(_state(market, live, last.get(market)) for market in sorted(listed & live.watermark.keys()))
-        return cls(live.end, found, frozenset(live.watermark.keys() - listed))
+        holes = tuple(one for one in live.rechecks or () if one.state in _HOLES)
+        return cls(live.end, found, frozenset(live.watermark.keys() - listed), holes)
 
     @property
     def covered_until(self) -> datetime:
@@ -103,6 +112,15 @@ class Freshness:
     def known_at(self, origin: datetime) -> frozenset[str]:
         """The listed markets that are collected up to `origin` (UTC); a refused or late row may still lie before it."""
         return frozenset(one.market for one in self.markets if one.until >= origin)
+
+    def torn(self, origin: datetime, length: timedelta) -> list[MarketFreshness]:
+        """The markets known at `origin` with a hole in the `length` before it; `until` is the start of the first."""
+        known, recent = self.known_at(origin), Interval(origin - length, origin)
+        found: dict[str, Recheck] = {}
+        for hole in sorted(self.holes, key=lambda one: (one.market, one.start)):
+            if hole.market in known and overlaps(hole, recent):
+                found.setdefault(hole.market, hole)
+        return [MarketFreshness(name, hole.start, *_HOLES[hole.state]) for name, hole in found.items()]
 
     def behind(self, origin: datetime) -> list[MarketFreshness]:
         """The other listed markets, those furthest behind first."""

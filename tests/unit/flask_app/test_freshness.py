@@ -11,7 +11,7 @@ from tests.unit.flask_app.world import MARKETS, NOON, World, candle
 from upbit_elt.candle import MINUTE, to_table, wire
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import layout
-from upbit_elt.lake.coverage import Coverage, Span
+from upbit_elt.lake.coverage import Coverage, Recheck, Span
 from upbit_elt.lake.dag_errors import DagError, report
 from upbit_elt.lake.parquet import encode
 
@@ -115,6 +115,29 @@ def test_no_forecast_is_made_from_an_old_price(forecasting: World) -> None:
     none = problem(read(forecasting, market="KRW-ETH"))
     assert none["status"] == 404
     assert "no forecast is made from an old price; it is known only until 2026-11-24T03:00Z" in none["detail"]
+
+
+def test_no_forecast_is_made_over_a_recent_hole(forecasting: World) -> None:
+    end, lost = NOON + 10 * MINUTE, NOON - 5 * MINUTE
+    holes = (
+        Recheck("KRW-ETH", lost, lost + MINUTE, "hole", NOON),
+        Recheck("KRW-BTC", NOON - 50 * MINUTE, NOON - 40 * MINUTE, "left", NOON),
+    )
+    coverage = Coverage(NOON, end, "run", (), dict.fromkeys(MARKETS, end), holes)
+    folder = layout.live_folder(forecasting.lake.root, "candle", "261124", 1)
+    rows = [candle(market, NOON) for market in MARKETS]
+    forecasting.lake.publish(f"{folder}/{layout.window_name(NOON, end)}", encode(to_table(rows), coverage))
+    forecasting.later(620)
+    named = {
+        "market": "KRW-ETH",
+        "covered_until": "2026-11-24T02:55:00Z",
+        "reason": "late_row",
+        "detail": "a row was refused or is late, and is fetched again",
+    }
+    assert make(forecasting).get_json()["left_out"] == {"count": 1, "markets": [named]}
+    assert read(forecasting).status_code == 200
+    words = problem(read(forecasting, market="KRW-ETH"))["detail"]
+    assert "over a hole of the last half hour; it is known only until 2026-11-24T02:55Z (late_row: a row" in words
 
 
 def test_no_forecast_at_all_when_no_market_is_known(forecasting: World) -> None:

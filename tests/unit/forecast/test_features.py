@@ -10,7 +10,7 @@ import pytest
 from tests.unit.forecast.market import END, bounce, candle, closes, panel_of
 from upbit_elt.candle import to_table, wire
 from upbit_elt.forecast import features
-from upbit_elt.forecast.panel import Panel, PanelBuilder
+from upbit_elt.forecast.panel import OUTAGE_MARKETS, Panel, PanelBuilder
 from upbit_elt.forecast.schema import HORIZONS
 from upbit_elt.intervals import Interval
 
@@ -58,26 +58,62 @@ def test_a_late_listing_is_sampled_from_its_first_price_and_learnt_from_after_a_
     assert np.isfinite(batch.x).all()
 
 
-def test_nothing_is_learnt_from_a_price_that_was_carried_over_a_hole() -> None:
+def torn_panel() -> Panel:
+    """200 minutes of two markets; KRW-ETH has a hole from minute 80 on for 20 minutes, KRW-BTC candles there."""
     rows = [candle("KRW-BTC", END - timedelta(minutes=200 - i), 1000.0 + i % 7) for i in range(200)]
     lost = [candle("KRW-ETH", END - timedelta(minutes=200 - i), 50.0 + i % 3) for i in range(200) if not 80 <= i < 100]
     builder = PanelBuilder(end=END, minutes=200)
     builder.add(to_table(rows + lost))
     builder.add_hole("KRW-ETH", Interval(END - timedelta(minutes=120), END - timedelta(minutes=100)))
     builder.add_hole("KRW-BTC", Interval(END - timedelta(minutes=120), END - timedelta(minutes=100)))
-    panel = builder.build()
+    return builder.build()
+
+
+def test_nothing_is_learnt_from_a_window_or_a_target_that_touches_a_hole() -> None:
+    panel, rows = torn_panel(), (70, 78, 79, 90, 110, 128, 129)
     assert panel.missing.sum(axis=0).tolist() == [0, 20], "a candle of such a minute counts all the same"
-    batch = features.batch(panel, np.array([70, 79, 90, 110, 130]))
-    told = dict(zip(zip(batch.market.tolist(), batch.row.tolist(), strict=True), range(len(batch)), strict=True))
+    batch = features.batch(panel, np.array(rows))
+    found = dict(zip(zip(batch.market.tolist(), batch.row.tolist(), strict=True), range(len(batch)), strict=True))
     learnable = features.learnable(panel, batch)
-    assert [bool(learnable[told[1, row]]) for row in (70, 79, 90, 110, 130)] == [True, True, False, False, True]
-    assert learnable[[told[0, row] for row in (70, 79, 90, 110, 130)]].all()
+    assert [bool(learnable[found[1, row]]) for row in rows] == [True, True, True, False, False, False, True]
+    assert learnable[[found[0, row] for row in rows]].all()
     returns, volumes = features.outcomes(panel, batch)
-    longest = HORIZONS.index(60)
     for part in (returns, volumes):
-        assert np.isnan(part[told[1, 79]]).all(), "every horizon ends in the hole, or reaches over all of it"
-        assert not np.isnan(part[told[0, 79]]).any()
-        assert not np.isnan(part[told[1, 110], : longest + 1]).any(), "the hole lies behind it"
+        assert np.isnan(part[found[1, 70]]).tolist() == [horizon >= 10 for horizon in HORIZONS]
+        assert np.isnan(part[found[1, 79]]).all(), "every horizon touches the hole"
+        assert not np.isnan(part[found[0, 79]]).any()
+        assert not np.isnan(part[found[1, 110]]).any(), "the hole lies behind it"
+
+
+def test_one_lost_minute_is_a_hole_and_one_without_a_trade_is_none() -> None:
+    prices = np.where(np.arange(120) == 60, np.nan, 50.0 + np.arange(120) % 3)
+    builder = PanelBuilder(end=END, minutes=120)
+    builder.add(closes({"KRW-BTC": np.full(120, 9.0), "KRW-LOST": prices, "KRW-QUIET": prices}))
+    builder.add_hole("KRW-LOST", Interval(END - timedelta(minutes=60), END - timedelta(minutes=59)))
+    panel = builder.build()
+    batch = features.batch(panel, np.array([58, 75, 95]))
+    assert features.learnable(panel, batch).tolist() == [True, True, True, True, False, True, True, True, True]
+    returns, _ = features.outcomes(panel, batch)
+    assert np.isnan(returns[3]).tolist() == [horizon >= 2 for horizon in HORIZONS]
+    assert not np.isnan(returns[6, :-1]).any()
+
+
+def test_longer_windows_leave_a_hole_out() -> None:
+    panel = torn_panel()
+    whole = panel_of(closes({"KRW-BTC": np.full(200, 9.0), "KRW-ETH": 50.0 + np.arange(200) % 3}), 200)
+    torn, same = (features.batch(one, np.array([150])) for one in (panel, whole))
+    assert torn.rate[1] == pytest.approx(same.rate[1], rel=1e-6), "half an hour, hours, a day: 1 a minute each"
+    for name in ("volume_240", "traded_240", "moved_240", "close_vol_240", "above_mean_120"):
+        assert column(torn, name)[1] == pytest.approx(column(same, name)[1], abs=0.05), name
+
+
+def test_the_minutes_of_a_thin_market_without_a_trade_are_data() -> None:
+    prices = np.where(np.arange(300) % 4 == 0, 100.0 + np.arange(300) % 3, np.nan)
+    panel = panel_of(closes({"KRW-THIN": prices}), 400)
+    assert panel.covered.sum() == 300, "since its first trade"
+    batch = features.batch(panel, np.array([399]))
+    assert batch.rate[0] == pytest.approx(0.25, rel=0.05)
+    assert column(batch, "traded_240")[0] == pytest.approx(0.25, rel=0.05)
 
 
 def test_a_jump_shows_in_the_returns_scaled_by_the_volatility_of_the_last_half_hour() -> None:
@@ -101,7 +137,7 @@ def test_outcomes_are_what_followed_and_unknown_past_the_end(reverting: Panel) -
 
 
 def test_an_outage_is_not_learnt_as_a_calm_market() -> None:
-    table = bounce(600, 3)
+    table = bounce(600, OUTAGE_MARKETS)
     dark = [wire(END - timedelta(minutes=600 - i)) for i in range(300, 340)]
     kept = table.filter(pc.invert(pc.is_in(table.column("candle_date_time_utc"), pa.array(dark))))
     panel = panel_of(kept, 600)

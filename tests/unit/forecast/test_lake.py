@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -24,7 +25,8 @@ from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.promote import train_and_promote
 from upbit_elt.forecast.store import store
 from upbit_elt.forecast.train import FORMAT, TrainedModel
-from upbit_elt.lake.coverage import Coverage
+from upbit_elt.holes import HoleReason
+from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import window_name
 from upbit_elt.lake.parquet import encode, metadata, parquet_writer
 from upbit_elt.settings import Settings
@@ -203,6 +205,33 @@ def test_a_file_that_cannot_be_read_costs_training_its_own_minutes_alone(
     assert panel.traded[30:].all()
     assert panel.missing[:30].all()
     assert not panel.missing[30:].any()
+
+
+def test_minutes_that_were_never_requested_failed_or_of_a_day_without_files_are_holes_and_empty_ones_are_not(
+    lake: MemoryLake, hive: MemoryHive, settings: Settings
+) -> None:
+    rows = [candle("KRW-BTC", END - i * MINUTE, 100.0) for i in (1, 40, 60)]
+    more = [candle("KRW-ETH", END - 60 * MINUTE, 50.0)]
+    old = candle("KRW-BTC", END - 49 * 60 * MINUTE, 90.0)
+    coverage = Coverage(
+        END - 60 * MINUTE,
+        END,
+        "test",
+        (
+            Span("KRW-BTC", END - 60 * MINUTE, END - 30 * MINUTE, "asked"),
+            Span("KRW-BTC", END - 30 * MINUTE, END - 20 * MINUTE, "hole", HoleReason.UNREACHABLE),
+            Span("KRW-BTC", END - 10 * MINUTE, END, "quiet"),
+            Span("KRW-ETH", END - 60 * MINUTE, END - 50 * MINUTE, "asked"),
+        ),
+    )
+    lake.publish(f"{FOLDER}/{window_name(coverage.start, coverage.end)}", encode(to_table(rows + more), coverage))
+    put(lake, to_table([old]), END - 50 * 60 * MINUTE, END - 48 * 60 * MINUTE, "/replica/candle/261122/live-1")
+    ensure_day(hive, settings, "candle", "261124", FOLDER)
+    ensure_day(hive, settings, "candle", "261122", "/replica/candle/261122/live-1")
+    missing = load_panel(lake, hive, settings, end=END, minutes=49 * 60).missing
+    assert np.flatnonzero(~missing[-60:, 0]).tolist() == [*range(30), *range(50, 60)]
+    assert np.flatnonzero(~missing[-60:, 1]).tolist() == list(range(10))
+    assert missing[-1500:-60, 0].all(), "of the day before there is nothing"
 
 
 def test_bulk_history_follows_the_location_in_hive_over_midnight(

@@ -5,9 +5,10 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-from tests.unit.forecast.market import END, candle, panel_of
+from tests.unit.forecast.market import END, candle, closes, panel_of
 from upbit_elt.candle import Candle, to_table
 from upbit_elt.forecast.panel import COLUMNS, PanelBuilder
+from upbit_elt.intervals import Interval
 
 
 def at(minute: int, close: float, market: str = "KRW-BTC", volume: float = 1.0) -> Candle:
@@ -40,7 +41,21 @@ def test_rows_outside_of_the_window_are_left_out_and_markets_are_sorted() -> Non
     assert panel.markets == ("KRW-ADA", "KRW-BTC", "KRW-XRP")
     assert panel.close.shape == (5, 3)
     np.testing.assert_array_equal(panel.close[-1], [20, 100, 10])
-    np.testing.assert_array_equal(panel.covered, [True, False, False, False, True])
+    assert panel.covered.all(), "of three markets none may have traded"
+
+
+def test_of_many_markets_none_trades_in_an_outage_alone() -> None:
+    few, many = ({f"KRW-{i}": [1.0, np.nan, np.nan, 2.0] for i in range(count)} for count in (19, 20))
+    assert panel_of(closes(few), 5).covered.tolist() == [False, True, True, True, True]
+    assert panel_of(closes(many), 5).covered.tolist() == [False, True, False, False, True]
+
+
+def test_minutes_that_are_holes_of_all_markets_are_no_data() -> None:
+    builder = PanelBuilder(end=END, minutes=4)
+    builder.add(closes({"KRW-A": [1.0, np.nan, np.nan, 2.0], "KRW-B": [1.0, np.nan, np.nan, 2.0]}))
+    builder.add_hole("KRW-A", Interval(END - timedelta(minutes=3), END - timedelta(minutes=1)))
+    builder.add_hole("KRW-B", Interval(END - timedelta(minutes=3), END - timedelta(minutes=2)))
+    assert builder.build().covered.tolist() == [True, False, True, True]
 
 
 def test_recorded_candles_with_arrow_timestamps_are_read_too() -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from upbit_elt.candle import MINUTE
 from upbit_elt.holes import HoleReason
-from upbit_elt.lake.coverage import Coverage, Span, merge
+from upbit_elt.lake.coverage import Coverage, Recheck, Span, merge
 from upbit_elt.lake.freshness import Freshness, MarketFreshness
 
 NOON = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -82,3 +83,24 @@ def test_a_lake_whose_markets_all_left_is_as_far_as_it_looked() -> None:
     fresh = Freshness.of(Coverage(NOON, NOON + MINUTE, "run", (), {"A": NOON - MINUTE}))
     assert (fresh.covered_until, fresh.markets) == (NOON + MINUTE, ())
     assert fresh.words(NOON + timedelta(hours=1), LIMIT) is None
+
+
+def test_a_market_with_a_recent_hole_before_its_watermark_is_torn() -> None:
+    found, end = NOON, NOON + 60 * MINUTE
+    rechecks = (
+        Recheck("A", NOON + 20 * MINUTE, NOON + 21 * MINUTE, "hole", found),
+        Recheck("B", NOON + 30 * MINUTE, NOON + 31 * MINUTE, "hole", found),
+        Recheck("B", NOON + 40 * MINUTE, NOON + 41 * MINUTE, "hole", found),
+        Recheck("C", NOON, NOON + 35 * MINUTE, "left", found),
+        Recheck("D", NOON + 40 * MINUTE, end, "quiet", found),
+        Recheck("E", NOON + 40 * MINUTE, end, "hole", found),
+    )
+    live = replace(run(60, dict.fromkeys("ABCD", 58), {"E": 58}), rechecks=rechecks)
+    fresh = Freshness.of(live)
+    words = "a row was refused or is late, and is fetched again"
+    assert fresh.torn(end, 30 * MINUTE) == [
+        MarketFreshness("B", NOON + 30 * MINUTE, HoleReason.LATE_ROW, words),
+        MarketFreshness("C", NOON, HoleReason.LEFT_TO_BACKFILL),
+    ]
+    assert [one.market for one in fresh.torn(end, 60 * MINUTE)] == ["A", "B", "C"]
+    assert [one.market for one in fresh.torn(end - 40 * MINUTE, 10 * MINUTE)] == ["C"]
