@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 
 from upbit_elt.errors import ConfigError
 from upbit_elt.settings import REAL_ORIGIN, Settings, settings
@@ -137,3 +140,35 @@ def test_a_wrong_value_is_named_with_what_is_allowed(monkeypatch: pytest.MonkeyP
 def test_secrets_do_not_show_in_logs() -> None:
     here = Settings(hive_password="hush", flask_token="hush-too")
     assert "hush" not in repr(here)
+
+
+REPO = Path(__file__).parents[2]
+README = (REPO / "README.md").read_text().partition("## Settings")[2].partition("## What was tried")[0]
+BOTH, _, REST = README.partition("Of `./run` alone")
+ROWS = re.findall(r"^\| (`UPBIT_[^|]*) \| ([^|]*) \|", BOTH, re.MULTILINE)
+DEFAULTS = {
+    name: default.strip("`")
+    for names, defaults in ROWS
+    for name, default in zip(re.findall(r"`(\w+)`", names), defaults.split(", "), strict=True)
+}
+
+
+def variable(field: str) -> str:
+    """The environment variable of a setting."""
+    return "UPBIT_BASE_URL" if field == "base_url" else f"UPBIT_ELT_{field.upper()}"
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_readme_has_every_setting_with_its_default(field: str) -> None:
+    name, given = variable(field), getattr(Settings(), field)
+    words = ",".join(given) if isinstance(given, tuple) else str(given)
+    if name in DEFAULTS:
+        assert DEFAULTS[name] in (words, "by the exchange", words.replace("localhost", "127.0.0.1"))
+    else:
+        assert f"`{name}`" in REST, "of ./run alone, or set by ./run and docker compose themselves"
+
+
+def test_env_may_have_every_setting_that_readme_says_it_may() -> None:
+    services = yaml.safe_load((REPO / "docker-compose.yml").read_text())["services"]
+    passed = {**services["airflow-scheduler"]["environment"], **services["backup"]["environment"]}
+    assert {name for name in DEFAULTS if not str(passed.get(name)).startswith(f"${{{name}:-")} == set()

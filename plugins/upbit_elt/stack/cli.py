@@ -12,8 +12,8 @@ import click
 from pydantic import ValidationError
 
 from upbit_elt.errors import ConfigError, UpbitEltError
+from upbit_elt.stack import airflow, choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import backup as backing_up
-from upbit_elt.stack import choice, doctor, halt, plan, preflight, status, unit
 from upbit_elt.stack import up as starting
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.names import variable
@@ -93,6 +93,17 @@ def print_status(as_json: bool) -> None:
     else:
         status.render(found, console())
     sys.exit(0 if found.well else 1)
+
+
+@main.command()
+def passwords() -> None:
+    """Print where to sign in, and with which password."""
+    stack = _stack()
+    planned = plan.make(stack, _remembered(stack))
+    found = status.addresses(stack, planned.settings.page_url)
+    click.echo(f"Airflow   {found['airflow']}   user {airflow.USER}, password {planned.secrets.airflow_password}")
+    click.echo(f"Hive      {found['hive']}   any user name, any password")
+    click.echo(f"page      {found['page']}   without a password")
 
 
 @main.command()

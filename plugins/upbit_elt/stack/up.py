@@ -61,7 +61,7 @@ def _up(stack: StackSettings, console: Console) -> None:
         until_healthy(stack, planned.services, progress)
         _introduce(stack, planned, progress)
         _await_data(stack, progress)
-    _farewell(stack, planned, console)
+    console.print(farewell(stack, planned), highlight=False)
 
 
 def _announce(chosen: Choice, console: Console) -> None:
@@ -142,18 +142,16 @@ def _missing(found: status.DataProgress, now: datetime) -> str | None:
     return None
 
 
-def _farewell(stack: StackSettings, planned: StackPlan, console: Console) -> None:
+def farewell(stack: StackSettings, planned: StackPlan) -> Panel:
+    """The last words of a start: where everything is, and what to do next."""
     found = status.addresses(stack, planned.settings.page_url)
-    console.print(
-        Panel(
-            f"page      {found['page']}\n"
-            f"Airflow   {found['airflow']}   user {airflow.USER}, password in {airflow.password_file(stack)}\n"
-            f"Hive      {found['hive']}   database {planned.settings.database}\n"
-            f"WebHDFS   {found['webhdfs']}\n\n"
-            "./run status   ./run logs NAME   ./run stop   ./run doctor",
-            title="upbit-elt is up",
-            border_style="green",
-            expand=False,
-        ),
-        highlight=False,
+    return Panel(
+        f"page      {found['page']}\n"
+        f"Airflow   {found['airflow']}   user {airflow.USER}, password: ./run passwords\n"
+        f"Hive      {found['hive']}   database {planned.settings.bi_database}\n"
+        f"WebHDFS   {found['webhdfs']}\n\n"
+        "./run status   ./run logs NAME   ./run stop   ./run doctor",
+        title="upbit-elt is up",
+        border_style="green",
+        expand=False,
     )

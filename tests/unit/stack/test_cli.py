@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from filelock import FileLock
+from rich.console import Console
 from rich.panel import Panel
 
-from upbit_elt.stack import phase
-from upbit_elt.stack.choice import RememberedChoice
+from upbit_elt.stack import phase, plan, secrets
+from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.cli import main
-from upbit_elt.stack.names import PORTS, variable
-from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.names import PORTS, REPO, variable
+from upbit_elt.stack.options import StackSettings, load
+from upbit_elt.stack.up import farewell
 from upbit_elt.terminal import console
 
 
@@ -88,6 +90,21 @@ def test_status_names_the_page_where_people_open_it(
     assert json.loads(run("status", "--json").output)["addresses"]["page"] == "http://127.0.0.1:5000"
     monkeypatch.setenv("UPBIT_ELT_PAGE_URL", "https://upbit.example.com")
     assert json.loads(run("status", "--json").output)["addresses"]["page"] == "https://upbit.example.com"
+
+
+def test_passwords_are_those_of_the_first_start(stack: StackSettings, data_dir: Path) -> None:
+    assert is_one_clear_line(run("passwords"), "nothing has been started")
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
+    out = run("passwords").output
+    assert f"user admin, password {secrets.load(data_dir / 'secrets.json').airflow_password}\n" in out
+    assert out == run("passwords").output
+
+
+def test_readme_shows_the_last_words_of_a_start(stack: StackSettings, data_dir: Path) -> None:
+    file = io.StringIO()
+    usual = load(data_dir=stack.data_dir, **PORTS)
+    Console(file=file, width=120).print(farewell(usual, plan.make(usual, Choice("upbit", None))), highlight=False)
+    assert "".join(f"    {line}\n" for line in file.getvalue().splitlines()) in (REPO / "README.md").read_text()
 
 
 def test_help_names_every_setting_of_this_machine(data_dir: Path) -> None:
