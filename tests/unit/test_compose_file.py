@@ -66,3 +66,24 @@ def test_every_retention_time_can_be_set_in_env(name: str) -> None:
     services = ["backup"] if name.startswith("keep_backup") else ["airflow-scheduler", "airflow-worker", "flask"]
     for service in services:
         assert SERVICES[service]["environment"][variable] == f"${{{variable}:-}}", "empty is the default"
+
+
+MEASURED = {
+    "scheduler with the tasks of the moment": ["airflow-scheduler"],
+    "API server, DAG processor, triggerer": ["airflow-apiserver", "airflow-dag-processor", "airflow-triggerer"],
+    "HiveServer2": ["hiveserver2"],
+    "metastore; PostgreSQL": ["metastore", "postgres"],
+    "NameNode, DataNode": ["namenode", "datanode"],
+    "ResourceManager, NodeManager with Tez": ["resourcemanager", "nodemanager"],
+    "Flask, with the model": ["flask"],
+    "replica": ["replica"],
+}
+
+
+@pytest.mark.parametrize("label", MEASURED)
+def test_the_memory_limits_of_the_scaling_page_are_these(label: str) -> None:
+    table = (REPO / "docs" / "scaling.md").read_text().partition("| docker compose, the processes' own")[2]
+    row = next(line for line in table.splitlines() if line.startswith(f"| {label} |"))
+    limits = re.split("[,;] ", row.split("|")[-2].strip())
+    for name, limit in zip(MEASURED[label], limits, strict=True):
+        assert SERVICES[name]["mem_limit"].endswith(f":-{limit}}}"), name

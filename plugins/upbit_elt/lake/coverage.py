@@ -71,7 +71,7 @@ class Coverage:
     """The coverage of one file: the span [start, end) (UTC), the spans by market, the run that wrote it, and more.
 
     `watermark[market]` is the UTC minute from which the next live run requests the market. Before it there may be holes
-    that the rechecks or the backfill come back to: refused rows, late rows, minutes left to the backfill. Delisted
+    that the rechecks or the backfill come back to: quarantined or late rows, minutes left to the backfill. Delisted
     markets keep theirs. `rechecks` are those of all markets after the file's run, None
     when the run says nothing about them. `live_end` is the UTC minute up to which live runs had a part in the file,
     None when that is `end` (or, without a watermark, no minute): the backfill may have added later minutes.

@@ -1,8 +1,8 @@
 """Freshness: up to which minute each market is collected, and why not further; for all that shows or uses prices.
 
 A live run whose requests all fail still writes a file, whose end says how far it *tried*. Only the watermarks say up to
-which minute the markets are *collected*: live runs are past it. A refused or late row is a hole before the watermark
-and makes no market stale; the webhook and the alert QuarantineFull report when many markets have one.
+which minute the markets are *collected*: live runs are past it. A quarantined or late row is a hole before the
+watermark and makes no market stale; the webhook and the alert QuarantineFull report when many markets have one.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Freshness:
         return next((one for one in self.markets if one.market == name), None)
 
     def known_at(self, origin: datetime) -> frozenset[str]:
-        """The listed markets that are collected up to `origin` (UTC); a refused or late row may still lie before it."""
+        """Listed markets that are collected up to `origin` (UTC); a quarantined or late row may lie before it."""
         return frozenset(one.market for one in self.markets if one.until >= origin)
 
     def torn(self, origin: datetime, length: timedelta) -> list[MarketFreshness]:
