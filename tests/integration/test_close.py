@@ -190,7 +190,7 @@ class MortalLake(Lake):
     """The real lake, until the process that uses it dies before (or right after) one of its calls."""
 
     def __init__(self, inner: Lake, dies: str) -> None:
-        super().__init__(inner._client, inner.root)
+        super().__init__(inner.client, inner.root)
         self.dies = dies
 
     def publish(self, path: str, data: bytes, last_check: Callable[[], None] = lambda: None) -> bool:
@@ -271,7 +271,7 @@ class LyingLake(Lake):
     """The real lake, which stores other rows than it was given."""
 
     def __init__(self, inner: Lake, lie: Callable[[pa.Table], pa.Table]) -> None:
-        super().__init__(inner._client, inner.root)
+        super().__init__(inner.client, inner.root)
         self.lie = lie
 
     def publish(self, path: str, data: bytes, last_check: Callable[[], None] = lambda: None) -> bool:

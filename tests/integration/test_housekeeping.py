@@ -142,7 +142,7 @@ def test_quarantined_rows_are_removed_when_their_day_is_old(here: Deployment) ->
 def test_by_hand_it_can_first_say_what_would_go(here: Deployment) -> None:
     path = here.lake.stage(f"{here.folder}/live-1/a.parquet", b"half")
     days_ago = datetime.now(UTC) - timedelta(days=2)
-    here.lake._client.set_times(path, modification_time=int(days_ago.timestamp() * 1000))
+    here.lake.date(path, days_ago)
 
     def run(*options: str) -> list[str]:
         variables = os.environ | environment.application(here.settings) | {"PYTHONPATH": str(REPO / "plugins")}

@@ -46,7 +46,7 @@ class Readers:
         self.errors: list[Exception] = []
         self._stop, self._news = threading.Event(), threading.Condition()
         keys = "SELECT market, candle_date_time_utc FROM"
-        self._questions: list[tuple[str, Callable[[list[tuple[object, ...]]], int]]] = [
+        self.questions: list[tuple[str, Callable[[list[tuple[object, ...]]], int]]] = [
             (f"SELECT count(*) FROM {database}.candle WHERE dt='2026-11-24'", lambda rows: int(str(rows[0][0]))),
             (f"{keys} {database}.candle_{DAY}", len),
             (f"{keys} {database}.candle WHERE dt='2026-11-24'", len),
@@ -68,7 +68,7 @@ class Readers:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        threads = [threading.Thread(target=self._read, args=question) for question in self._questions]
+        threads = [threading.Thread(target=self._read, args=question) for question in self.questions]
         for thread in threads:
             thread.start()
         try:
@@ -131,7 +131,7 @@ def test_every_count_of_every_reader_is_right_during_every_switch(world: World) 
     run_through(world, readers)
     assert readers.errors == []
     assert readers.wrong() == []
-    assert {reading.sql for reading in readers.readings} == {sql for sql, _ in readers._questions}
+    assert {reading.sql for reading in readers.readings} == {sql for sql, _ in readers.questions}
     assert len({reading.found for reading in readers.readings}) > 3, "readers saw the day grow"
     assert tables.locations(world.hive, world.settings, "candle", [DAY])[DAY].endswith("/day-3")
     assert world.in_hive(START, END) == world.truth(START, END)

@@ -37,7 +37,7 @@ class Edge:
     @property
     def client(self) -> Any:
         """What the lake talks to: `hdfs.Client`, or what stands for it."""
-        return self.lake._client
+        return self.lake.client
 
     def said(self, action: Callable[[], object]) -> object:
         """The exception's name as HDFS says it, or what came back."""
@@ -74,8 +74,8 @@ def names_are_listed_in_order(edge: Edge) -> None:
     there = {entry.name: (entry.is_dir, entry.size) for entry in edge.lake.list(edge.folder)}
     assert (there["_c.json"], there["folder"]) == ((False, 7), (True, 0))
     assert edge.lake.list(f"{edge.folder}/none") == []
-    assert edge.said(lambda: edge.client._list_status(f"{edge.folder}/none")) == "FileNotFoundException"
-    (row,) = edge.client._list_status(f"{edge.folder}/b").json()["FileStatuses"]["FileStatus"]
+    assert edge.said(lambda: edge.client.list_status(f"{edge.folder}/none")) == "FileNotFoundException"
+    (row,) = edge.client.list_status(f"{edge.folder}/b")
     assert (row["pathSuffix"], row["type"]) == ("", "FILE"), "a file's listing is the file itself"
 
 
@@ -113,9 +113,7 @@ def a_rename_never_overwrites(edge: Edge) -> None:
     edge.lake.make_folder(f"{at}/empty")
 
     def rename(source: str, target: str) -> object:
-        return edge.said(
-            lambda: edge.client._rename(f"{at}/{source}", destination=f"{at}/{target}", renameoptions="NONE") and None
-        )
+        return edge.said(lambda: edge.client.rename_with(f"{at}/{source}", f"{at}/{target}", "NONE"))
 
     assert rename("a", "b") == "FileAlreadyExistsException"
     assert rename("full", "empty") == "FileAlreadyExistsException"
@@ -143,11 +141,7 @@ def a_swap_replaces_files_alone(edge: Edge) -> None:
     edge.lake.make_folder(f"{at}/empty")
 
     def swap(source: str, target: str) -> object:
-        return edge.said(
-            lambda: (
-                edge.client._rename(f"{at}/{source}", destination=f"{at}/{target}", renameoptions="OVERWRITE") and None
-            )
-        )
+        return edge.said(lambda: edge.client.rename_with(f"{at}/{source}", f"{at}/{target}", "OVERWRITE"))
 
     assert swap("empty", "full") == "IOException"
     assert swap("a", "full") == "IOException"

@@ -238,17 +238,6 @@ class MemoryHdfs:
         self._node(path).permission = permission
 
 
-@dataclass(frozen=True)
-class Listing:
-    """The answer to LISTSTATUS."""
-
-    rows: list[dict[str, Any]]
-
-    def json(self) -> dict[str, Any]:
-        """As WebHDFS words it."""
-        return {"FileStatuses": {"FileStatus": self.rows}}
-
-
 class MemoryClient:
     """What `hdfs.Client` is to a process: the methods that `Lake` calls, with its exceptions."""
 
@@ -258,8 +247,8 @@ class MemoryClient:
         self.watch = watch
         self._server, self._clock = server, clock
 
-    def _list_status(self, path: str) -> Listing:
-        return Listing(self._call("LISTSTATUS", path, lambda: self._server.list_status(path)))
+    def list_status(self, path: str) -> list[dict[str, Any]]:
+        return self._call("LISTSTATUS", path, lambda: self._server.list_status(path))
 
     def status(self, path: str, strict: bool = True) -> dict[str, Any] | None:
         try:
@@ -281,9 +270,9 @@ class MemoryClient:
         half = whole[: len(whole) // 2]
         self._call("WRITE", path, lambda: self._server.fill(path, whole), lambda: self._server.fill(path, half))
 
-    def _rename(self, path: str, destination: str, renameoptions: str) -> None:
-        overwrite = renameoptions == "OVERWRITE"
-        self._call("RENAME", path, lambda: self._server.rename(path, destination, overwrite=overwrite))
+    def rename_with(self, source: str, target: str, options: str) -> None:
+        overwrite = options == "OVERWRITE"
+        self._call("RENAME", source, lambda: self._server.rename(source, target, overwrite=overwrite))
 
     def delete(self, path: str, recursive: bool = False) -> bool:
         return self._call("DELETE", path, lambda: self._server.delete(path, recursive=recursive))

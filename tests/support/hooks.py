@@ -25,7 +25,7 @@ class HookedLake(Lake):
     def create(self, path: str, data: bytes) -> None:
         self.hook("create", path)
         with self._errors("create", path):
-            self._client.write(path, data=self._halves(path, data), overwrite=False)
+            self.client.write(path, data=self._halves(path, data), overwrite=False)
 
     def rename(self, source: str, target: str) -> None:
         self.hook("rename", target)

@@ -34,7 +34,7 @@ from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.reconcile import Prover
+from upbit_elt.quality.reconcile import Reconciler
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.tables import ensure_day
 
@@ -156,9 +156,9 @@ class Deployment:
         Backfill(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", time_budget)
 
     def _prove(self) -> None:
-        prover = Prover(self.client, self.lake, self.settings, self.clock)
+        reconciler = Reconciler(self.client, self.lake, self.settings, self.clock)
         until = self.clock.now() + timedelta(minutes=8)
-        prove_day.prove_in(self.hive, prover, self.settings, "idle", until)
+        prove_day.prove_in(self.hive, reconciler, self.settings, "idle", until)
 
     def _fill(self, days: list[str]) -> None:
         """Closed and proven days, as a lake holds them and Hive shows them."""

@@ -45,7 +45,7 @@ from upbit_elt.housekeeping.lake import check_days_in, clean_lake_in
 from upbit_elt.lake import ledger
 from upbit_elt.lake.backfill_queue import BackfillQueue, make_request
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.reconcile import Prover, wanted
+from upbit_elt.quality.reconcile import Reconciler, wanted
 from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 
@@ -205,7 +205,7 @@ class Process:
         """DAG prove_day."""
         until = self.clock.now() + timedelta(minutes=10)
         days = wanted(self.lake, self.clock.now())
-        reconciled = Prover(self.client, self.lake, self.settings, self.clock).run("prove", days, until)
+        reconciled = Reconciler(self.client, self.lake, self.settings, self.clock).run("prove", days, until)
         prove_day.register_in(self.hive, self.lake, self.settings, reconciled)
         return reconciled
 

@@ -36,7 +36,7 @@ from upbit_elt.lake.read import read_day, read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import Comparison, accounted, compare
 from upbit_elt.quality.reconcile import CHUNK as PROVE_CHUNK
-from upbit_elt.quality.reconcile import Prover
+from upbit_elt.quality.reconcile import Reconciler
 from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.replica import SyntheticSource, create_replica, inject, truth
 from upbit_elt.settings import Settings
@@ -79,8 +79,8 @@ class LakeWorld:
         app = create_replica(source, clock)
         self.faults = inject(app, clock, 0, {}, pause=clock.sleep)
         self.wire = Wire(app, clock)
-        limits = AddressLimits(state, 1000, clock)
-        self.client = UpbitClient("http://exchange", limits, clock, session=session_on(self.wire))
+        self.limits = AddressLimits(state, 1000, clock)
+        self.client = UpbitClient("http://exchange", self.limits, clock, session=session_on(self.wire))
 
     @property
     def markets(self) -> list[str]:
@@ -141,8 +141,8 @@ class LakeWorld:
     ) -> list[ReconciledDay]:
         """One run of reconciliation."""
         until = self.clock.now() + timedelta(seconds=seconds)
-        prover = Prover(self.client, self.lake, self.settings, self.clock, chunk=chunk)
-        return prover.run("prove", days, until, retry=retry)
+        reconciler = Reconciler(self.client, self.lake, self.settings, self.clock, chunk=chunk)
+        return reconciler.run("prove", days, until, retry=retry)
 
     @property
     def newest(self) -> Coverage:

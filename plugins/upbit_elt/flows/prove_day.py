@@ -9,7 +9,7 @@ from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.reconcile import Prover, wanted
+from upbit_elt.quality.reconcile import Reconciler, wanted
 from upbit_elt.quality.reconciled_day import ReconciledDay
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
@@ -40,15 +40,15 @@ def prove(
     clock = SystemClock()
     client = UpbitClient.from_settings(settings, clock)
     try:
-        prover = Prover(client, Lake.from_settings(settings), settings, clock, tick=tick)
-        return prove_in(Hive.from_settings(settings), prover, settings, run_id, until, chosen, wait=wait)
+        reconciler = Reconciler(client, Lake.from_settings(settings), settings, clock, tick=tick)
+        return prove_in(Hive.from_settings(settings), reconciler, settings, run_id, until, chosen, wait=wait)
     finally:
         client.close()
 
 
 def prove_in(
     hive: Hive,
-    prover: Prover,
+    reconciler: Reconciler,
     settings: Settings,
     run_id: str,
     until: datetime,
@@ -56,10 +56,10 @@ def prove_in(
     *,
     wait: timedelta = timedelta(0),
 ) -> list[ReconciledDay]:
-    """As `prove`, for this Hive and this prover."""
-    days = wanted(prover.lake, prover.clock.now()) if chosen is None else list(chosen)
-    reconciled = prover.run(run_id, days, until, retry=True, wait=wait) if days else []
-    register_in(hive, prover.lake, settings, reconciled)
+    """As `prove`, for this Hive and this reconciler."""
+    days = wanted(reconciler.lake, reconciler.clock.now()) if chosen is None else list(chosen)
+    reconciled = reconciler.run(run_id, days, until, retry=True, wait=wait) if days else []
+    register_in(hive, reconciler.lake, settings, reconciled)
     return reconciled
 
 

@@ -16,6 +16,27 @@ TIMEOUT = 30.0
 CSRF_HEADER = {"X-XSRF-HEADER": "upbit-elt"}
 
 
+class Operations(hdfs.Client):  # type: ignore[misc] # the library has no types
+    """Two operations of WebHDFS that the library knows, but does not offer in the form that is needed here."""
+
+    def list_status(self, folder: str) -> list[dict[str, Any]]:
+        """The rows of a folder's listing; the library's `list` sends a second request for a folder with one name."""
+        rows: list[dict[str, Any]] = self._list_status(folder).json()["FileStatuses"]["FileStatus"]
+        return rows
+
+    def rename_with(self, source: str, target: str, options: Literal["NONE", "OVERWRITE"]) -> None:
+        """Rename with `renameoptions`, which the library's `rename` omits: onto a folder, it would move into it."""
+        self._rename(source, destination=target, renameoptions=options)
+
+
+class InsecureClient(Operations, hdfs.InsecureClient):  # type: ignore[misc]
+    """Sends a user's name, which HDFS trusts."""
+
+
+class TokenClient(Operations, hdfs.TokenClient):  # type: ignore[misc]
+    """Sends a delegation token."""
+
+
 def connect(
     url: str,
     user: str,
@@ -23,7 +44,7 @@ def connect(
     token: str = "",
     timeout: float = TIMEOUT,
     session: requests.Session | None = None,
-) -> hdfs.Client:
+) -> Operations:
     """Make a client of `url` (http or https; several NameNodes with `;` between them); nothing is sent yet.
 
     `insecure` sends the name `user`, which HDFS trusts. `token` sends a delegation token (`hdfs fetchdt`), which
@@ -37,9 +58,10 @@ def connect(
     session.headers.update(CSRF_HEADER)
     session.hooks["response"].append(_reject_page)
     if auth == "insecure":
-        return hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)
+        return InsecureClient(url, user=user, timeout=timeout, session=session)
     if auth == "kerberos":
-        return _kerberos()(url, timeout=timeout, session=session)
+        client: Operations = _kerberos()(url, timeout=timeout, session=session)
+        return client
     if auth != "token":
         raise ConfigError(f"webhdfs_auth is {auth!r}; allowed: {', '.join(get_args(Auth))}")
     if not token:
@@ -47,7 +69,7 @@ def connect(
             "webhdfs_auth is token, but there is none: set UPBIT_ELT_WEBHDFS_TOKEN, "
             "or the password of the Connection upbit_webhdfs"
         )
-    return hdfs.TokenClient(url, token, timeout=timeout, session=session)
+    return TokenClient(url, token, timeout=timeout, session=session)
 
 
 def _reject_page(response: requests.Response, *_: object, **__: object) -> None:
@@ -64,4 +86,4 @@ def _kerberos() -> Any:
             f"webhdfs_auth is kerberos, but {error.name} is not installed: apt-get install gcc python3-dev libkrb5-dev "
             "&& pip install requests-kerberos"
         ) from error
-    return KerberosClient
+    return type("KerberosClient", (Operations, KerberosClient), {})

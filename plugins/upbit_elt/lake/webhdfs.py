@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 import hdfs
@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 class Lake:
     """The files of one deployment, over a client of its WebHDFS (see `connect`).
 
-    Paths are absolute in HDFS; `root` is the folder of this dataset.
+    Paths are absolute in HDFS; `root` is the folder of this dataset, `client` the client.
 
     Every method raises LakeUnavailable when WebHDFS does not answer or refuses.
     """
@@ -57,7 +57,7 @@ class Lake:
     def __init__(self, client: hdfs.Client, root: str = "") -> None:
         self.url: str = client.url
         self.root = root
-        self._client = client
+        self.client = client
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Lake:
@@ -70,8 +70,7 @@ class Lake:
         """The entries of a folder, sorted by name; [] when there is no such folder."""
         with self._errors("list", folder):
             try:
-                # The public list() sends a second request for a folder that holds one name.
-                rows = self._client._list_status(folder).json()["FileStatuses"]["FileStatus"]
+                rows = self.client.list_status(folder)
             except HdfsError as error:
                 if error.exception == _MISSING:
                     return []
@@ -88,7 +87,7 @@ class Lake:
         """The length of a file in bytes, None when it is not there."""
         with self._errors("status", path):
             try:
-                return int(self._client.status(path)["length"])
+                return int(self.client.status(path)["length"])
             except HdfsError as error:
                 if error.exception == _MISSING:
                     return None
@@ -101,7 +100,7 @@ class Lake:
             LakeCorrupt: there is no such file, or HDFS has lost a part of it.
             LakeUnavailable: also when the body is cut short on the way.
         """
-        with self._errors("read", path), self._client.read(path, offset=offset, length=length) as body:
+        with self._errors("read", path), self.client.read(path, offset=offset, length=length) as body:
             data = bytes(body.read())
             checked = (
                 body.chunked or "Content-Length" in body.headers
@@ -142,7 +141,7 @@ class Lake:
     def create(self, path: str, data: bytes) -> None:
         """Write a new file; of several creators, one succeeds. Raises LakeConflict when the file is there."""
         with self._errors("create", path):
-            self._client.write(path, data=data, overwrite=False)
+            self.client.write(path, data=data, overwrite=False)
 
     def rename(self, source: str, target: str) -> None:
         """Rename a file or folder; never overwrites. Raises LakeConflict when the target is there."""
@@ -155,39 +154,38 @@ class Lake:
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it; nothing happens when it is not there."""
         with self._errors("delete", path):
-            self._client.delete(path, recursive=True)
+            self.client.delete(path, recursive=True)
 
     def make_folder(self, path: str) -> None:
         """Create a folder and its parents."""
         with self._errors("mkdirs", path):
-            self._client.makedirs(path)
+            self.client.makedirs(path)
 
     def own(self, path: str, owner: str, permission: str, group: str | None = None) -> None:
         """Set a path's owner, group (default: the same name) and permission in octal; only the superuser may."""
         with self._errors("own", path):
-            self._client.set_owner(path, owner=owner, group=owner if group is None else group)
-            self._client.set_permission(path, permission)
+            self.client.set_owner(path, owner=owner, group=owner if group is None else group)
+            self.client.set_permission(path, permission)
 
     def date(self, path: str, modified: datetime) -> None:
         """Let a file be as if it was written then."""
         with self._errors("date", path):
-            self._client.set_times(path, modification_time=int(modified.timestamp() * 1000))
+            self.client.set_times(path, modification_time=int(modified.timestamp() * 1000))
 
     def take_hdfs_snapshot(self, name: str) -> None:
         """Keep all of HDFS as it is now, at `/.snapshot/<name>`, while it is written on; the superuser alone may."""
         with self._errors("snapshot", "/"):
-            self._client.allow_snapshot("/")
-            self._client.create_snapshot("/", name)
+            self.client.allow_snapshot("/")
+            self.client.create_snapshot("/", name)
 
     def drop_hdfs_snapshot(self, name: str) -> None:
         """Give back what only that HDFS snapshot keeps."""
         with self._errors("snapshot", "/"):
-            self._client.delete_snapshot("/", name)
+            self.client.delete_snapshot("/", name)
 
-    def _rename(self, source: str, target: str, options: str) -> None:
-        # The public rename() cannot say `renameoptions`, without which a rename onto a folder moves into it.
+    def _rename(self, source: str, target: str, options: Literal["NONE", "OVERWRITE"]) -> None:
         with self._errors("rename", target):
-            self._client._rename(source, destination=target, renameoptions=options)
+            self.client.rename_with(source, target, options)
 
     def _check_length(self, path: str, received: int, offset: int, length: int | None) -> None:
         available = max(0, (self.size(path) or 0) - offset)

@@ -15,6 +15,7 @@ import logging
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, cast
 
@@ -93,21 +94,16 @@ class _Refetched(NamedTuple):
     tables: list[pa.Table]
 
 
-class Prover:
-    """Reconciles days of one lake. `tick` is called after each page that arrives."""
+@dataclass(frozen=True)
+class Reconciler:
+    """Reconciles days of one lake, in chunks of `chunk` requests; `tick` is called after each page that arrives."""
 
-    def __init__(
-        self,
-        client: UpbitClient,
-        lake: Lake,
-        settings: Settings,
-        clock: Clock,
-        *,
-        chunk: int = CHUNK,
-        tick: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._client, self.lake, self._settings, self.clock = client, lake, settings, clock
-        self._chunk, self._tick = chunk, tick
+    client: UpbitClient
+    lake: Lake
+    settings: Settings
+    clock: Clock
+    chunk: int = CHUNK
+    tick: Callable[[], None] = lambda: None
 
     def run(
         self, run_id: str, days: Iterable[str], until: datetime, *, retry: bool = False, wait: timedelta = timedelta(0)
@@ -135,12 +131,12 @@ class Prover:
 
 
 class _Run:
-    """The work of one run: it fetches, repairs and publishes."""
+    """The work of one run of a reconciler: it fetches, repairs and publishes."""
 
-    def __init__(self, prover: Prover, run_id: str, until: datetime, held: Lease) -> None:
-        self._client, self._lake = prover._client, prover.lake
-        self._clock, self._workers, self._chunk = prover.clock, prover._settings.workers, prover._chunk
-        self._tick, self._run_id, self._until, self._held = prover._tick, run_id, until, held
+    def __init__(self, reconciler: Reconciler, run_id: str, until: datetime, held: Lease) -> None:
+        self._client, self._lake, self._clock = reconciler.client, reconciler.lake, reconciler.clock
+        self._workers, self._chunk, self._tick = reconciler.settings.workers, reconciler.chunk, reconciler.tick
+        self._run_id, self._until, self._held = run_id, until, held
         self._out: Failure | None = None
 
     def batch(self, names: Sequence[str], *, retry: bool) -> list[ReconciledDay]:

@@ -22,7 +22,6 @@ from airflow.serialization.encoders import coerce_to_core_timetable
 from airflow.timetables.base import TimeRestriction
 
 bag = DagBag(sys.argv[1])
-plugins, errors = plugins_manager._get_plugins()
 everything = TimeRestriction(pendulum.datetime(2026, 11, 24), None, catchup=True)
 
 
@@ -45,7 +44,8 @@ print("RESULT" + json.dumps({
     "interval": [first.data_interval.start.isoformat(), first.data_interval.end.isoformat()],
     "taken": {text: takes(*json.loads(text)) for text in sys.argv[2:]},
     "import_errors": bag.import_errors,
-    "plugins": [plugin.name for plugin in plugins], "plugin_errors": errors,
+    "plugins": [plugin["name"] for plugin in plugins_manager.get_plugin_info(["source"])],
+    "plugin_errors": plugins_manager.get_import_errors(),
     "loaded": [name for name in ("torch", "pandas", "pyarrow", "upbit_elt.settings") if name in sys.modules],
 }))
 """

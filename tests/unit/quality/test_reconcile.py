@@ -167,7 +167,7 @@ def test_an_outage_leaves_markets_unreconciled_with_the_true_reason(world: Memor
 
 def test_a_ban_leaves_markets_unreconciled_with_the_true_reason(world: MemoryWorld) -> None:
     until = world.clock.now() + timedelta(hours=1)
-    world.client._limits.ban(until)
+    world.limits.ban(until)
     before = len(world.wire.requests)
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, reconciled.unreconciled) == ("partial", len(world.collected))

@@ -20,17 +20,16 @@ REPO = Path(__file__).resolve().parents[3]
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
 SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
 ASK = """
-import json, os, sys
+import json, os, pkgutil, sys
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from airflow._shared.module_loading import import_string
 from airflow.api_fastapi.core_api.routes.public.auth import auth_router
 
 app, found = FastAPI(), []
 app.include_router(auth_router, prefix="/api/v2")
 for manager, base_url, origin in json.loads(sys.argv[1]):
     os.environ["AIRFLOW__API__BASE_URL"] = base_url
-    app.state.auth_manager = import_string(manager)()
+    app.state.auth_manager = pkgutil.resolve_name(manager)()
     browser = TestClient(app, base_url=origin, follow_redirects=False)
     answer = browser.get("/api/v2/auth/login", params={"next": origin + "/dags"})
     found.append(answer.headers["location"].partition("?")[0])
