@@ -15,9 +15,9 @@ PATIENCE = timedelta(hours=1)
 def check_days() -> list[str]:
     """Make sure that Hive has registered every day; note which are open or not proven. Gives the tables repaired."""
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import lake
+    from upbit_elt.flows import housekeeping
 
-    return lake.check_days(airflow_glue.deployment(), datetime.now(UTC))
+    return housekeeping.check_days(airflow_glue.deployment())
 
 
 @task(execution_timeout=PATIENCE)
@@ -27,10 +27,10 @@ def clean_lake() -> list[str]:
     Gives the paths that were removed.
     """
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import lake
+    from upbit_elt.flows import housekeeping
 
     troubles: dict[str, str] = {}
-    removed = lake.clean_lake(airflow_glue.deployment(), datetime.now(UTC), troubles)
+    removed = housekeeping.clean_lake(airflow_glue.deployment(), troubles)
     airflow_glue.fail_with(troubles)
     return removed
 
@@ -41,25 +41,23 @@ def clean_database() -> None:
     from airflow.sdk.exceptions import AirflowSkipException
 
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import airflow_cleanup
+    from upbit_elt.flows import housekeeping
     from upbit_elt.settings import settings
 
     url = airflow_glue.metadata_database()
     if url is None:
         raise AirflowSkipException(f"no Connection {airflow_glue.AIRFLOW_DB}: Airflow's database stays as it is")
-    age = timedelta(days=settings().keep_airflow_days)
-    airflow_cleanup.clean_database(url, datetime.now(UTC) - age)
+    housekeeping.clean_database(settings(), url)
 
 
 @task(execution_timeout=PATIENCE)
 def clean_logs() -> int:
     """Remove old logs of tasks; gives the number of removed files."""
     from upbit_elt import airflow_glue
-    from upbit_elt.housekeeping import airflow_cleanup
+    from upbit_elt.flows import housekeeping
     from upbit_elt.settings import settings
 
-    age = timedelta(days=settings().keep_airflow_days)
-    return airflow_cleanup.clean_logs(airflow_glue.log_folder(), datetime.now(UTC) - age)
+    return housekeeping.clean_logs(settings(), airflow_glue.log_folder())
 
 
 @dag(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 
 import click
 
-from upbit_elt.housekeeping.lake import clean_lake, would_go
+from upbit_elt.flows.housekeeping import clean_lake, would_go
 from upbit_elt.settings import settings
 
 
@@ -19,7 +18,7 @@ def clean(dry_run: bool) -> None:
     Old days of forecasts are removed from Hive first; a run a day later removes their files.
     """
     troubles: dict[str, str] = {}
-    paths = (would_go if dry_run else clean_lake)(settings(), datetime.now(UTC), troubles)
+    paths = (would_go if dry_run else clean_lake)(settings(), troubles)
     for path in paths:
         click.echo(path)
     click.echo(f"{len(paths)} paths {'would go' if dry_run else 'removed'}")

@@ -95,6 +95,11 @@ def test_every_dag_loads(loaded: dict[str, Any]) -> None:
     assert all(not dag["catchup"] and dag["max_active_runs"] == 1 for dag in loaded["dags"].values())
 
 
+def test_every_dag_has_a_flow_of_its_name(loaded: dict[str, Any]) -> None:
+    flows = {path.stem for path in (REPO / "plugins" / "upbit_elt" / "flows").glob("[a-z]*.py")}
+    assert flows == loaded["dags"].keys() == {path.stem for path in (REPO / "dags").glob("*.py")}
+
+
 def test_parsing_loads_nothing_heavy(loaded: dict[str, Any]) -> None:
     assert not {"torch", "pandas", "pyarrow"} & set(loaded["loaded"])
 
