@@ -39,7 +39,7 @@ LATE = 60.0  # seconds after which a live run is called late: half of its cadenc
 
 
 def live_runs(variables: dict[str, str], stop: threading.Event, took: list[tuple[datetime, float, bool]]) -> None:
-    """Start `collect` at every even minute until told to stop."""
+    """Start `collect` at every even minute until `stop` is set."""
     while not stop.is_set():
         start = next_live_run(datetime.now(UTC))
         if stop.wait((start - datetime.now(UTC)).total_seconds()):

@@ -63,8 +63,9 @@ def windows(day: str, markets: int) -> Windows:
         traded = {candle.market for candle in rows[number]}
         spans = tuple(Span(code, first, first + WINDOW, "asked" if code in traded else "quiet") for code in codes)
         run = f"scheduled__{first + WINDOW:%Y-%m-%dT%H:%M:%S}+00:00"
-        marks = dict.fromkeys(codes, first + WINDOW)
-        made.append((to_table(rows[number]), Coverage(first, first + WINDOW, run, spans, marks)))
+        made.append(
+            (to_table(rows[number]), Coverage(first, first + WINDOW, run, spans, dict.fromkeys(codes, first + WINDOW)))
+        )
     return made
 
 
@@ -132,11 +133,11 @@ def candles(bench: Bench, made: Windows) -> None:
 
 
 def _line(bench: Bench, kind: Kind, head: str, before: tuple[float, float, int], taken: float) -> None:
-    shown = bench.register(kind, DAY)
+    registered = bench.register(kind, DAY)
     cold, warm, rows = bench.seconds(kind, DAY)
     size, footer = bench.footer(kind, DAY)
     print(
-        f"{head}  {before[0]:10.2f} {before[1]:5.2f} | {taken:10.1f} s {shown:9.1f} s | "
+        f"{head}  {before[0]:10.2f} {before[1]:5.2f} | {taken:10.1f} s {registered:9.1f} s | "
         f"{cold:10.2f} {warm:5.2f} {rows:5} | {size / 1e6:8.1f} {footer / 1024:10.0f}",
         flush=True,
     )

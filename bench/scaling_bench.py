@@ -112,7 +112,7 @@ def write_days(mine: Settings, lake: Lake, hive: Hive, days: int, markets: int) 
 
 
 def measure_queries(mine: Settings, hive: Hive, days: int) -> None:
-    """Print seconds of what a dashboard and a BI tool ask."""
+    """Print seconds of the queries of a dashboard and a BI tool."""
     first = partition(kst_day(datetime(2026, 1, 1, tzinfo=KST)))
     whole = f"FROM {mine.database}.candle"
     queries = {

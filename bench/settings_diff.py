@@ -54,14 +54,14 @@ def main() -> None:
         name for name in run.keys() | compose.keys() if OURS.match(name) and run.get(name) != compose.get(name)
     )
     table = Table("setting", "./run", "docker compose", box=None)
-    aside = [name for name in names if PLACE.search(name) or SECRET.search(name)]
-    for name in sorted(set(names) - set(aside)):
+    places = [name for name in names if PLACE.search(name) or SECRET.search(name)]
+    for name in sorted(set(names) - set(places)):
         table.add_row(name, run.get(name, "(default)"), compose.get(name, "(default)"))
     console = Console(width=150)
     console.print(table)
     same = [name for name in run if OURS.match(name) and run[name] == compose.get(name)]
     console.print(
-        f"\n{table.row_count} differ; {len(same)} are the same; {len(aside)} are addresses, folders or secrets."
+        f"\n{table.row_count} differ; {len(same)} are the same; {len(places)} are addresses, folders or secrets."
     )
 
 

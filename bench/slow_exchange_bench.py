@@ -3,8 +3,8 @@
     python bench/slow_exchange_bench.py [--what candles=hang] [--runs 10] [--markets 289] [--latency 0.1]
 
 A replica over HTTP, HDFS in memory, one run every two minutes: healthy ones, `--runs` with `--what` wrong (as
-UPBIT_REPLICA_OUTAGE_FILE takes it), then healthy ones until nothing is missing. Prints each run's seconds, candles and
-holes; at the end the lake against the exchange, value by value.
+UPBIT_REPLICA_OUTAGE_FILE takes it), then healthy ones (`again`) until nothing is missing. Prints each run's seconds,
+candles and holes; at the end the lake against the exchange, value by value.
 """
 
 from __future__ import annotations
@@ -109,9 +109,9 @@ def main(what: str, runs: int, healthy: int, markets: int, latency: float) -> No
         for _ in range(runs):
             bench.run("wrong")
         bench.outage.unlink()
-        left = bench.run("healed")
+        left = bench.run("again")
         while left:
-            left = bench.run("healed")
+            left = bench.run("again")
         bench.audit()
 
 

@@ -128,4 +128,4 @@ def _quarantine(window: Window) -> str:
     listed = len(window.freshness.markets)
     if len(held) <= QUARANTINE * listed:
         return ""
-    return f"{len(held)} of {listed} markets have rows that were refused on arrival, or are late"
+    return f"{len(held)} of {listed} markets have rows that failed validation, or are late"

@@ -1,6 +1,6 @@
 """Makes what Airflow needs beside its tables: the pool, and `admin` with the password of AIRFLOW_ADMIN_PASSWORD.
 
-The command line could do it too, but would show the password to everyone who lists processes, and loads Airflow anew
+The command line could do it too, but would show the password to everyone who lists processes, and loads Airflow again
 for each of the two.
 """
 
@@ -31,7 +31,7 @@ def admin(password: str) -> str | None:
 def pool() -> None:
     """Make the pool; one that is there keeps the size that its user gave it."""
     if Pool.get_pool(POOL) is None:
-        Pool.create_or_update_pool(POOL, 1, "one run at a time asks the exchange", include_deferred=False)
+        Pool.create_or_update_pool(POOL, 1, "one run at a time sends requests to the exchange", include_deferred=False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Backups of docker compose: `backup.py once|daily|check`, and `backup.py restore-lake` from a tar stream.
 
 In a backup: `airflow.dump` and `hive.dump` (PostgreSQL's), `lake.tar` (all of HDFS), `env` (the settings and
-secrets that the databases belong to) and of the state folder what is not made anew.
+secrets that the databases belong to) and of the state folder what cannot be made again.
 """
 
 from __future__ import annotations

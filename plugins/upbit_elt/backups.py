@@ -170,7 +170,7 @@ def trouble(state: Path, now: datetime) -> str:
 
 
 def failing(state: Path) -> str:
-    """As `trouble`, of the service that makes them: not of a backup's age, as one that is old may just be made anew."""
+    """As `trouble`, but of the service that makes them and not of a backup's age: a new one may be under way."""
     note = noted(state)
     return note.error if note else AWAY
 

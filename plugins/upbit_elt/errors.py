@@ -9,7 +9,7 @@ A retry of a terminal error fails again; a transient one may pass.
     ├── BackupFailed             a backup cannot be made, or is no whole one
     ├── ExchangeError
     │   ├── ExchangeTerminal
-    │   │   ├── InvalidRequest   refused before sending, or 400
+    │   │   ├── InvalidRequest   invalid before sending, or 400
     │   │   ├── UnknownMarket    404: never listed, or delisted
     │   │   └── BadResponse      200 with a body that does not match the request
     │   └── ExchangeTransient
@@ -30,7 +30,7 @@ A retry of a terminal error fails again; a transient one may pass.
     ├── WarehouseError
     │   ├── WarehouseUnavailable HiveServer2 does not answer in time (transient)
     │   ├── LoginFailed          HiveServer2 rejects the password (terminal)
-    │   └── QueryFailed          Hive refused the statement (terminal)
+    │   └── QueryFailed          Hive rejects the statement (terminal)
     ├── ForecastError
     │   ├── NoModel              nothing has been trained yet
     │   │   └── UnusableModel    the champion is of another release, damaged or gone; it counts as no model

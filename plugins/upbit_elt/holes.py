@@ -90,8 +90,8 @@ _EXPLAINED = frozenset(
 _LABELS = {
     HoleReason.NONE: "",
     HoleReason.LEFT_TO_BACKFILL: "left to backfill",
-    HoleReason.NOT_REQUESTED: "never asked",
-    HoleReason.QUARANTINED_ROW: "refused row",
+    HoleReason.NOT_REQUESTED: "never requested",
+    HoleReason.QUARANTINED_ROW: "quarantined row",
     HoleReason.LATE_ROW: "late row",
     HoleReason.FILE_LOST: "file lost",
     HoleReason.BEFORE_COLLECTION: "before collection began",

@@ -75,12 +75,12 @@ def test_the_chart_holds_candles_volume_and_the_forecast_fan(page: Any) -> None:
 
 
 def test_the_page_says_the_state_of_the_pipeline(page: Any) -> None:
-    told = {name: page.find_element(By.ID, name).text for name in ("covered", "origin", "model", "markets", "candles")}
-    assert told["covered"].endswith("KST")
-    assert told["origin"].endswith("KST")
-    assert told["model"] not in ("", "–", "none yet")
-    assert int(told["markets"].replace(",", "")) > 0
-    assert int(told["candles"].replace(",", "")) > 0
+    texts = {name: page.find_element(By.ID, name).text for name in ("covered", "origin", "model", "markets", "candles")}
+    assert texts["covered"].endswith("KST")
+    assert texts["origin"].endswith("KST")
+    assert texts["model"] not in ("", "–", "none yet")
+    assert int(texts["markets"].replace(",", "")) > 0
+    assert int(texts["candles"].replace(",", "")) > 0
     assert page.find_element(By.ID, "notice").is_displayed() is False
 
 

@@ -118,7 +118,7 @@ def test_nothing_is_lost_doubled_or_altered(
     found = world.audits(first.start, last.end)
     with capsys.disabled():
         print(f"\nseed {seed}; {cycles} runs from {first.start:%Y-%m-%d %H:%M} to {end_of_faults:%Y-%m-%d %H:%M} UTC")
-        _tell(run, found)
+        _print(run, found)
     assert all(part.equal for part in found.values()), [part.examples for part in found.values()]
     least = 100_000 if cycles == SOAK else 90_000
     assert all(part.compared >= least for part in found.values())
@@ -158,7 +158,7 @@ def _planted(world: World, end: datetime) -> Iterator[str]:
     assert all(result.equal for result in world.audits(start, end).values())
 
 
-def _tell(run: Run, found: dict[str, Audit]) -> None:
+def _print(run: Run, found: dict[str, Audit]) -> None:
     injected = run.world.faults.injected
     print("injected:", ", ".join(f"{kind} {number}" for kind, number in sorted(injected.items())))
     print("killed -9:", ", ".join(f"{name} {number}" for name, number in run.machine.kills.items()))

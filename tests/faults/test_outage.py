@@ -42,8 +42,8 @@ def test_one_run_fetches_what_five_hours_of_outage_missed(
     begin = world.collect().start
     before = len(world.wire.requests)
     stopped, back = utc(3, day=12), utc(8, day=12)
-    healed = world.collect(back + timedelta(seconds=5))
-    assert healed.holes == ()
+    collected = world.collect(back + timedelta(seconds=5))
+    assert collected.holes == ()
     used = len(world.wire.requests) - before
     least = 2 + sum(least_requests(world, market, stopped, back) for market in world.markets)
     found = world.audits(begin, back)

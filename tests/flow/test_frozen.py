@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.recovery import HEALS, counts, printer, services, verified, well
+from tests.support.recovery import RECOVERS, counts, printer, services, verified, well
 from tests.support.stack import Stack, wait_for
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
@@ -23,8 +23,8 @@ def test_each_service_that_is_frozen_is_restarted_and_nothing_is_lost(
         before = services(stack)[name]["pid"]
         os.kill(before, signal.SIGSTOP)
         began = time.monotonic()
-        wait_for(lambda name=name, before=before: services(stack)[name]["pid"] not in (None, before), HEALS)  # type: ignore[misc]
-        wait_for(lambda name=name: name in counts(stack) and well(stack), HEALS)  # type: ignore[misc]
+        wait_for(lambda name=name, before=before: services(stack)[name]["pid"] not in (None, before), RECOVERS)  # type: ignore[misc]
+        wait_for(lambda name=name: name in counts(stack) and well(stack), RECOVERS)  # type: ignore[misc]
         say(
             f"frozen {name:22} all healthy after {time.monotonic() - began:.0f} s: {services(stack)[name]['restarted']}"
         )

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.chat import SLACK, Chat, chat
 from tests.support.ports import stack_ports
-from tests.support.recovery import HEALS, Say, counts, printer, services, unknown, verified, well
+from tests.support.recovery import RECOVERS, Say, counts, printer, services, unknown, verified, well
 from tests.support.small_disk import filled, small_disk
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.stack.names import variable
@@ -48,7 +48,7 @@ def test_a_full_disk_is_said_and_when_it_is_freed_all_comes_back(
     small: Stack, disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say = printer(capsys)
-    with chat() as there, small.tells(there.url + SLACK):
+    with chat() as there, small.sends_to(there.url + SLACK):
         began, pids = datetime.now(UTC), {name: one["pid"] for name, one in services(small).items()}
         with filled(disk):
             say(f"\nfull since {began:%H:%M:%S}")
@@ -60,13 +60,13 @@ def test_a_full_disk_is_said_and_when_it_is_freed_all_comes_back(
                 assert "GB are free for" in done.stdout, command
             say(f"webhook: {there.lines}")
             assert any("of the disk of" in line for line in there.lines)
-        heals(small, there, began, say)
+        recovers(small, there, began, say)
     after = {name: one["pid"] for name, one in services(small).items()}
     say(f"restarted: {[name for name in pids if after[name] != pids[name]]}; by the watchdog: {counts(small)}")
     verified(small, say)
 
 
-def heals(stack: Stack, there: Chat, began: datetime, say: Say) -> None:
+def recovers(stack: Stack, there: Chat, began: datetime, say: Say) -> None:
     """Wait until all is as before, and print after how many seconds each thing was."""
     freed, clock = minute(datetime.now(UTC)), time.monotonic()
 
@@ -81,7 +81,7 @@ def heals(stack: Stack, there: Chat, began: datetime, say: Say) -> None:
         "no DAG fails": lambda: stack.status()["errors"] == [],
         "the webhook has said that all is over": lambda: is_over(there.lines),
     }.items():
-        wait_for(condition, HEALS, every=STATUS)
+        wait_for(condition, RECOVERS, every=STATUS)
         say(f"{words} {time.monotonic() - clock:.0f} s after the disk was freed")
     say("\n".join(there.lines))
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.chat import SLACK, chat
 from tests.support.prometheus import prometheus
-from tests.support.recovery import HEALS, Say, printer, unknown, verified
+from tests.support.recovery import RECOVERS, Say, printer, unknown, verified
 from tests.support.stack import STATUS, Stack, wait_for
 from upbit_elt.lake.layout import quarantine_folder
 from upbit_elt.lake.webhdfs import Lake
@@ -28,29 +28,29 @@ def test_a_full_quarantine_is_reported_kept_as_received_and_ends_by_itself(
 ) -> None:
     say = printer(capsys)
     port = int(stack.variables["UPBIT_RUN_FLASK_PORT"])
-    with chat() as there, stack.tells(there.url + SLACK), prometheus(tmp_path / "prometheus", port) as running:
+    with chat() as there, stack.sends_to(there.url + SLACK), prometheus(tmp_path / "prometheus", port) as running:
         began, clock = datetime.now(UTC), time.monotonic()
         with changed(stack, "candles:0.2=text"):
-            wait_for(lambda: any("refused on arrival" in line for line in there.lines), HEALS, every=STATUS)
+            wait_for(lambda: any("failed validation" in line for line in there.lines), RECOVERS, every=STATUS)
             say(f"\nwebhook after {time.monotonic() - clock:.0f} s: {there.lines}")
-            wait_for(lambda: ALERT in running.firing(), HEALS, every=STATUS)
+            wait_for(lambda: ALERT in running.firing(), RECOVERS, every=STATUS)
             say(f"alerts after {time.monotonic() - clock:.0f} s: {summaries(running.get('alerts'))}")
             said = stack.run("status").stdout
             say("\n".join(line for line in said.splitlines() if "WRONG" in line))
             reasons(stack, began, say)
         clock = time.monotonic()
-        wait_for(lambda: ALERT not in running.firing(), HEALS, every=STATUS)
+        wait_for(lambda: ALERT not in running.firing(), RECOVERS, every=STATUS)
         say(f"the alert is over after {time.monotonic() - clock:.0f} s")
-        wait_for(lambda: any(over(line) for line in there.lines), HEALS, every=STATUS)
+        wait_for(lambda: any(over(line) for line in there.lines), RECOVERS, every=STATUS)
         say(f"the webhook after {time.monotonic() - clock:.0f} s")
         say("\n".join(there.lines))
     span = (began - timedelta(hours=1)).replace(second=0, microsecond=0), began.replace(second=0, microsecond=0)
-    wait_for(lambda: not unknown(stack, *span), HEALS, every=STATUS)
+    wait_for(lambda: not unknown(stack, *span), RECOVERS, every=STATUS)
     verified(stack, say)
 
 
 def over(line: str) -> bool:
-    return "] over after " in line and "refused on arrival" in line
+    return "] over after " in line and "failed validation" in line
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.recovery import HEALS, counts, printer, services, unknown, verified, well
+from tests.support.recovery import RECOVERS, counts, printer, services, unknown, verified, well
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.stack import processes
 
@@ -28,23 +28,23 @@ def test_after_a_sleep_nothing_was_restarted_and_what_was_missed_is_there(
     stack: Stack, capsys: pytest.CaptureFixture[str], seconds: float
 ) -> None:
     say = printer(capsys)
-    wait_for(lambda: well(stack), HEALS, every=STATUS)
+    wait_for(lambda: well(stack), RECOVERS, every=STATUS)
     before, pids = counts(stack), {name: one["pid"] for name, one in services(stack).items()}
     fell_asleep = datetime.now(UTC).replace(second=0, microsecond=0)
     with asleep(stack):
         say(f"\nasleep since {datetime.now(UTC):%H:%M:%S}")
         time.sleep(seconds)  # the pause itself
     woke, began = datetime.now(UTC).replace(second=0, microsecond=0), time.monotonic()
-    wait_for(lambda: well(stack), HEALS, every=STATUS)
+    wait_for(lambda: well(stack), RECOVERS, every=STATUS)
     say(f"paused for {seconds:.0f} s: all healthy after {time.monotonic() - began:.0f} s more")
 
     def caught_up() -> bool:
         covered = stack.status()["covered_until"]
         return covered is not None and utc_of(covered) >= woke
 
-    wait_for(caught_up, HEALS, every=STATUS)
+    wait_for(caught_up, RECOVERS, every=STATUS)
     say(f"covered past its end after {time.monotonic() - began:.0f} s")
-    wait_for(lambda: not unknown(stack, fell_asleep, woke), HEALS, every=STATUS)
+    wait_for(lambda: not unknown(stack, fell_asleep, woke), RECOVERS, every=STATUS)
     say(f"every market's minutes of the pause are known after {time.monotonic() - began:.0f} s")
     assert counts(stack) == before
     assert {name: one["pid"] for name, one in services(stack).items()} == pids

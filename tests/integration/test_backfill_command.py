@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from flask import request
 
+from tests.support.audit import in_hive
 from tests.support.stack import REPO, wait_for
 from upbit_elt.candle import KST, Candle, day_end, day_start, days_between
 from upbit_elt.flows import train_forecast
@@ -33,12 +34,12 @@ MARKETS = 6
 
 
 @dataclass
-class Shop:
+class Installation:
     """A replica on the wall clock, and the settings of a lake of its own."""
 
     settings: Settings
     source: SyntheticSource
-    asked: list[str] = field(default_factory=list)
+    urls: list[str] = field(default_factory=list)
 
     def command(self, *arguments: str) -> subprocess.Popen[str]:
         variables = environment.application(self.settings) | {"PYTHONPATH": str(REPO / "plugins"), "COLUMNS": "120"}
@@ -56,43 +57,40 @@ class Shop:
             out, err = child.communicate(timeout=240)
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
-    def in_lake(self, start: datetime, end: datetime) -> list[Candle]:
-        hive = Hive.from_settings(self.settings)
-        names = ", ".join(f"`{name}`" for name in Candle.__slots__)
-        rows = [Candle(*row) for row in hive.query(f"SELECT {names} FROM {self.settings.database}.candle")]
-        return sorted((c for c in rows if start <= c.start < end), key=lambda c: (c.market, c.candle_date_time_utc))
+    def in_hive(self, start: datetime, end: datetime) -> list[Candle]:
+        return in_hive(Hive.from_settings(self.settings), self.settings, start, end)
 
     def truth(self, start: datetime, end: datetime) -> list[Candle]:
         markets = sorted(market.code for market in self.source.markets() if market.listed < start)
         return [c for market in markets for c in truth(self.source, market, start, end)]
 
 
-def asked_until(url: str) -> datetime:
+def requested_until(url: str) -> datetime:
     """The `to` of a request for candles."""
     found = re.search(r"to=([0-9TZ:%A-F-]+)", url)
     return datetime.fromisoformat(unquote(found[1])) if found else datetime.max.replace(tzinfo=UTC)
 
 
 @pytest.fixture
-def shop(daemons: Settings, tmp_path: Path) -> Iterator[Shop]:
+def installation(daemons: Settings, tmp_path: Path) -> Iterator[Installation]:
     with _open(daemons, tmp_path) as opened:
         yield opened
 
 
 @contextmanager
-def _open(daemons: Settings, folder: Path) -> Iterator[Shop]:
+def _open(daemons: Settings, folder: Path) -> Iterator[Installation]:
     source = SyntheticSource(seed=7, markets=MARKETS)
     app = create_replica(source)
-    asked: list[str] = []
-    app.before_request(lambda: asked.append(request.url) if "/candles/" in request.path else None)
+    urls: list[str] = []
+    app.before_request(lambda: urls.append(request.url) if "/candles/" in request.path else None)
     with running(app) as url:
         changes = {"dataset": f"replica_{uuid4().hex[:12]}", "base_url": url, "state_dir": folder / "state"}
-        shop = Shop(daemons.model_copy(update=changes), source, asked)
-        yield shop
-        hive = Hive.from_settings(shop.settings)
-        for database in (shop.settings.database, shop.settings.bi_database):
+        installation = Installation(daemons.model_copy(update=changes), source, urls)
+        yield installation
+        hive = Hive.from_settings(installation.settings)
+        for database in (installation.settings.database, installation.settings.bi_database):
             hive.execute(f"DROP DATABASE IF EXISTS {database} CASCADE")
-        Lake.from_settings(shop.settings).delete(shop.settings.lake_root)
+        Lake.from_settings(installation.settings).delete(installation.settings.lake_root)
 
 
 def span(count: int) -> tuple[datetime, datetime, list[str]]:
@@ -110,43 +108,43 @@ def kst(moment: datetime) -> str:
     return f"{moment.astimezone(KST):%Y-%m-%d}"
 
 
-def test_a_kill_loses_nothing_and_the_same_command_goes_on(shop: Shop) -> None:
+def test_a_kill_loses_nothing_and_the_same_command_goes_on(installation: Installation) -> None:
     start, end, names = span(4)
-    lake = Lake.from_settings(shop.settings)
+    lake = Lake.from_settings(installation.settings)
     arguments = ("backfill", "--from", kst(start), "--to", kst(end))
-    with shop.command(*arguments) as first:
+    with installation.command(*arguments) as first:
         wait_for(lambda: published_days(lake), 120)
         os.killpg(first.pid, signal.SIGKILL)
     done_before = published_days(lake)
     assert 0 < len(done_before) < len(names), "killed in mid-work"
-    assert shop.run("backfill", "--list").stdout.count("so far") == 1
+    assert installation.run("backfill", "--list").stdout.count("so far") == 1
 
-    asked = len(shop.asked)
-    second = shop.run(*arguments)
+    urls = len(installation.urls)
+    second = installation.run(*arguments)
     assert second.returncode == 0, second.stderr
     assert "done" in second.stdout
-    assert shop.in_lake(start, end) == shop.truth(start, end)
-    assert days(Hive.from_settings(shop.settings), shop.settings, "candle") == names
+    assert installation.in_hive(start, end) == installation.truth(start, end)
+    assert days(Hive.from_settings(installation.settings), installation.settings, "candle") == names
     newest = done_before[-1]
-    again = [url for url in shop.asked[asked:] if day_start(newest) < asked_until(url) <= day_end(newest)]
+    again = [url for url in installation.urls[urls:] if day_start(newest) < requested_until(url) <= day_end(newest)]
     assert again == [], "the day that was published is not asked again"
-    assert lake.list(layout.backfill_folder(shop.settings.lake_root, names[0])) == []
+    assert lake.list(layout.backfill_folder(installation.settings.lake_root, names[0])) == []
 
 
-def test_ctrl_c_says_how_to_go_on_and_how_to_end(shop: Shop) -> None:
+def test_ctrl_c_says_how_to_go_on_and_how_to_end(installation: Installation) -> None:
     start, end, _ = span(20)
-    lake = Lake.from_settings(shop.settings)
-    with shop.command("backfill", "--from", kst(start), "--to", kst(end)) as child:
+    lake = Lake.from_settings(installation.settings)
+    with installation.command("backfill", "--from", kst(start), "--to", kst(end)) as child:
         wait_for(lambda: ledger.days(lake, "candle"), 120)
         os.killpg(child.pid, signal.SIGINT)
         _, err = child.communicate(timeout=60)
     assert child.returncode == 130
     (found,) = re.findall(r"--cancel (\S+)", err)
     assert "Traceback" not in err
-    assert "so far" in shop.run("backfill", "--list").stdout, "it is on the book still"
-    cancelled = shop.run("backfill", "--cancel", found)
+    assert "so far" in installation.run("backfill", "--list").stdout, "it is on the book still"
+    cancelled = installation.run("backfill", "--cancel", found)
     assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
-    assert "there is no request" in shop.run("backfill", "--list").stdout
+    assert "there is no request" in installation.run("backfill", "--list").stdout
 
 
 BAD = {
@@ -159,12 +157,12 @@ BAD = {
 }
 
 
-def test_bad_input_gets_an_error_of_one_line(shop: Shop) -> None:
+def test_bad_input_gets_an_error_of_one_line(installation: Installation) -> None:
     with ExitStack() as running:
-        children = {arguments: running.enter_context(shop.command("backfill", *arguments)) for arguments in BAD}
+        children = {arguments: running.enter_context(installation.command("backfill", *arguments)) for arguments in BAD}
         for arguments, child in children.items():
             out, err = child.communicate(timeout=240)
             assert child.returncode == 2, arguments
             assert BAD[arguments] in " ".join((out + err).split())
             assert "Traceback" not in err
-    assert train_forecast.has_candles(shop.settings) is False
+    assert train_forecast.has_candles(installation.settings) is False

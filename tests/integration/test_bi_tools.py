@@ -171,5 +171,5 @@ def test_each_query_of_the_readme_reads_its_days_alone(server: Server) -> None:
 
 def days_read(server: Server, sql: str) -> list[str]:
     """The partitions that Hive says it would read."""
-    ((told,),) = server.user("tableau").query(f"EXPLAIN DEPENDENCY {sql}")
-    return sorted(part["partitionName"].rpartition("dt=")[2] for part in json.loads(told)["input_partitions"])
+    ((plan,),) = server.user("tableau").query(f"EXPLAIN DEPENDENCY {sql}")
+    return sorted(part["partitionName"].rpartition("dt=")[2] for part in json.loads(plan)["input_partitions"])

@@ -63,8 +63,8 @@ def test_a_run_in_the_same_minute_publishes_nothing(world: World) -> None:
 def test_one_run_fetches_what_five_hours_of_outage_missed(world: World) -> None:
     world.collect()
     before = len(world.wire.candle_requests())
-    healed = world.collect(utc(8, 0, 5))
-    assert healed.end == utc(8)
+    later = world.collect(utc(8, 0, 5))
+    assert later.end == utc(8)
     assert world.in_hive(FIRST, utc(9)) == world.truth(FIRST, utc(8))
     pages = len(world.wire.candle_requests()) - before
     assert pages <= 2 * len(world.markets), "300 minutes are two pages at most"
@@ -72,9 +72,9 @@ def test_one_run_fetches_what_five_hours_of_outage_missed(world: World) -> None:
 
 def test_after_a_long_outage_the_newest_minutes_come_at_once_and_the_backfill_brings_the_rest(world: World) -> None:
     world.collect(utc(3, 0, 5, day=22))
-    healed = world.collect(START)
-    assert healed.end == utc(3)
-    assert [(file.day, file.file_name) for file in healed.files] == [("261124", "202611231500_202611240300.parquet")]
+    later = world.collect(START)
+    assert later.end == utc(3)
+    assert [(file.day, file.file_name) for file in later.files] == [("261124", "202611231500_202611240300.parquet")]
     start, reach = FIRST - timedelta(days=2), utc(15, day=23)
     assert world.in_hive(reach, utc(4)) == world.truth(reach, utc(3))
     for request in BackfillQueue(world.lake).open():
@@ -144,9 +144,9 @@ def test_a_hole_before_midnight_is_filled_after_it(world: World) -> None:
     still = world.collect(utc(15, 2, 5))
     assert [file.day for file in still.files] == ["261125"], "nothing new is known of the day that is over"
     world.wire.spoil = FINE
-    healed = world.collect(utc(15, 4, 5))
-    assert [file.day for file in healed.files] == ["261124", "261125"]
-    assert healed.holes == ()
+    later = world.collect(utc(15, 4, 5))
+    assert [file.day for file in later.files] == ["261124", "261125"]
+    assert later.holes == ()
     assert world.in_hive(utc(11, 36), utc(16)) == world.truth(utc(11, 36), utc(15, 4))
     assert world.compare(utc(11, 36), utc(15, 4)).equal
 

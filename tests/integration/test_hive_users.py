@@ -240,7 +240,7 @@ def test_the_metadata_calls_of_odbc_and_jdbc_drivers_succeed(guarded: GuardedHiv
         opened = open_session(client, "tableau", opening)
         assert opened.status.statusCode in SUCCESS, opened.status.errorMessage
         session = opened.sessionHandle
-        asked = {
+        calls = {
             "schemas": client.GetSchemas(ttypes.TGetSchemasReq(session)),
             "tables": client.GetTables(ttypes.TGetTablesReq(session, None, "upbit%", "%")),
             "columns": client.GetColumns(ttypes.TGetColumnsReq(session, None, BI, "candle", "%")),
@@ -250,10 +250,10 @@ def test_the_metadata_calls_of_odbc_and_jdbc_drivers_succeed(guarded: GuardedHiv
             "functions": client.GetFunctions(ttypes.TGetFunctionsReq(session, None, None, "%")),
             "primary keys": client.GetPrimaryKeys(ttypes.TGetPrimaryKeysReq(session, None, BI, "candle")),
         }
-        assert {name: a.status.errorMessage for name, a in asked.items() if a.status.statusCode not in SUCCESS} == {}
-        assert {LAKE, BI} <= set(column(client, asked["schemas"], 0))
-        assert {"candle", "candle_261124"} <= set(column(client, asked["tables"], 2))
-        assert "candle_time_kst" in column(client, asked["columns"], 3)
+        assert {name: a.status.errorMessage for name, a in calls.items() if a.status.statusCode not in SUCCESS} == {}
+        assert {LAKE, BI} <= set(column(client, calls["schemas"], 0))
+        assert {"candle", "candle_261124"} <= set(column(client, calls["tables"], 2))
+        assert "candle_time_kst" in column(client, calls["columns"], 3)
         info = client.GetInfo(ttypes.TGetInfoReq(session, ttypes.TGetInfoType.CLI_DBMS_NAME))
         assert info.infoValue.stringValue == "Apache Hive"
         assert executed(client, session, "SELECT count(*) FROM candle", {"hive.query.name": "a workbook"}) is None

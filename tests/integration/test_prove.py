@@ -45,7 +45,7 @@ def account(world: World, start: datetime = START, end: datetime = END) -> Ledge
     return ledger_of(world.lake, known, start, end)
 
 
-def told(world: World, market: str, minute: datetime) -> str:
+def explained(world: World, market: str, minute: datetime) -> str:
     return explain(world.lake, market, minute, world.clock.now()).state
 
 
@@ -104,7 +104,7 @@ def test_an_empty_span_that_hides_trades_is_found_repaired_and_proven(world: Wor
     hidden = [c for c in world.truth(utc(13), utc(13, 15)) if c.market == active]
     assert hidden
     replant(world, lambda candles: [c for c in candles if c not in hidden])
-    assert told(world, active, hidden[0].start) == "empty (asked)"
+    assert explained(world, active, hidden[0].start) == "empty (asked)"
     assert account(world).unexplained() == 0, "the lake alone cannot know"
 
     (reconciled,) = world.prove([DAY])
@@ -112,7 +112,7 @@ def test_an_empty_span_that_hides_trades_is_found_repaired_and_proven(world: Wor
     row = next(row for row in reconciled.rows if row.market == active)
     assert (row.differences, row.repaired, row.discrepancies) == (1, 1, 0)
     assert world.in_hive(START, END) == world.truth(START, END)
-    assert told(world, active, hidden[0].start) == "candle"
+    assert explained(world, active, hidden[0].start) == "candle"
 
 
 @pytest.mark.daemons
@@ -158,18 +158,18 @@ def test_what_cannot_be_repaired_is_a_discrepancy_with_its_numbers(world: World)
     assert (reconciled.verdict, reconciled.repaired) == ("findings", False)
     (row,) = reconciled.discrepancies
     assert (row.market, row.state, row.differences, row.repaired, row.discrepancies) == (market, "finding", 1, 0, 1)
-    (finding,) = json.loads(row.detail)
+    (discrepancy,) = json.loads(row.detail)
     ours = sum(c.candle_acc_trade_volume for c in world.truth(utc(14), END) if c.market == market)
-    assert finding["hour"] == "2026-11-24T14:00:00"
-    assert finding["field"] == "candle_acc_trade_volume"
-    assert finding["ours"] == pytest.approx(ours)
-    assert finding["exchange"] == pytest.approx(1.5 * ours)
+    assert discrepancy["hour"] == "2026-11-24T14:00:00"
+    assert discrepancy["field"] == "candle_acc_trade_volume"
+    assert discrepancy["ours"] == pytest.approx(ours)
+    assert discrepancy["exchange"] == pytest.approx(1.5 * ours)
     assert wanted(world.lake, world.clock.now()) == [], "it is not asked for again by every run"
     assert wanted(world.lake, world.clock.now() + LONGEST) == [DAY]
     (shown,) = world.hive.query(
         f"SELECT detail FROM {world.settings.database}.reconciliation WHERE state = 'finding' AND dt = '2026-11-24'"
     )
-    assert json.loads(shown[0]) == [finding]
+    assert json.loads(shown[0]) == [discrepancy]
     assert account(world, utc(14), END).accounts[world.markets.index(market)].proven == 0
     assert account(world, utc(13), utc(14)).accounts[world.markets.index(market)].empty == 0
 
@@ -292,9 +292,9 @@ def test_a_candle_lost_after_the_proof_is_not_called_proven(world: World) -> Non
     market = world.busiest(START, END)
     lost = next(c for c in world.truth(START, END) if c.market == market)
     replant(world, lambda candles: [c for c in candles if c != lost])
-    assert told(world, market, lost.start) == "empty (asked)"
+    assert explained(world, market, lost.start) == "empty (asked)"
     assert world.prove([DAY])[0].repaired
-    assert told(world, market, lost.start) == "candle"
+    assert explained(world, market, lost.start) == "candle"
     assert world.in_hive(START, END) == world.truth(START, END)
 
 

@@ -83,9 +83,9 @@ def test_a_lost_candle_is_found_repaired_and_explained(world: World) -> None:
     done = call("prove", "--day", DAY)
     assert done.exit_code == 0, done.output
     assert f"{DAY} proven: 4 markets, 96 hours compared, 1 differed, 1 repaired, 0 discrepancies" in done.output
-    told = call("explain", market.lower(), minute)
-    assert told.exit_code == 0
-    lines = told.output.splitlines()
+    explained = call("explain", market.lower(), minute)
+    assert explained.exit_code == 0
+    lines = explained.output.splitlines()
     assert lines[0].endswith(": candle")
     assert f"{world.lake.root}/candle/{DAY}/day-2/candle.parquet, written by run cli__" in lines[1]
     assert any(line.startswith("older file") and "/day-1/" in line for line in lines)

@@ -147,8 +147,8 @@ def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_has_not_tra
     last = traded_minute(world, market, utc(3), utc(3, 2))
     world.wire.spoil = with_ticker(world.wire.app, market, trade_timestamp=int(utc(2).timestamp() * 1000))
     assert world.collect(utc(3, 2, 5)).inactive >= 1
-    told = int((last + timedelta(seconds=30)).timestamp() * 1000)
-    world.wire.spoil = with_ticker(world.wire.app, market, trade_timestamp=told)
+    traded_since = int((last + timedelta(seconds=30)).timestamp() * 1000)
+    world.wire.spoil = with_ticker(world.wire.app, market, trade_timestamp=traded_since)
     world.collect(utc(3, 4, 5))
     assert world.in_hive(FIRST, utc(3, 2)) == world.truth(FIRST, utc(3, 2))
 
@@ -217,12 +217,12 @@ def test_a_late_row_that_is_bad_when_it_is_fetched_again_is_not_forgotten(world:
     market = world.busiest(utc(3), utc(3, 2))
     late = traded_minute(world, market, utc(3), utc(3, 2))
     app = world.wire.app
-    told = with_ticker(app, market, trade_timestamp=int(utc(3, 2, 3).timestamp() * 1000))
+    traded_since = with_ticker(app, market, trade_timestamp=int(utc(3, 2, 3).timestamp() * 1000))
     hidden = changing(
         app, lambda rows: [row for row in rows if row["candle_date_time_utc"] != wire(late)], market=market
     )
     wrong = with_row(app, market, late, wrong_high)
-    world.wire.spoil = lambda path, query: hidden(path, query) or told(path, query)
+    world.wire.spoil = lambda path, query: hidden(path, query) or traded_since(path, query)
     world.collect(utc(3, 2, 5))
     world.wire.spoil = wrong
     world.collect(utc(3, 4, 5))

@@ -26,7 +26,7 @@ from upbit_elt.lake.lease import lease
 from upbit_elt.warehouse import tables
 
 THIN = int(os.environ.get("UPBIT_SIM_THIN", "15"))
-OLD, KEPT, TODAY = "261121", "261123", "261124"
+OLD, STAYS, TODAY = "261121", "261123", "261124"
 ORIGINS = ("2026-11-20T16:00:00", "2026-11-20T16:02:00", "2026-11-23T02:00:00", "2026-11-24T02:00:00")
 FULL = 2 * len(MARKETS) * len(HORIZONS)  # rows of the old day
 DAY_LATER = timedelta(hours=25)
@@ -69,10 +69,10 @@ def assert_gone(world: World) -> None:
         world.at(world.clock.now() + DAY_LATER)
         assert world.process().housekeeping() == {}
     lake = world.process().lake
-    assert ledger.days(lake, "forecast") == [KEPT, TODAY]
+    assert ledger.days(lake, "forecast") == [STAYS, TODAY]
     assert not tables.is_visible(world.process().hive, world.settings, "forecast", OLD)
     assert [entry for entry in pending.listing(lake) if entry.day == OLD and entry.kind == "forecast"] == []
-    assert (rows(world, KEPT), rows(world, TODAY) > 0) == (FULL // 2, True)
+    assert (rows(world, STAYS), rows(world, TODAY) > 0) == (FULL // 2, True)
     assert list(broken(world)) == []
 
 
@@ -108,10 +108,10 @@ def test_a_day_is_hidden_first_and_its_files_stay_as_long_as_a_query_may_read_th
         world.process().housekeeping()
         assert rows(world, OLD) == 0
         world.at(clock.now() + timedelta(hours=23)).process().housekeeping()
-        assert ledger.days(lake, "forecast") == [OLD, KEPT, TODAY]
+        assert ledger.days(lake, "forecast") == [OLD, STAYS, TODAY]
         assert rows(world, OLD) == 0, "the look at all days does not show it again"
         world.at(clock.now() + timedelta(hours=2)).process().housekeeping()
-        assert ledger.days(lake, "forecast") == [KEPT, TODAY]
+        assert ledger.days(lake, "forecast") == [STAYS, TODAY]
         assert_gone(world)
 
 
@@ -150,8 +150,8 @@ def test_forecasts_expire_by_the_newest_day_whatever_the_clock_says(ahead: timed
     with determined(1):
         world = with_forecasts(keep=3)
         world.at(world.clock.now() + ahead)
-        assert kst_day(world.clock.now()) != KEPT
+        assert kst_day(world.clock.now()) != STAYS
         for _ in range(3):
             world.process().housekeeping()
             world.at(world.clock.now() + DAY_LATER)
-        assert ledger.days(world.process().lake, "forecast") == [OLD, KEPT, TODAY]
+        assert ledger.days(world.process().lake, "forecast") == [OLD, STAYS, TODAY]

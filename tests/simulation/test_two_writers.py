@@ -27,9 +27,9 @@ PAIRS: dict[str, tuple[Callable[[], World], Job, Job]] = {
     "live and close": (scenes.day_over_live_due, Process.live, Process.close),
     "live and backfill": (scenes.history_wanted_live_due, Process.live, Process.backfill),
     "live and repair": (scenes.differing, Process.live, Process.prove),
-    "close and backfill": (scenes.day_over_history_asked, Process.close, Process.backfill),
+    "close and backfill": (scenes.day_over_history_requested, Process.close, Process.backfill),
     "close and close": (scenes.day_over, Process.close, Process.close),
-    "repair and backfill": (scenes.differing_history_asked, Process.prove, Process.backfill),
+    "repair and backfill": (scenes.differing_history_requested, Process.prove, Process.backfill),
     "forecast and close": (scenes.day_over_live_due, Process.forecast, Process.close),
     "two forecasts": (scenes.forecast_due, Process.forecast, Process.forecast),
 }

@@ -202,9 +202,9 @@ def _forecasts(world: World) -> Iterator[str]:
     if _pointed(world, name, "") != "nothing":
         for row in world.hive.run(f"SELECT origin, market, horizon, q50 FROM {name}"):
             stored[str(row[0])].append(row[1:])
-    asked = {wire(origin) for origin in world.forecasts}
-    if unasked := stored.keys() - asked:
-        yield f"forecasts of origins that nobody made: {sorted(unasked)[:3]}"
+    origins = {wire(origin) for origin in world.forecasts}
+    if unknown := stored.keys() - origins:
+        yield f"forecasts of origins that nobody made: {sorted(unknown)[:3]}"
     for origin, rows in stored.items():
         table = forecast_of(datetime.fromisoformat(origin + "+00:00"), world.exchange.markets)
         columns = (table.column(c).to_pylist() for c in ("market", "horizon", "q50"))

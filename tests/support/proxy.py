@@ -1,4 +1,4 @@
-"""A company's proxy: it writes down what it is asked for, and knows the exchange alone."""
+"""A company's proxy: it writes down its requests, and knows the exchange alone."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ MARKETS = [{"market": "KRW-BTC", "korean_name": "a", "english_name": "b"}]
 
 
 class Proxy:
-    """`asked` are the lines `METHOD address` that came; all but `http://exchange.test/` is refused with 403."""
+    """`requests` are the lines `METHOD address` that came; all but `http://exchange.test/` is refused with 403."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}"
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def company_proxy() -> Iterator[Proxy]:
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            proxy.asked.append(f"{self.command} {self.path}")
+            proxy.requests.append(f"{self.command} {self.path}")
             known = self.path.startswith("http://exchange.test/")
             body = json.dumps(MARKETS if known else {}).encode()
             self.send_response(200 if known else 403)

@@ -13,7 +13,7 @@ from upbit_elt.intervals import Interval, gaps
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.compare import accounted
 
-HEALS = 900.0  # seconds within which a stack has to come back
+RECOVERS = 900.0  # seconds within which a stack has to come back
 Say = Callable[[str], None]
 
 
@@ -49,7 +49,7 @@ def verified(stack: Stack, say: Say) -> None:
         lines = stack.run("exec", "python", "-m", "upbit_elt", "verify").stdout.strip().splitlines()
         return lines[-1] if lines and "lost 0, doubled 0, altered 0, invented 0" in lines[-1] else None
 
-    say(f"verify: {wait_for(words, HEALS)}")
+    say(f"verify: {wait_for(words, RECOVERS)}")
 
 
 def unknown(stack: Stack, start: datetime, end: datetime) -> dict[str, list[Interval]]:

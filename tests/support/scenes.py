@@ -84,9 +84,9 @@ def history_wanted() -> World:
     return world.at(NOON + timedelta(seconds=30))
 
 
-def history_asked() -> World:
+def history_requested() -> World:
     """Somebody has asked for two days more than are there."""
-    return _asked(established("2026-11-24T03:00:05").at(NOON))
+    return _requested(established("2026-11-24T03:00:05").at(NOON))
 
 
 def old_files(folder: Path) -> World:
@@ -126,7 +126,7 @@ SCENES: dict[str, tuple[Callable[[], World], Job]] = {
     "close": (day_over, Process.close),
     "repair": (differing, Process.prove),
     "backfill of the wanted days": (history_wanted, Process.backfill),
-    "backfill of a request": (history_asked, Process.backfill),
+    "backfill of a request": (history_requested, Process.backfill),
     "forecast": (forecast_due, Process.forecast),
 }
 
@@ -142,17 +142,17 @@ def history_wanted_live_due() -> World:
     return history_wanted().at(NOON + timedelta(minutes=2))
 
 
-def day_over_history_asked() -> World:
+def day_over_history_requested() -> World:
     """As `day_over`, and somebody has asked for a day before."""
-    return _asked(day_over())
+    return _requested(day_over())
 
 
-def differing_history_asked() -> World:
+def differing_history_requested() -> World:
     """As `differing`, and somebody has asked for a day before."""
-    return _asked(differing())
+    return _requested(differing())
 
 
-def _asked(world: World) -> World:
+def _requested(world: World) -> World:
     start, end = utc("2026-11-21T15:00:00"), utc("2026-11-22T15:00:00")
     world.process().request(start, end)
     world.begin = start

@@ -92,20 +92,20 @@ def live_through(world: World, seed: int, days: int, rng: random.Random) -> Live
         while world.clock.now() < end:
             _pass_time(world, rng)
             _something(world, rng, lived)
-            with _told(world, seed, lived):
+            with _named(world, seed, lived):
                 assert_honest(world)
                 if rng.random() < LOOK:  # before the day's end heals what the next run should have healed
                     world.exchange.spoil = None
                     assert_right(world, still=False)
         world.exchange.spoil = None
         lived.days += 1
-        with _told(world, seed, lived):
+        with _named(world, seed, lived):
             assert_right(world, still=rng.random() < 0.2)
     return lived
 
 
 @contextmanager
-def _told(world: World, seed: int, lived: Lived) -> Iterator[None]:
+def _named(world: World, seed: int, lived: Lived) -> Iterator[None]:
     """What is found wrong is told with the seed and the moment."""
     try:
         yield

@@ -74,7 +74,7 @@ class Stack:
         return Path(self.variables["UPBIT_RUN_DATA_DIR"])
 
     @contextmanager
-    def tells(self, webhook: str) -> Iterator[None]:
+    def sends_to(self, webhook: str) -> Iterator[None]:
         """It tells this webhook what is wrong, for the block."""
         file = self.data / "state" / "webhook"
         file.write_text(webhook)

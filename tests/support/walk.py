@@ -88,8 +88,8 @@ def airflow(deployment: Deployment, at: str) -> Iterator[Attempt]:
             what = f"{method} {url.removeprefix(at)}"
             yield Attempt(user, f"{what} without login", http(method, url, auth=login, json=body))
         if login:
-            asked = dict(zip(("username", "password"), login, strict=True))
-            yield Attempt(user, "logs in with Hive's password", http("POST", f"{at}/auth/token", json=asked))
+            given = dict(zip(("username", "password"), login, strict=True))
+            yield Attempt(user, "logs in with Hive's password", http("POST", f"{at}/auth/token", json=given))
     known = {"username": "admin", "password": deployment.settings()["AIRFLOW_ADMIN_PASSWORD"]}
     yield Attempt("admin", "logs in", http("POST", f"{at}/auth/token", json=known), needed=True)
 
@@ -163,8 +163,8 @@ def hive(deployment: Deployment, _: str) -> Iterator[Attempt]:
         # no day has been compared yet, and the view comes with the first one that is
         tables.ensure_view(session, replica, "reconciliation")
     for sql in (*readme_queries(), "CREATE TEMPORARY TABLE mine AS SELECT market FROM upbit_bi.candle LIMIT 3"):
-        asked = sql.replace("upbit_bi.", "upbit_bi_replica.")
-        yield Attempt("tableau", sql, statement(tableau, asked), needed=True)
+        given = sql.replace("upbit_bi.", "upbit_bi_replica.")
+        yield Attempt("tableau", sql, statement(tableau, given), needed=True)
     made = ("CREATE DATABASE walk", "DROP DATABASE walk")
     yield Attempt("upbit", "; ".join(made), statement(upbit, *made), needed=True)
 

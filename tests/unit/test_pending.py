@@ -26,7 +26,7 @@ def idle(tmp_path: Path) -> Deployment:
     return Deployment(3, tmp_path, rounds=1)
 
 
-def rewritten(idle: Deployment, day: str, *, complete: bool = False) -> str:
+def compacted(idle: Deployment, day: str, *, complete: bool = False) -> str:
     """A new snapshot of a day, whose writer dies before Hive is told; its path."""
     with lease(idle.lake, layout.day_folder(idle.lake.root, "candle", day), idle.clock) as held:
         return publish.rebuild_snapshot(idle.lake, day, "test", held, complete=complete).folder
@@ -46,7 +46,7 @@ def test_only_the_open_days_are_noted_of_a_lake_in_which_nothing_waits(idle: Dep
 
 
 def test_a_snapshot_whose_writer_died_before_registering_it_is_registered_by_the_next_run(idle: Deployment) -> None:
-    folder = rewritten(idle, TODAY)
+    folder = compacted(idle, TODAY)
     assert shown(idle, TODAY) != folder
     assert min_candle.register_in(idle.hive, idle.lake, idle.settings, []) == [TODAY]
     assert shown(idle, TODAY) == folder
@@ -64,7 +64,7 @@ def test_a_snapshot_that_was_never_made_is_forgotten_by_the_next_close(idle: Dep
 
 def test_a_new_snapshot_of_an_old_proven_day_is_news(idle: Deployment) -> None:
     assert wanted(idle.lake, idle.clock.now()) == []
-    folder = rewritten(idle, YESTERDAY, complete=True)
+    folder = compacted(idle, YESTERDAY, complete=True)
     assert wanted(idle.lake, idle.clock.now()) == [YESTERDAY], "though Hive was not told"
     min_candle.register_in(idle.hive, idle.lake, idle.settings, [])
     assert shown(idle, YESTERDAY) == folder
@@ -80,7 +80,7 @@ def test_a_new_snapshot_of_an_old_proven_day_is_news(idle: Deployment) -> None:
 @pytest.mark.parametrize("first", ["close", "prove", "housekeeping"])
 def test_notes_that_are_lost_are_derived_from_the_lake(idle: Deployment, first: str) -> None:
     """As on a lake of an earlier release, which has none."""
-    rewritten(idle, YESTERDAY, complete=True)
+    compacted(idle, YESTERDAY, complete=True)
     min_candle.register_in(idle.hive, idle.lake, idle.settings, [])
     before = pending.listing(idle.lake)
     idle.lake.delete(layout.pending_folder(idle.lake.root))
@@ -97,7 +97,7 @@ def test_notes_that_are_lost_are_derived_from_the_lake(idle: Deployment, first: 
 
 def test_pending_markers_of_an_earlier_release_are_honoured(idle: Deployment) -> None:
     """Its writer died between the rename and Hive: the day is over, and no run touches it any more."""
-    folder = rewritten(idle, BEFORE, complete=True)
+    folder = compacted(idle, BEFORE, complete=True)
     pending.remove(idle.lake, pending.registering("candle", folder))
     mark = f"{layout.day_folder(idle.lake.root, 'candle', BEFORE)}/_unshown-day-2"
     idle.lake.create(mark, b"")

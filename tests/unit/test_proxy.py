@@ -100,20 +100,20 @@ def test_requests_to_our_own_services_pass_by_the_proxy(
     name: str, services: Stub, stack: StackSettings, proxy: Proxy
 ) -> None:
     ask, expected = OURS[name]
-    assert (ask(services, stack), proxy.asked) == (expected, [])
+    assert (ask(services, stack), proxy.requests) == (expected, [])
 
 
 def test_files_come_directly_from_the_datanode_that_the_namenode_names(services: Stub, proxy: Proxy) -> None:
     services.locations[f"GET {WEBHDFS}/a"] = f"{services.url.replace('127.0.0.1', 'localhost')}/data/a"
     services.answers |= {f"GET {WEBHDFS}/a": (307, {}), "GET /data/a": (200, "seven")}
     assert Lake.from_settings(Settings(webhdfs_url=services.url)).read("/a") == b"seven"
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_requests_to_the_exchange_go_by_the_proxy(stack: StackSettings, proxy: Proxy) -> None:
     assert markets("http://exchange.test", stack) == ["KRW-BTC"]
     assert health.exchange("http://exchange.test")() is None
-    assert {line.partition("?")[0] for line in proxy.asked} == {"GET http://exchange.test/v1/market/all"}
+    assert {line.partition("?")[0] for line in proxy.requests} == {"GET http://exchange.test/v1/market/all"}
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_the_health_check_of_a_container_reaches_its_service(
     here = {name: value.format(url=services.url, port=services.url.rpartition(":")[2])}
     command = [sys.executable, str(REPO / script), service]
     done = subprocess.run(command, env=os.environ | here, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr, proxy.asked) == (0, "", [])
+    assert (done.returncode, done.stderr, proxy.requests) == (0, "", [])
 
 
 def ask_as_libraries_do(url: str) -> None:
@@ -151,7 +151,7 @@ def test_other_libraries_reach_the_services_of_run_directly(
         monkeypatch.setenv(name, value)
     for host in ("127.0.0.1", "localhost"):
         ask_as_libraries_do(services.url.replace("127.0.0.1", host))
-    assert proxy.asked == []
+    assert proxy.requests == []
     assert variables["no_proxy"] == variables["NO_PROXY"]
     assert not given or given in variables["NO_PROXY"]
 

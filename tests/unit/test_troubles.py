@@ -14,7 +14,7 @@ from tests.support.clock import ManualClock, utc
 from upbit_elt.troubles import Trouble, Troubles
 from upbit_elt.webhook import Webhook
 
-TOLD = "[upbit] candles are <stale> & old"
+LINE = "[upbit] candles are <stale> & old"
 OVER = "[upbit] over after 5 min, since 11-24 03:00 UTC: candles are <stale> & old"
 
 
@@ -52,13 +52,13 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
 def test_a_trouble_is_sent_once_and_its_end_once(scene: Scene) -> None:
     assert scene.notify() == []
     scene.report()
-    assert scene.notify() == [TOLD]
+    assert scene.notify() == [LINE]
     scene.report()
-    assert scene.notify(after=200) == [TOLD]
-    assert scene.notify(after=100) == [TOLD, OVER]
-    assert scene.notify(after=1000) == [TOLD, OVER]
+    assert scene.notify(after=200) == [LINE]
+    assert scene.notify(after=100) == [LINE, OVER]
+    assert scene.notify(after=1000) == [LINE, OVER]
     scene.report()
-    assert scene.notify() == [TOLD, OVER, TOLD], "it is another one"
+    assert scene.notify() == [LINE, OVER, LINE], "it is another one"
 
 
 def test_a_trouble_that_ends_early_is_over_at_once(scene: Scene) -> None:
@@ -66,9 +66,9 @@ def test_a_trouble_that_ends_early_is_over_at_once(scene: Scene) -> None:
     scene.notify()
     scene.clock.set(utc(3, 5))
     scene.process().end("data")
-    assert scene.notify() == [TOLD, OVER]
+    assert scene.notify() == [LINE, OVER]
     scene.process().end("data")
-    assert scene.notify() == [TOLD, OVER]
+    assert scene.notify() == [LINE, OVER]
 
 
 def test_a_trouble_that_comes_back_before_its_end_goes_on(scene: Scene) -> None:
@@ -76,7 +76,7 @@ def test_a_trouble_that_comes_back_before_its_end_goes_on(scene: Scene) -> None:
     scene.notify()
     scene.clock.set(utc(3, 10))
     scene.report()
-    assert scene.notify() == [TOLD]
+    assert scene.notify() == [LINE]
 
 
 def test_while_nobody_can_say_it_is_not_over(scene: Scene) -> None:
@@ -85,7 +85,7 @@ def test_while_nobody_can_say_it_is_not_over(scene: Scene) -> None:
     scene.report()
     scene.notify()
     scene.process().renew("data", utc(3, 30))
-    assert scene.notify(after=600) == [TOLD]
+    assert scene.notify(after=600) == [LINE]
     assert scene.process().lasting() == ["data"]
 
 
@@ -102,7 +102,7 @@ def test_of_several_processes_one_sends(scene: Scene) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert scene.chat.lines == [TOLD]
+    assert scene.chat.lines == [LINE]
 
 
 def test_a_callback_sends_its_own_trouble_alone(scene: Scene) -> None:
@@ -121,7 +121,7 @@ def test_a_message_that_the_webhook_refused_is_sent_later(
     assert scene.notify() == []
     scene.chat.status = 200
     assert scene.notify(after=59) == [], "not at every look"
-    assert scene.notify(after=1) == [TOLD]
+    assert scene.notify(after=1) == [LINE]
     assert f"refused with status {status}" in caplog.text
     assert "secret" not in caplog.text
 
@@ -162,12 +162,12 @@ def test_slack_and_discord_have_their_own_forms(scene: Scene) -> None:
     scene.lead_to(scene.chat.url + SLACK)
     scene.notify(after=600)
     discord, slack = scene.chat.bodies
-    assert discord == {"content": TOLD, "allowed_mentions": {"parse": []}}
+    assert discord == {"content": LINE, "allowed_mentions": {"parse": []}}
     assert slack["text"].endswith("candles are &lt;stale&gt; &amp; old")
 
 
 def test_a_damaged_file_is_begun_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     (scene.folder / "troubles.db").write_bytes(b"no database" * 100)
     scene.report()
-    assert scene.notify() == [TOLD]
+    assert scene.notify() == [LINE]
     assert "damaged" in caplog.text

@@ -63,7 +63,7 @@ class TimeBudget:
         return False
 
     def must_stop(self) -> bool:
-        """Whether the requests in progress have to stop; it looks at the lake at most once a second."""
+        """Whether the requests in progress have to stop; it reads the lake at most once a second."""
         now = self._clock.now()
         if self._over():
             return True
@@ -86,7 +86,7 @@ class TimeBudget:
         return min(((stop - now).total_seconds() for stop in stops), default=float("inf"))
 
     def live_runs(self) -> bool:
-        """Whether live runs happen, judged by the end of the live coverage."""
+        """Whether live runs happen, by the end of the live coverage."""
         return self._live_end is not None and self._clock.now() - self._live_end < IDLE
 
     def _over(self) -> bool:

@@ -183,6 +183,6 @@ def _reconciliation(chain: Chain) -> list[str]:
             f"{proof.differences} differed, {proof.repaired} repaired, {proof.discrepancies} discrepancies"
         )
         found = proof.found()
-        lines += [f"    finding: {json.dumps(discrepancy)}" for discrepancy in found]
+        lines += [f"    discrepancy: {json.dumps(discrepancy)}" for discrepancy in found]
         lines += [f"    not reconciled: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
     return lines

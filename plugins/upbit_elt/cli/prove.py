@@ -62,7 +62,7 @@ def prove(days: tuple[str, ...], start: datetime | None, end: datetime | None, m
     discrepancies = [(one.day, row) for one in reconciled for row in one.discrepancies]
     for day, row in discrepancies[:MAX_PRINTED]:
         for discrepancy in row.found():
-            click.echo(f"finding {day} {row.market} {json.dumps(discrepancy)}")
+            click.echo(f"discrepancy {day} {row.market} {json.dumps(discrepancy)}")
     left = sorted(set(closed) - {one.day for one in reconciled})
     if left:
         click.echo(f"not reconciled yet: {', '.join(left)}; run it again")

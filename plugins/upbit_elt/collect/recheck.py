@@ -3,7 +3,7 @@
 By the stored state of a recheck:
 
     quiet   the market was skipped because of the ticker: its next request reaches back to where the skips began
-    empty   the exchange said that there is no older candle: its next request asks that once more
+    empty   the exchange said that there is no older candle: its next request covers that once more
     hole    a row is quarantined or late: requested again after 1, 2, 4, ... minutes, for 17 hours. Before 8
             minutes only a candle fills the hole; from then on a response without one makes its minutes empty
     left    left to the backfill, which has a request for it

@@ -42,7 +42,7 @@ class Page(NamedTuple):
     """One response: valid candles (newest first), quarantined rows, the number of rows, names of unknown fields.
 
     `oldest` is the oldest credible time (UTC). `trailing` are quarantined rows after the last one with a credible time:
-    only the next page tells their minutes; each has `start == end`, which is `oldest` (or the request's `to`).
+    only the next page shows their minutes; each has `start == end`, which is `oldest` (or the request's `to`).
     """
 
     rows: tuple[MinuteCandle, ...]

@@ -83,7 +83,7 @@ class _Minutes:
         self._complete = True
 
     def check(self) -> None:
-        """Raise the error that ended the candles early; the writer cannot tell it from their normal end."""
+        """Raise the error that ended the candles early; for the writer it would be their normal end."""
         if self._stopped:
             raise self._stopped
         if not self._complete:

@@ -33,7 +33,7 @@ class Panel:
 
     A minute without a trade carries the last price forward (high = low = close) with zero volume. Before a
     market's first price in the window its prices are NaN and its volume is zero. `high` and `low` are float32,
-    because only their ratios are used. `missing` marks holes: the price carried forward there is not known to be true.
+    because only their ratios are used. `missing` marks holes: the price carried forward there may be wrong.
     """
 
     markets: tuple[str, ...]

@@ -1,6 +1,6 @@
 """A copy of HDFS as a tar stream, taken out of a HDFS snapshot while others go on writing; and the way back.
 
-Owner, group, permission and time of each name are in it. What Hive makes anew by itself is not.
+Owner, group, permission and time of each name are in it. What Hive makes again by itself is not.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def save(lake: Lake, out: BinaryIO, now: datetime) -> None:
 def restore(lake: Lake, source: BinaryIO, *, owners: bool = True) -> int:
     """Bring back what `write` has written; returns the number of files.
 
-    `lake` must act as HDFS's superuser; without `owners` and permissions, which `./run` does not ask for, as anybody.
+    `lake` must act as HDFS's superuser; without `owners` and permissions, which `./run` does not need, as anybody.
 
     Raises:
         LakeConflict: there are candles already, or a file of the same name: nothing is overwritten.

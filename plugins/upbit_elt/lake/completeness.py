@@ -1,4 +1,4 @@
-"""Which minutes of a KST day that is over are still missing, judged by its files' footers alone."""
+"""Which minutes of a KST day that is over are still missing, by its files' footers alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from upbit_elt.lake.webhdfs import Lake
 def missing(lake: Lake, day: str, live: Coverage) -> list[Span]:
     """The spans (UTC) of a KST day that no file of its current snapshot accounts for, as holes with their reason.
 
-    It looks at markets that the day's files name and that were still listed at the end of `live`, the newest live
+    It covers the markets that the day's files name and that were still listed at the end of `live`, the newest live
     coverage: no day waits for a market that was delisted, or listed only later.
     """
     snapshot = ledger.current(lake, "candle", day)

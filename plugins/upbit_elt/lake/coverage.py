@@ -31,10 +31,10 @@ State = Literal["asked", "quiet", "hole"]
 class Span(NamedTuple):
     """A half-open span [start, end) (UTC minutes) of one market and how it is accounted for.
 
-    The states are stored spellings. `asked`: the exchange answered, so a minute without a candle had no trade; with the
-    reason NOT_LISTED, it answered that the market has no older candle. `quiet`: the market was inactive, its last trade
-    by the ticker lay before. `hole`: not known, for `reason`; after a failed request the watermark stays before it, so
-    that the next run requests it again. `detail` is for people: the exchange's words, or a file's name.
+    The states are stored spellings. `asked`: the exchange responded, so a minute without a candle had no trade; with
+    the reason NOT_LISTED, it answered that the market has no older candle. `quiet`: the market was inactive, its last
+    trade by the ticker lay before. `hole`: not known, for `reason`; after a failed request the watermark stays before
+    it, so that the next run requests it again. `detail` is for people: the exchange's words, or a file's name.
     """
 
     market: str

@@ -48,7 +48,7 @@ class FolderLake(Lake):
 
 
 class _ReadOnly:
-    """Stands where the client of WebHDFS stands, and refuses whatever the copy does not do."""
+    """Takes the place of the client of WebHDFS; what a copy in a folder cannot do is an error."""
 
     def __init__(self, folder: Path) -> None:
         self.url = folder.absolute().as_uri()

@@ -6,7 +6,7 @@
     expire.forecast.<yyMMdd>                        the day is old: it is out of Hive, and its folder will be removed
 
 One listing finds all of it. The markers are an index, and follow from the lake's folders and files: when one is lost,
-its task waits until housekeeping looks at every day again.
+its task waits until housekeeping checks every day again.
 """
 
 from __future__ import annotations

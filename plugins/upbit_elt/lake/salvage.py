@@ -63,7 +63,7 @@ def lost_coverage(lake: Lake, found: ReadableFiles, run: str, others: Collection
 
 
 def quarantine_file(lake: Lake, day: str, path: str) -> None:
-    """Move an unreadable file to the quarantine folder of its KST day, where people may look at it for some days."""
+    """Move an unreadable file to the quarantine folder of its KST day, where people can read it for some days."""
     folder, name = layout.quarantine_folder(lake.root, day), "-".join(path.split("/")[-2:])
     try:
         lake.make_folder(folder)

@@ -1,6 +1,6 @@
 """Which days are open, and which closed days are not proven yet: from pending markers, or derived from the whole lake.
 
-Every run reads the markers. Deriving them looks at every day ever collected: housekeeping does so once a day, and a run
+Every run reads the markers. Deriving them reads every day ever collected: housekeeping does so once a day, and a run
 that finds no marker at all (in a lake of an earlier release).
 """
 

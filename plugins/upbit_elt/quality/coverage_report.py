@@ -11,10 +11,10 @@ ticker's last trade was older); or a *hole* with its reason. It is **explained**
 - `venue outage`: the request failed while no market had a candle for OUTAGE minutes or more, and the exchange said for
   at least half of the markets that there was none
 
-Minutes that may be missing are **unexplained**: `failed request` (the next run requests them again), `refused row` and
-`late row` (the row failed validation, or did not come yet), `file lost` (a complete day whose folder is empty, or a
-file that cannot be read), and `never asked` (no span between the market's first one and its watermark: a file was lost,
-or the backfill was not done).
+Minutes that may be missing are **unexplained**: `failed request` (the next run requests them again), `quarantined row`
+and `late row` (the row failed validation, or did not come yet), `file lost` (a complete day whose folder is empty, or a
+file that cannot be read), and `never requested` (no span between the market's first one and its watermark: a file was
+lost, or the backfill was not done).
 """
 
 from __future__ import annotations

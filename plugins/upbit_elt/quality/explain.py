@@ -61,7 +61,7 @@ class Chain:
 
 
 def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
-    """Collect the evidence of a market's minute (UTC); `now` (UTC) tells a minute to come from one not collected yet.
+    """Collect the evidence of a market's minute (UTC); after `now` (UTC) a minute is still to come, not missing.
 
     Raises:
         NotCollected: the lake is empty, does not know the market (on that day), or does not reach to the minute.

@@ -1,7 +1,7 @@
 """The results of reconciliation in the lake: one row for each market and day, in a new snapshot for each run.
 
 `/reconciliation/yyMMdd/day-<n>/<snapshot>_<verdict>.parquet`. The name says which snapshot of the candles was
-reconciled, so that two listings tell the state of a day; a proof of an older snapshot does not count.
+reconciled, so that two listings give the state of a day; a proof of an older snapshot does not count.
 """
 
 from __future__ import annotations

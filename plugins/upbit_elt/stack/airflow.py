@@ -1,4 +1,4 @@
-"""Airflow 3 by environment alone: SQLite, LocalExecutor, loopback; and the few things told to its REST API."""
+"""Airflow 3 by environment alone: SQLite, LocalExecutor, loopback; and the few calls of its REST API."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class AirflowApi:
     def ensure_pool(self, name: str, slots: int) -> None:
         """Make a pool; one that is there keeps the size that its user gave it."""
         if "name" not in self._call("GET", f"/pools/{name}", accept=(404,)):
-            body = {"name": name, "slots": slots, "description": "one run at a time asks the exchange"}
+            body = {"name": name, "slots": slots, "description": "one run at a time sends requests to the exchange"}
             self._call("POST", "/pools", body)
 
     def dags(self) -> dict[str, bool]:

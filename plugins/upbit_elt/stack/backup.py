@@ -1,7 +1,7 @@
 """Backups of the local stack: what is in them, and the way back into an empty data folder.
 
-In a backup: `lake.tar` (all of HDFS), and under `files/` what of the data folder cannot be made anew. Hive's tables are
-not in it: `housekeeping` makes them from the lake.
+In a backup: `lake.tar` (all of HDFS), and under `files/` what of the data folder cannot be made again. Hive's tables
+are not in it: `housekeeping` makes them from the lake.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ class RememberedChoice(BaseModel):
 
 
 class Choice(NamedTuple):
-    """The exchange of this start; `reason` says why it is the replica though nobody asked for it, else None."""
+    """The exchange of this start; `reason` says why it is the replica without having been chosen, else None."""
 
     exchange: Exchange
     replay: Path | None
@@ -68,7 +68,7 @@ def move(stack: StackSettings) -> None:
 
 
 def choose(stack: StackSettings, memory: RememberedChoice | None, base_url: str) -> Choice:
-    """The exchange to use: the one asked for, else the remembered one, else Upbit if it answers, else the replica."""
+    """The exchange to use: the chosen one, else the remembered one, else Upbit if it answers, else the replica."""
     if stack.replay or stack.exchange:
         return Choice("replica" if stack.replay else stack.exchange or "upbit", stack.replay)
     if memory:

@@ -54,7 +54,7 @@ class Check(NamedTuple):
 
 
 def examine(stack: StackSettings) -> list[Check]:
-    """Look at everything. What needs running services is looked at only when the stack runs."""
+    """Check everything. What needs running services is checked only when the stack runs."""
     checks = [_java(), _maven(stack), _disk(stack)]
     try:
         planned = plan.make(stack, _choice(stack))
@@ -139,7 +139,7 @@ def _clock(stack: StackSettings, settings: Settings) -> Check:
         return _no_exchange(stack, f"{settings.base_url} does not answer ({type(error).__name__})")
     # the header has whole seconds: half a second is its middle
     behind = (theirs - datetime.now(UTC)).total_seconds() + 0.5
-    advice = "candles are judged closed by the exchange's clock, but set this one: timedatectl set-ntp true"
+    advice = "which candles are closed is decided by the exchange's clock, but set this one: timedatectl set-ntp true"
     seen = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the exchange's"
     return Check("clock", seen, advice if abs(behind) > CLOCK_TOLERANCE else None)
 

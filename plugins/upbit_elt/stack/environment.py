@@ -67,8 +67,8 @@ def common(stack: StackSettings) -> dict[str, str]:
 def proxies(given: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The variables of the environment that name proxies, with this machine as an exception; none without a proxy.
 
-    Our own code asks its services directly. Airflow's tasks and other packages do as these variables say. A SOCKS proxy
-    is taken away: no package here speaks to one, and Airflow's tasks would not even start.
+    Our own code reaches its services directly. Airflow's tasks and other packages do as these variables say. A SOCKS
+    proxy is taken away: no package here speaks to one, and Airflow's tasks would not even start.
     """
     named = {name: value for name, value in given.items() if name.lower() in _PROXIES and value}
     found = {name: "" if value.startswith("socks") else value for name, value in named.items()}

@@ -1,4 +1,4 @@
-"""What can be known before anything is downloaded: `./run` asks it of the machine's own Python at every start.
+"""What can be known before anything is downloaded: `./run` lets the machine's own Python check it at every start.
 
 Packages are not there yet, so this is the standard library and those of our modules that need no more.
 """

@@ -114,7 +114,7 @@ def exchange(base_url: str, timeout: float = TIMEOUT) -> Check:
 
 
 def replica(replica_url: str) -> Check:
-    """Answers, and lists its markets (unless it was told to fail); it runs here, so no proxy is asked."""
+    """It answers and lists its markets (unless it has to fail); it runs on this machine, so no proxy is used."""
 
     def check() -> str | None:
         direct.request("GET", replica_url, timeout=TIMEOUT)

@@ -32,8 +32,8 @@ class StackSettings(BaseSettings):
     dags_dir: Path = Field(REPO / "dags", description="Folder of the DAGs.")
     exchange: Exchange | None = Field(None, description="`upbit` or `replica`; by default what answers.")
     replay: Path | None = Field(None, description="Folder of Parquet candles that the replica replays.")
-    min_free_gb: float = Field(MIN_FREE_GB, ge=0, description="Refuse to start with less free disk than this.")
-    min_memory_gb: float = Field(MIN_MEMORY_GB, ge=0, description="Refuse to start with less memory than this.")
+    min_free_gb: float = Field(MIN_FREE_GB, ge=0, description="Do not start with less free disk than this.")
+    min_memory_gb: float = Field(MIN_MEMORY_GB, ge=0, description="Do not start with less memory than this.")
 
     port_offset: int = Field(0, ge=0, le=GREATEST_OFFSET, description="Added to all ports that are not set.")
     namenode_port: int = _port("namenode_port", "HDFS's own protocol.")

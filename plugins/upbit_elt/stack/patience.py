@@ -14,7 +14,7 @@ from upbit_elt.stack.supervision import State
 
 # A service that is at work is waited for at most so many times its patience.
 LONGER = 3
-# From one look at its work to the next, in seconds.
+# Seconds from one check of its work to the next.
 EVERY = 60.0
 # CPU seconds between two looks that count as work: more than a daemon uses that waits for something, and less than one
 # of fifty processes gets that share two cores.
@@ -56,7 +56,7 @@ class Patience(stop_base):
         self.waited = 0.0
 
     def __call__(self, retry_state: RetryCallState) -> bool:
-        """Whether the wait is over, as tenacity asks it after each try."""
+        """Whether the wait is over, which tenacity checks after each try."""
         return self.over(retry_state.seconds_since_start or 0.0)
 
     def over(self, waited: float) -> bool:

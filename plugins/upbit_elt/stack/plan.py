@@ -15,7 +15,7 @@ from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.secrets import Secrets
 from upbit_elt.stack.services import Service
 
-# What services read when they start, and then no more. (Airflow looks at `dags` all the time.)
+# What services read when they start, and then no more. (Airflow reads `dags` all the time.)
 READ_AT_START = ("plugins", "flask_app", "hive", "hadoop-conf", "docker/hadoop", "requirements.txt")
 
 
@@ -46,7 +46,7 @@ class StackPlan:
 
     @property
     def digest(self) -> str:
-        """Changes when a running stack would have to be started anew to follow this plan."""
+        """Changes when a running stack would have to be restarted to follow this plan."""
         lines = [self.code, self.configuration, *(f"{name}={value}" for name, value in sorted(self.variables.items()))]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

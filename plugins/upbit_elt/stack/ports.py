@@ -87,7 +87,7 @@ def _free_offset() -> int | None:
 
 
 def _holders(wanted: set[int]) -> dict[int, Holder]:
-    """Who listens on these ports, as far as the system tells us."""
+    """Who listens on these ports, as far as the system names them."""
     sockets = dict(_listening(wanted))
     found: dict[int, Holder] = {}
     for folder in PROC.glob("[0-9]*"):

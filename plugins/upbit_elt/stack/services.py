@@ -81,13 +81,13 @@ def airflow(stack: StackSettings) -> list[Service]:
 def flask(stack: StackSettings, needs: Iterable[Service]) -> Service:
     """Page, API and forecasts under gunicorn: one worker, so that model and candles are in memory once.
 
-    `needs` are the services that it asks: it waits with them when they hang.
+    `needs` are the services that it depends on: while these hang, it is not taken for hung itself.
     """
     options = ["--workers", "1", "--threads", "8", "--timeout", "120", "--no-control-socket"]
     bind = ["--bind", f"{HOST}:{stack.flask_port}"]
     command = _python("gunicorn", "flask_app:create_app(watch=True)", *options, *bind)
     check = health.needing(health.page(stack.flask_url), *(service.check for service in needs))
-    # what it asks may take as long as every service may, before it is its turn
+    # the services that it depends on may each take their own time before it can answer
     return Service("flask", command, check, ("flask_port",), patience=2 * Service.patience)
 
 

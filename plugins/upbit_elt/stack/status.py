@@ -106,7 +106,7 @@ class Status(DataProgress):
 
 
 def read(stack: StackSettings, plan: StackPlan) -> Status:
-    """Ask every service of the plan, all at once."""
+    """Check every service of the plan, all at once."""
     alive = Supervisor(stack).alive()
     states = Supervisor(stack).states() if alive else {}
     known, step = restarts.known(stack), clock_steps.last_step(plan.settings.state_dir, datetime.now(UTC))

@@ -40,7 +40,7 @@ PIDFile={pidfile}
 OOMPolicy=continue
 WorkingDirectory={folder}
 {environment}\
-# "-": candles that do not come, as when the exchange is away, are no reason to start all anew
+# "-": candles that do not come, as when the exchange is away, are no reason to restart everything
 ExecStart=-{start}
 ExecStop={stop}
 Restart=on-failure

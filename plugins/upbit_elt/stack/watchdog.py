@@ -1,6 +1,6 @@
-"""The watchdog of `./run`: it ends the process of a service that hangs, and supervisord starts it anew.
+"""The watchdog of `./run`: it ends the process of a service that hangs, and supervisord starts it again.
 
-supervisord sees what dies, not what hangs. The watchdog asks the health check of every service, the one of
+supervisord sees what dies, not what hangs. The watchdog runs the health check of every service, the one of
 `./run status`. Only the answer `Hung` counts against a service: whatever else is wrong (safe mode, stale candles, an
 exchange or another service that is away), a restart would not make it better.
 """
@@ -45,7 +45,7 @@ class Limits:
 
 
 class ServiceWatch:
-    """What the looks at one service have found so far."""
+    """What the checks of one service have found so far."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -98,7 +98,7 @@ class _Look(NamedTuple):
 
 
 class Watchdog:
-    """Looks at the services of one stack; `clock` gives seconds that nobody sets."""
+    """Checks the services of one stack; `clock` gives seconds that nobody sets."""
 
     def __init__(
         self,
@@ -117,14 +117,14 @@ class Watchdog:
         """Look for ever.
 
         Raises:
-            StackError: supervisord does not answer; it starts a watchdog anew when it does.
+            StackError: supervisord does not answer; it starts the watchdog again when it does.
         """
         while True:
             self.look()
             time.sleep(self._limits.every)
 
     def look(self) -> None:
-        """Ask every service once, and end those that hang. Raises StackError as `run` does.
+        """Check every service once, and end those that hang. Raises StackError as `run` does.
 
         While the disk is full nothing is ended: a service that can write nothing gives no sign of life, and would give
         none after a restart.

@@ -26,20 +26,20 @@ def refusal(client: upbit.Upbit, **query: Any) -> dict[str, Any]:
 def main(market: str, to: str) -> dict[str, Any]:
     client = upbit.Upbit()
     candles = client.candles
-    asked = {"market": market, "to": to}
-    newer = plain(candles.list_minutes(1, count=200, **asked))
+    common = {"market": market, "to": to}
+    newer = plain(candles.list_minutes(1, count=200, **common))
     older = candles.list_minutes(1, market=market, count=200, to=newer[-1]["candle_date_time_utc"] + "Z")
     return {
         "markets": plain(client.trading_pairs.list(is_details=True)),
         "ticker": plain(client.tickers.list_by_trading_pairs(markets=market)),
         "tickers": plain(client.tickers.list_by_quote_currencies(quote_currencies="KRW,BTC,USDT")),
         "minutes": newer + plain(older),
-        "units": {unit: plain(candles.list_minutes(unit, count=10, **asked)) for unit in (3, 5, 10, 15, 30, 60, 240)},
-        "days": plain(candles.list_days(count=5, converting_price_unit="KRW", **asked)),
-        "weeks": plain(candles.list_weeks(count=3, **asked)),
-        "months": plain(candles.list_months(count=2, **asked)),
-        "years": plain(candles.list_years(count=1, **asked)),
-        "seconds": plain(candles.list_seconds(count=200, **asked)),
+        "units": {unit: plain(candles.list_minutes(unit, count=10, **common)) for unit in (3, 5, 10, 15, 30, 60, 240)},
+        "days": plain(candles.list_days(count=5, converting_price_unit="KRW", **common)),
+        "weeks": plain(candles.list_weeks(count=3, **common)),
+        "months": plain(candles.list_months(count=2, **common)),
+        "years": plain(candles.list_years(count=1, **common)),
+        "seconds": plain(candles.list_seconds(count=200, **common)),
         "unknown": refusal(client, market="KRW-NOPE"),
         "wrong": refusal(client, market=market, to="yesterday"),
     }

@@ -242,9 +242,9 @@ def test_a_market_that_is_not_collected_is_reconciled_where_it_is_known(tmp_path
     world.work_off(world.request(utc(2), utc(5, 30), OTHER))
     world.close_day(TODAY)
     before = world.in_lake(TODAY)
-    (judged,) = world.prove([TODAY])
-    row = next(row for row in judged.rows if row.market == OTHER)
-    assert (judged.verdict, row.hours, row.state) == ("proven", 3, "proven")
+    (reconciled,) = world.prove([TODAY])
+    row = next(row for row in reconciled.rows if row.market == OTHER)
+    assert (reconciled.verdict, row.hours, row.state) == ("proven", 3, "proven")
     assert row.proven_hours(TODAY) == [utc(2), utc(3), utc(4)]
     after = [c for c in world.in_lake(TODAY) if c.market == OTHER]
     assert after == [c for c in before if c.market == OTHER], "no more of it is brought in than was asked for"

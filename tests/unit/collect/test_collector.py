@@ -57,8 +57,8 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     }  # fmt: skip
     assert all(world.newest.watermark[market] == utc(3) for market in asked)
     world.wire.spoil = FINE
-    healed = world.collect(utc(3, 4, 5))
-    assert (healed.holes, healed.outage) == ((), "")
+    later = world.collect(utc(3, 4, 5))
+    assert (later.holes, later.outage) == ((), "")
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 4))
 
 

@@ -118,17 +118,17 @@ def test_the_bad_ones_hold_up_the_good_ones_for_the_grace_at_most() -> None:
 def test_an_endpoint_that_answers_no_market_gets_no_more_requests() -> None:
     world = World(lambda name, number: Unreachable("no answer"), seconds=1)
     ended = world.run(names(100))
-    asked = set(world.sent)
+    requested = set(world.sent)
     assert FAILURES_UNTIL_DOWN < len(world.sent) <= FAILURES_UNTIL_DOWN + GRACE, "and now and then one more"
     assert world.took <= FAILURES_UNTIL_DOWN + GRACE + 1
-    assert {name for name, error in ended.items() if isinstance(error, EndpointDown)} == set(names(100)) - asked
-    assert all(isinstance(ended[name], Unreachable) for name in asked)
+    assert {name for name, error in ended.items() if isinstance(error, EndpointDown)} == set(names(100)) - requested
+    assert all(isinstance(ended[name], Unreachable) for name in requested)
 
 
 def test_an_endpoint_that_answers_again_gets_the_requests_of_all_markets() -> None:
-    healed = 15.0
+    back_after = 15.0
     world = World(seconds=1)
-    world.says = lambda name, number: Unreachable("no answer") if world.took <= healed else None
+    world.says = lambda name, number: Unreachable("no answer") if world.took <= back_after else None
     ended = world.run(names(50))
     assert set(ended.values()) == {None}
 

@@ -15,7 +15,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.holes import HoleReason
 
-ASKS = [FetchRequest(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
+REQUESTS = [FetchRequest(f"KRW-{number}", utc(1), utc(1, 2)) for number in range(100)]
 
 
 def row_of(market: str) -> str:
@@ -41,16 +41,16 @@ def test_a_collector_that_lost_its_lease_sends_no_more(tmp_path: Path) -> None:
         raise LeaseHeld("taken over")
 
     with pytest.raises(LeaseHeld):
-        list(fetch(client, ASKS, workers=2, tick=lost))
+        list(fetch(client, REQUESTS, workers=2, tick=lost))
     client.close()
-    assert len(adapter.requests) < len(ASKS) / 2
+    assert len(adapter.requests) < len(REQUESTS) / 2
 
 
 def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Path) -> None:
     client, adapter = exchange(tmp_path, 418, "blocked for 60 seconds")
-    results = list(fetch(client, ASKS, workers=2, tick=lambda: None))
+    results = list(fetch(client, REQUESTS, workers=2, tick=lambda: None))
     client.close()
-    assert len(results) == len(ASKS)
+    assert len(results) == len(REQUESTS)
     assert {result.failure and result.failure.reason for result in results} == {HoleReason.BANNED}
     assert all("until 2026-11-24T02:01" in result.trouble for result in results)
     assert not any(result.final for result in results)
@@ -62,11 +62,11 @@ def test_a_rate_limit_that_others_use_all_the_time_costs_its_requests_and_never_
     limits = AddressLimits(tmp_path, 1000, clock, patience=0.02)
     client = UpbitClient("http://exchange", limits, clock, session=session_on(adapter))
     with in_use(tmp_path / "limits.db"):
-        results = list(fetch(client, ASKS[:3], workers=2, tick=lambda: None))
+        results = list(fetch(client, REQUESTS[:3], workers=2, tick=lambda: None))
     assert {result.failure and result.failure.reason for result in results} == {HoleReason.OUT_OF_TIME}
     assert all("limits.db was in use by other processes" in result.trouble for result in results)
     assert adapter.requests == []
-    assert [result.trouble for result in fetch(client, ASKS[:3], workers=2, tick=lambda: None)] == [""] * 3
+    assert [result.trouble for result in fetch(client, REQUESTS[:3], workers=2, tick=lambda: None)] == [""] * 3
     client.close()
 
 
@@ -84,7 +84,7 @@ def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_delisted(
     tmp_path: Path, status: int, body: str, listing: tuple[int, str], final: bool
 ) -> None:
     client, _ = exchange(tmp_path, status, body, listing)
-    (result,) = fetch(client, ASKS[:1], workers=1, tick=lambda: None)
+    (result,) = fetch(client, REQUESTS[:1], workers=1, tick=lambda: None)
     client.close()
     assert result.failure
     assert result.final is final

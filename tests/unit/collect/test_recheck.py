@@ -25,16 +25,16 @@ def ticker(market: str, traded: datetime) -> Ticker:
 
 def tries(recheck: Recheck, hours: int) -> list[int]:
     """Minutes after which runs every two minutes ask for a hole again that never heals."""
-    asked, before = [], recheck.found
+    requested, before = [], recheck.found
     rechecks: tuple[Recheck, ...] = (recheck,)
     while before < recheck.found + timedelta(hours=hours):
         end = before + 2 * MINUTE
         if due_requests(rechecks, ["KRW-A"], before, end):
-            asked.append(int((end - recheck.found) / MINUTE))
+            requested.append(int((end - recheck.found) / MINUTE))
         rechecks = after(rechecks, NOTHING, [], [], end)
         before = end
     assert rechecks == ()
-    return asked
+    return requested
 
 
 def test_a_row_that_stays_bad_is_requested_ever_more_rarely_and_then_no_more() -> None:
@@ -49,8 +49,8 @@ def test_a_run_in_the_same_minute_requests_no_hole() -> None:
 def test_holes_of_one_page_are_one_request_and_a_delisted_market_is_requested_no_more() -> None:
     other = HOLE._replace(start=utc(0, 30), end=utc(0, 31))
     far = HOLE._replace(start=utc(0, 0) - timedelta(hours=9), end=utc(0, 1) - timedelta(hours=9))
-    asked = due_requests([HOLE, other, far], ["KRW-A"], utc(3, 2), utc(3, 4))
-    assert asked == (FetchRequest("KRW-A", far.start, far.end), FetchRequest("KRW-A", utc(0, 30), utc(3, 2)))
+    requested = due_requests([HOLE, other, far], ["KRW-A"], utc(3, 2), utc(3, 4))
+    assert requested == (FetchRequest("KRW-A", far.start, far.end), FetchRequest("KRW-A", utc(0, 30), utc(3, 2)))
     assert due_requests([HOLE], ["KRW-B"], utc(3, 2), utc(3, 4)) == ()
 
 

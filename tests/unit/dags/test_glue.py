@@ -162,8 +162,8 @@ def test_a_task_sends_its_failure_when_flask_is_away_and_its_end_once_it_succeed
     found: dict[str, Any], home: Path, there: Chat
 ) -> None:
     assert found["measured"], "the callbacks have run: failed, then success"
-    told = "[upbit] d.t fails: LakeUnavailable: HDFS is away"
-    assert there.lines == [told]
+    line = "[upbit] d.t fails: LakeUnavailable: HDFS is away"
+    assert there.lines == [line]
     Troubles(
         home / "state", "upbit", Webhook(home / "webhook"), SystemClock()
     ).notify()  # as Flask does when it is back

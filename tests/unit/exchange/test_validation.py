@@ -23,7 +23,7 @@ def rows() -> list[Any]:
     return [minute_row("KRW-A", moment) for moment in TIMES]
 
 
-def minutes_in_doubt(found: Page) -> set[datetime]:
+def minutes_to_recheck(found: Page) -> set[datetime]:
     return {
         row.start + timedelta(minutes=i)
         for row in found.quarantined
@@ -43,8 +43,8 @@ def test_a_bad_row_leaves_its_minute_to_recheck_and_the_others_stay(kind: str) -
     sent[1:2] = BAD_ROWS[kind](sent[1])
     found = page(sent)
     assert [row.start for row in found.rows] == [moment for moment in TIMES if moment != utc(3, 3)]
-    assert utc(3, 3) in minutes_in_doubt(found)
-    assert minutes_in_doubt(found) <= {utc(3, 3), utc(3, 2)}, "no more than up to its neighbours"
+    assert utc(3, 3) in minutes_to_recheck(found)
+    assert minutes_to_recheck(found) <= {utc(3, 3), utc(3, 2)}, "no more than up to its neighbours"
     quarantined = [item.row for item in found.quarantined]
     assert all(any(one is row for one in quarantined) for row in sent if row not in rows()), "kept as received"
     assert all(item.reason for item in found.quarantined)
@@ -54,7 +54,7 @@ def test_a_row_that_comes_twice_counts_once() -> None:
     sent = rows()
     found = page([sent[0], sent[0], *sent[1:]])
     assert [row.start for row in found.rows] == TIMES
-    assert minutes_in_doubt(found) == set()
+    assert minutes_to_recheck(found) == set()
     assert [item.reason for item in found.quarantined] == ["a second row of the same minute"]
 
 

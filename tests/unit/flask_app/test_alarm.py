@@ -140,7 +140,7 @@ def test_a_full_quarantine_is_reported(scene: Scene) -> None:
     end = NOON + 2 * MINUTE
     publish_run(scene.world, NOON, end, tuple(Recheck(market, NOON, end, "hole", end) for market in MARKETS[:2]))
     scene.world.later(100)
-    assert scene.look(80) == ["[replica] 2 of 3 markets have rows that were refused on arrival, or are late"]
+    assert scene.look(80) == ["[replica] 2 of 3 markets have rows that failed validation, or are late"]
     publish_run(scene.world, end, end + 2 * MINUTE)
     scene.services.follower.refresh()  # as each forecast does
     assert "over after" in scene.look(160)[1]

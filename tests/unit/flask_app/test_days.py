@@ -25,7 +25,7 @@ def close(world: World, *holes: Span) -> int:
     return len(rows)
 
 
-def judge(world: World, verdict: str, *rows: Proof, number: int = 1) -> None:
+def reconcile(world: World, verdict: str, *rows: Proof, number: int = 1) -> None:
     folder = f"{world.lake.root}/reconciliation/{YESTERDAY}/day-{number}"
     world.lake.publish(f"{folder}/day-1_{verdict}.parquet", encode(results.to_table(list(rows))))
 
@@ -73,7 +73,7 @@ def test_a_closed_day_has_its_holes_and_a_proven_one_what_was_compared(world: Wo
     closed = days(world)["2026-11-23"]
     assert (closed["state"], closed["candles"], closed["holes"], closed["checked"]) == ("closed", rows, 1, None)
 
-    judge(world, "proven", proof("KRW-BTC", differences=2, repaired=2), proof("KRW-ETH"))
+    reconcile(world, "proven", proof("KRW-BTC", differences=2, repaired=2), proof("KRW-ETH"))
     world.later(30)
     proven = days(world)["2026-11-23"]
     assert proven["state"] == "proven"
@@ -85,7 +85,7 @@ def test_a_day_with_discrepancies_is_not_proven_and_has_their_numbers(world: Wor
     close(world)
     detail = '[{"hour": "2026-11-23T03:00:00", "field": "high_price", "ours": 1.0, "exchange": 2.0}]'
     bad = proof("KRW-ETH", state="finding", differences=1, discrepancies=1, detail=detail)
-    judge(world, "findings", proof("KRW-BTC"), bad)
+    reconcile(world, "findings", proof("KRW-BTC"), bad)
     row = days(world)["2026-11-23"]
     assert (row["state"], row["findings"]) == ("closed", 1)
     shown = world.client.get("/api/v1/days/2026-11-23").get_json()
@@ -96,7 +96,7 @@ def test_a_day_with_discrepancies_is_not_proven_and_has_their_numbers(world: Wor
 
 def test_a_proof_of_an_older_snapshot_counts_no_more(world: World) -> None:
     close(world)
-    judge(world, "proven", proof("KRW-BTC"))
+    reconcile(world, "proven", proof("KRW-BTC"))
     assert days(world)["2026-11-23"]["state"] == "proven"
     world.lake.files[f"{world.lake.root}/candle/{YESTERDAY}/day-2/candle.parquet"] = world.lake.files[
         f"{world.lake.root}/candle/{YESTERDAY}/day-1/candle.parquet"

@@ -203,5 +203,5 @@ def test_every_metric_of_the_rules_and_the_board_is_exported(watched: World) -> 
     text = watched.client.get("/metrics").get_data(as_text=True)
     families = text_string_to_metric_families(text)
     known = {family.name + end for family in families for end in ("", "_total", "_count", "_sum", "_bucket")}
-    asked = [rule["expr"] for rule in rules().values()] + queries()
-    assert {name for expression in asked for name in metrics_of(expression)} - known == set()
+    expressions = [rule["expr"] for rule in rules().values()] + queries()
+    assert {name for expression in expressions for name in metrics_of(expression)} - known == set()

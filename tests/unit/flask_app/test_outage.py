@@ -17,7 +17,7 @@ from upbit_elt.candle import MINUTE
 from upbit_elt.replica.outage import parse_outages
 from upbit_elt.stack.status import DataProgress
 
-FAILS, HEALS, ENDS = 2, 17, 22
+FAILS, RECOVERS, ENDS = 2, 17, 22
 
 
 class Minute(NamedTuple):
@@ -44,7 +44,7 @@ def minutes(world: World) -> Iterator[Minute]:
     app = create_app(world.settings, hive=world.hive, lake=world.lake, clock=world.clock).test_client()
     for number in range(ENDS):
         moment = utc(3) + number * MINUTE
-        failing = FAILS <= number < HEALS
+        failing = FAILS <= number < RECOVERS
         world.faults.outages = lambda failing=failing: parse_outages("candles=503" if failing else "")  # type: ignore[misc]
         run = world.collect(moment + timedelta(seconds=5)).outage if number % 2 == 0 else ""
         world.clock.set(max(world.clock.now(), moment + timedelta(seconds=50)))
@@ -58,12 +58,12 @@ def test_missing_candles_are_never_served_as_fresh(world: World) -> None:
     said = list(minutes(world))
     for one in said:
         known = one.status["covered_until"]
-        assert known == ("2026-11-24T03:00:00Z" if FAILS <= one.number < HEALS + 1 else known), one.number
+        assert known == ("2026-11-24T03:00:00Z" if FAILS <= one.number < RECOVERS + 1 else known), one.number
         assert one.services == 200, "no supervisor starts anything again"
         assert bool(one.troubles) == (one.ready[0] == 503) == bool(one.status["stale_markets"]), one.number
     assert [one.number for one in said if one.run] == [2, 4, 6, 8, 10, 12, 14, 16], "red in Airflow"
-    assert [one.number for one in said if one.ready[0] == 503] == list(range(5, HEALS + 1))
-    worst = said[HEALS]
+    assert [one.number for one in said if one.ready[0] == 503] == list(range(5, RECOVERS + 1))
+    worst = said[RECOVERS]
     assert worst.status["looked_until"] == "2026-11-24T03:16:00Z"
     assert worst.status["lag_seconds"] == 17 * 60 + 50
     assert "markets are stale, known only until 2026-11-24T03:00Z, 17 min ago (" in worst.ready[1]

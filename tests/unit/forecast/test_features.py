@@ -22,10 +22,10 @@ def column(batch: features.Batch, name: str) -> np.ndarray[tuple[int], np.dtype[
 
 def test_features_know_nothing_of_the_future(reverting: Panel) -> None:
     origin = 400
-    told = features.batch(reverting, np.array([origin]))
+    informed = features.batch(reverting, np.array([origin]))
     blind = features.batch(reverting.until(reverting.start + timedelta(minutes=origin + 1)), np.array([origin]))
-    np.testing.assert_allclose(told.x, blind.x, atol=1e-5)
-    np.testing.assert_array_equal(told.last, blind.last)
+    np.testing.assert_allclose(informed.x, blind.x, atol=1e-5)
+    np.testing.assert_array_equal(informed.last, blind.last)
 
 
 def test_features_do_not_depend_on_the_price_level_nor_on_the_unit_of_volume() -> None:

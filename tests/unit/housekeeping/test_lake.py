@@ -46,13 +46,13 @@ def test_old_reconciliations_are_removed_a_day_after_the_next_and_one_bad_day_st
 def test_the_file_of_a_cancelled_request_is_removed_once_nobody_can_bring_it_back() -> None:
     clock, edge = ManualClock(utc(3)), MemoryEdge()
     lake, hive = edge.open(edge.settings, clock)
-    book = BackfillQueue(lake)
-    request = book.add(make_request(utc(1, day=20), utc(2, day=20), ["KRW-A"], clock.now(), "a"))
-    book.cancel(request.id)
-    mark = f"{layout.requests_folder(lake.root)}/{request.id}.cancelled"
+    queue = BackfillQueue(lake)
+    request = queue.add(make_request(utc(1, day=20), utc(2, day=20), ["KRW-A"], clock.now(), "a"))
+    queue.cancel(request.id)
+    cancelled = f"{layout.requests_folder(lake.root)}/{request.id}.cancelled"
     assert unneeded_in(lake, hive, edge.settings, clock.now(), {}) == []
-    assert unneeded_in(lake, hive, edge.settings, clock.now() + LATER, {}) == [mark]
-    lake.create(mark.replace(".cancelled", ".json"), b"saved by one who did not know")
+    assert unneeded_in(lake, hive, edge.settings, clock.now() + LATER, {}) == [cancelled]
+    lake.create(cancelled.replace(".cancelled", ".json"), b"saved by one who did not know")
     assert unneeded_in(lake, hive, edge.settings, clock.now() + LATER, {}) == []
-    assert book.open() == []
-    assert unneeded_in(lake, hive, edge.settings, clock.now() + LATER, {}) == [mark]
+    assert queue.open() == []
+    assert unneeded_in(lake, hive, edge.settings, clock.now() + LATER, {}) == [cancelled]

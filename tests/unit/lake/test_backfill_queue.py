@@ -70,8 +70,8 @@ class Chores(MemoryLake):
             chore()
 
 
-def on_book(book: BackfillQueue, *markets: str, by: str = "a", minutes: int = 0) -> Request:
-    return book.add(make_request(START, END, markets, NOW + timedelta(minutes=minutes), by))
+def queued(queue: BackfillQueue, *markets: str, by: str = "a", minutes: int = 0) -> Request:
+    return queue.add(make_request(START, END, markets, NOW + timedelta(minutes=minutes), by))
 
 
 @pytest.mark.parametrize(
@@ -96,28 +96,28 @@ def on_book(book: BackfillQueue, *markets: str, by: str = "a", minutes: int = 0)
 )
 def test_a_request_that_cannot_be_read_is_renamed_and_the_others_go_on(damage: object) -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    first, bad, last = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
+    queue = BackfillQueue(lake)
+    first, bad, last = (queued(queue, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
     path = f"{FOLDER}/{bad.id}.json"
     spoilt = damage(lake.files[path]) if callable(damage) else damage
     assert spoilt != lake.files[path]
     lake.files[path] = spoilt  # type: ignore[assignment]
 
-    assert book.open() == [first, last]
-    (aside,) = book.unreadable()
-    assert (aside.startswith(path), lake.files[aside]) == (True, spoilt)
-    assert book.all() == [first, last]
-    again = on_book(book, "KRW-B", by="b", minutes=3)
-    assert book.open() == [first, last, again]
-    assert book.unreadable() == [aside], "it is kept"
+    assert queue.open() == [first, last]
+    (renamed,) = queue.unreadable()
+    assert (renamed.startswith(path), lake.files[renamed]) == (True, spoilt)
+    assert queue.all() == [first, last]
+    again = queued(queue, "KRW-B", by="b", minutes=3)
+    assert queue.open() == [first, last, again]
+    assert queue.unreadable() == [renamed], "it is kept"
 
 
 def test_a_request_of_a_newer_release_is_left_alone() -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    mine = on_book(book, "KRW-A")
+    queue = BackfillQueue(lake)
+    mine = queued(queue, "KRW-A")
     lake.files[f"{FOLDER}/new.json"] = b'{"version": 2, "plan": []}'
-    assert (book.open(), book.unreadable()) == ([mine], [])
+    assert (queue.open(), queue.unreadable()) == ([mine], [])
     assert f"{FOLDER}/new.json" in lake.files
 
 
@@ -134,116 +134,116 @@ class LostBlock(MemoryLake):
 
 def test_a_lost_block_of_one_request_costs_that_one_alone() -> None:
     lake = LostBlock()
-    book = BackfillQueue(lake)
-    lost, other = on_book(book, "KRW-A"), on_book(book, "KRW-B", minutes=1)
+    queue = BackfillQueue(lake)
+    lost, other = queued(queue, "KRW-A"), queued(queue, "KRW-B", minutes=1)
     lake.lost = lost.id
-    assert book.open() == [other]
+    assert queue.open() == [other]
     lake.lost = ""
-    assert book.open() == [lost, other]
+    assert queue.open() == [lost, other]
     lake.up = False
     with pytest.raises(LakeUnavailable):
-        book.open()
+        queue.open()
 
 
 def test_a_request_that_is_done_is_not_listed_as_open() -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    request = on_book(book, "KRW-A")
+    queue = BackfillQueue(lake)
+    request = queued(queue, "KRW-A")
     done = next_pass(request, [], NOW)
-    assert book.save(done)
-    assert (book.open(), book.all(), book.find(request.id)) == ([], [done], done)
+    assert queue.save(done)
+    assert (queue.open(), queue.all(), queue.find(request.id)) == ([], [done], done)
     assert [entry.name for entry in lake.list(FOLDER)] == ["done"]
     # as older lakes have it
-    older = replace(on_book(book, "KRW-B"), done=NOW)
+    older = replace(queued(queue, "KRW-B"), done=NOW)
     lake.files[f"{FOLDER}/{older.id}.json"] = written(older)
-    assert (book.open(), book.all()) == ([], [done, older])
+    assert (queue.open(), queue.all()) == ([], [done, older])
     assert [entry.name for entry in lake.list(FOLDER)] == ["done"]
 
 
 def test_a_retried_run_makes_one_request_even_if_it_is_done_or_cancelled() -> None:
-    book = BackfillQueue(MemoryLake())
-    request = on_book(book, "KRW-A", by="manual__1")
-    assert on_book(book, "KRW-A", by="manual__1") == request
+    queue = BackfillQueue(MemoryLake())
+    request = queued(queue, "KRW-A", by="manual__1")
+    assert queued(queue, "KRW-A", by="manual__1") == request
     done = next_pass(request, [], NOW)
-    book.save(done)
-    assert on_book(book, "KRW-A", by="manual__1") == done
-    assert book.open() == []
-    anew = on_book(book, "KRW-A", by="manual__2", minutes=9)
-    assert book.open() == [anew]
-    book.cancel(anew.id)
-    on_book(book, "KRW-A", by="manual__2", minutes=9)
-    assert book.open() == []
-    assert on_book(book, "KRW-A", by="manual__3", minutes=10) == book.open()[0]
+    queue.save(done)
+    assert queued(queue, "KRW-A", by="manual__1") == done
+    assert queue.open() == []
+    anew = queued(queue, "KRW-A", by="manual__2", minutes=9)
+    assert queue.open() == [anew]
+    queue.cancel(anew.id)
+    queued(queue, "KRW-A", by="manual__2", minutes=9)
+    assert queue.open() == []
+    assert queued(queue, "KRW-A", by="manual__3", minutes=10) == queue.open()[0]
 
 
 def test_a_request_that_is_cancelled_does_not_come_back_by_who_saves_it() -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    request = on_book(book, "KRW-A")
+    queue = BackfillQueue(lake)
+    request = queued(queue, "KRW-A")
     worked_on = replace(request, at=utc(15, day=20), candles=7)
-    assert book.save(worked_on)
-    assert str(book.cancel(request.id)).startswith(f"cancelled {request.id}")
+    assert queue.save(worked_on)
+    assert str(queue.cancel(request.id)).startswith(f"cancelled {request.id}")
     for state in (worked_on, next_pass(worked_on, [], NOW)):
-        assert not book.save(state)
-        assert (book.open(), book.all(), book.find(request.id)) == ([], [], None)
+        assert not queue.save(state)
+        assert (queue.open(), queue.all(), queue.find(request.id)) == ([], [], None)
 
 
 @pytest.mark.parametrize("finishes", [False, True])
 def test_a_request_that_is_cancelled_in_mid_save_does_not_come_back(finishes: bool) -> None:
     lake = Chores()
-    book = BackfillQueue(lake)
-    request = on_book(book, "KRW-A")
+    queue = BackfillQueue(lake)
+    request = queued(queue, "KRW-A")
     state = next_pass(request, [], NOW) if finishes else replace(request, candles=7)
     # after the other process has seen that the request is there, before it has replaced it
-    lake.name, lake.chore = f"{request.id}.json", lambda: book.cancel(request.id)  # type: ignore[assignment]
-    assert not book.save(state)
-    assert (book.open(), book.all()) == ([], [])
+    lake.name, lake.chore = f"{request.id}.json", lambda: queue.cancel(request.id)  # type: ignore[assignment]
+    assert not queue.save(state)
+    assert (queue.open(), queue.all()) == ([], [])
 
 
 def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    request = on_book(book, "KRW-A")
-    book.cancel(request.id)
+    queue = BackfillQueue(lake)
+    request = queued(queue, "KRW-A")
+    queue.cancel(request.id)
     lake.files[f"{FOLDER}/{request.id}.json"] = written(replace(request, candles=7))
-    assert (book.open(), book.all()) == ([], [])
+    assert (queue.open(), queue.all()) == ([], [])
     assert f"{FOLDER}/{request.id}.json" not in lake.files
 
 
 def test_a_late_save_does_not_replace_a_request_that_was_made_anew() -> None:
-    book = BackfillQueue(MemoryLake())
-    old = on_book(book, "KRW-A", by="one")
-    book.cancel(old.id)
-    anew = on_book(book, "KRW-A", by="two", minutes=5)
-    assert not book.save(next_pass(old, [], NOW))
-    assert book.open() == [anew]
+    queue = BackfillQueue(MemoryLake())
+    old = queued(queue, "KRW-A", by="one")
+    queue.cancel(old.id)
+    anew = queued(queue, "KRW-A", by="two", minutes=5)
+    assert not queue.save(next_pass(old, [], NOW))
+    assert queue.open() == [anew]
 
 
 def test_a_cancel_of_what_is_cancelled_says_so() -> None:
     lake = MemoryLake()
-    book = BackfillQueue(lake)
-    request = on_book(book, "KRW-A")
-    book.cancel(request.id)
-    assert str(book.cancel(request.id)) == f"{request.id} was cancelled before; what it brought in stays"
+    queue = BackfillQueue(lake)
+    request = queued(queue, "KRW-A")
+    queue.cancel(request.id)
+    assert str(queue.cancel(request.id)) == f"{request.id} was cancelled before; what it brought in stays"
     # the first try may have died right after the first of its steps
     lake.files[f"{FOLDER}/{request.id}.json"] = written(request)
-    assert "was cancelled before" in str(book.cancel(request.id))
-    assert (book.open(), sorted(lake.files)) == ([], [f"{FOLDER}/{request.id}.cancelled"])
+    assert "was cancelled before" in str(queue.cancel(request.id))
+    assert (queue.open(), sorted(lake.files)) == ([], [f"{FOLDER}/{request.id}.cancelled"])
 
 
 @pytest.mark.parametrize("text", ["nope", "", "../champion", "x" * 400, "a/b", "ㄱ"])
 def test_a_cancel_of_what_never_was_names_what_is_open(text: str) -> None:
-    book = BackfillQueue(MemoryLake())
-    request = on_book(book, "KRW-A")
+    queue = BackfillQueue(MemoryLake())
+    request = queued(queue, "KRW-A")
     with pytest.raises(ConfigError, match=f"there is no request .*open are: {request.id}"):
-        book.cancel(text)
+        queue.cancel(text)
 
 
 def test_a_request_that_failed_waits_behind_the_others() -> None:
-    book = BackfillQueue(MemoryLake())
-    one, two, three = (on_book(book, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
-    book.save(replace(one, trouble="LakeCorrupt: x", troubled=NOW + timedelta(hours=1)))
-    assert [r.id for r in book.open()] == [two.id, three.id, one.id]
-    book.save(replace(two, trouble="LakeCorrupt: x", troubled=NOW + timedelta(minutes=30)))
-    assert [r.id for r in book.open()] == [three.id, two.id, one.id]
-    assert "its last run failed: LakeCorrupt: x" in str(book.open()[-1])
+    queue = BackfillQueue(MemoryLake())
+    one, two, three = (queued(queue, f"KRW-{name}", minutes=i) for i, name in enumerate("ABC"))
+    queue.save(replace(one, trouble="LakeCorrupt: x", troubled=NOW + timedelta(hours=1)))
+    assert [r.id for r in queue.open()] == [two.id, three.id, one.id]
+    queue.save(replace(two, trouble="LakeCorrupt: x", troubled=NOW + timedelta(minutes=30)))
+    assert [r.id for r in queue.open()] == [three.id, two.id, one.id]
+    assert "its last run failed: LakeCorrupt: x" in str(queue.open()[-1])

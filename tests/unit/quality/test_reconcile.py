@@ -74,8 +74,8 @@ def test_one_hour_that_cannot_be_fetched_leaves_only_that_hour_open(world: Memor
     assert row.proven_hours(DAY) == [h for h in results.hours_of(DAY) if h != hour]
 
     world.wire.spoil = FINE
-    (healed,) = world.prove([DAY])
-    assert (healed.verdict, {row.hours for row in healed.rows}) == ("proven", {24})
+    (repaired_day,) = world.prove([DAY])
+    assert (repaired_day.verdict, {row.hours for row in repaired_day.rows}) == ("proven", {24})
 
 
 def test_an_open_hour_is_tried_again_ever_more_rarely_and_writes_a_result_only_when_it_changes(

@@ -92,11 +92,11 @@ def test_a_client_that_ignores_429_is_blocked_in_all_groups(client: FlaskClient,
 
 
 def test_bans_grow_up_to_an_hour_and_are_forgiven_after_a_day(client: FlaskClient, clock: FakeClock) -> None:
-    told = []
+    seconds_blocked = []
     for _ in range(8):
-        told.append(int(press_on(client).text.split("blocked for ")[1].split()[0]))
-        clock.advance(seconds=told[-1])
-    assert told == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+        seconds_blocked.append(int(press_on(client).text.split("blocked for ")[1].split()[0]))
+        clock.advance(seconds=seconds_blocked[-1])
+    assert seconds_blocked == [60, 120, 240, 480, 960, 1920, 3600, 3600]
     clock.advance(days=1)
     assert "blocked for 60 seconds" in press_on(client).text
 

@@ -65,8 +65,8 @@ def test_by_maven_too_a_proxy_is_used_and_its_password_is_on_no_command_line(
     assert "--strict-checksums" in argv
     assert not any(word in argv for word in ("s%40c", "s@c", "proxy.corp"))
     proxies = ElementTree.parse(tmp_path / "xml").findall("proxies/proxy")  # noqa: S314 - our own
-    told = [{part.tag: part.text for part in one} for one in proxies]
-    assert told == [
+    settings = [{part.tag: part.text for part in one} for one in proxies]
+    assert settings == [
         {
             "id": "https",
             "active": "true",
