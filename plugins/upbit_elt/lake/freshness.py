@@ -21,7 +21,7 @@ from upbit_elt.lake.coverage import Coverage, Recheck, Span
 QUORUM = 0.9
 # What is said of the states of a recheck whose minutes are not known.
 _HOLES = {
-    "hole": (HoleReason.LATE_ROW, "a row was refused or is late, and is fetched again"),
+    "hole": (HoleReason.LATE_ROW, "a row is in quarantine or late, and is fetched again"),
     "left": (HoleReason.LEFT_TO_BACKFILL, ""),
 }
 # Characters of the exchange's own words in a sentence.

@@ -151,7 +151,7 @@ def test_a_full_quarantine_is_reported_while_the_candles_are_stale_too(scene: Sc
     publish_run(scene.world, NOON, end, tuple(Recheck(market, NOON, end, "hole", end) for market in MARKETS[:2]))
     scene.world.later(900)
     quarantine, stale = sorted(scene.look(80))
-    assert quarantine == "[replica] 2 of 3 markets have rows that were refused on arrival, or are late"
+    assert quarantine == "[replica] 2 of 3 markets have rows that failed validation, or are late"
     assert stale.startswith("[replica] all 3 markets are stale, known only until 2026-11-24T03:02Z")
 
 

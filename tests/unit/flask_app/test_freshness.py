@@ -132,7 +132,7 @@ def test_no_forecast_is_made_over_a_recent_hole(forecasting: World) -> None:
         "market": "KRW-ETH",
         "covered_until": "2026-11-24T02:55:00Z",
         "reason": "late_row",
-        "detail": "a row was refused or is late, and is fetched again",
+        "detail": "a row is in quarantine or late, and is fetched again",
     }
     assert make(forecasting).get_json()["left_out"] == {"count": 1, "markets": [named]}
     assert read(forecasting).status_code == 200

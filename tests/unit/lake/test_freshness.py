@@ -97,7 +97,7 @@ def test_a_market_with_a_recent_hole_before_its_watermark_is_torn() -> None:
     )
     live = replace(run(60, dict.fromkeys("ABCD", 58), {"E": 58}), rechecks=rechecks)
     fresh = Freshness.of(live)
-    words = "a row was refused or is late, and is fetched again"
+    words = "a row is in quarantine or late, and is fetched again"
     assert fresh.torn(end, 30 * MINUTE) == [
         MarketFreshness("B", NOON + 30 * MINUTE, HoleReason.LATE_ROW, words),
         MarketFreshness("C", NOON, HoleReason.LEFT_TO_BACKFILL),
