@@ -12,11 +12,11 @@ from upbit_elt.stack import processes
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.supervision import State
 
-# A service that is at work is waited for at most so many times its patience.
-LONGER = 3
+# A service that is at work is waited for at most so many seconds.
+LONGEST = 900.0
 # Seconds from one check of its work to the next.
 EVERY = 60.0
-# CPU seconds between two looks that count as work: more than a daemon uses that waits for something, and less than one
+# CPU seconds between two checks that count as work: more than a daemon uses that waits for something, and less than one
 # of fifty processes gets that share two cores.
 CPU = 1.0
 
@@ -27,6 +27,9 @@ class Work(NamedTuple):
     pid: int
     cpu: float
     logged: int
+
+
+NO_WORK = Work(0, 0.0, 0)
 
 
 class States(Protocol):
@@ -50,7 +53,7 @@ class Patience(stop_base):
     """
 
     def __init__(self, seconds: float, look: Callable[[], Work]) -> None:
-        self.seconds, self.longest = seconds, LONGER * seconds
+        self.seconds, self.longest = seconds, max(seconds, LONGEST)
         self._look = look
         self._looked, self._work, self._at_work = 0.0, look(), False
         self.waited = 0.0

@@ -18,6 +18,7 @@ from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.environment import settings_for
 from upbit_elt.stack.halt import halt
 from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.patience import NO_WORK, Patience, States, Work, work_of
 from upbit_elt.stack.plan import StackPlan
 from upbit_elt.stack.supervision import Supervisor
 from upbit_elt.stack.waiting import ProgressLine, failure, until, until_healthy
@@ -105,8 +106,9 @@ def _introduce(stack: StackSettings, planned: StackPlan, progress: ProgressLine)
     def unparsed() -> str | None:
         return ", ".join(airflow.undecided(api, stack.dags_dir)) or None
 
-    if names := until(unparsed, PARSE_PATIENCE, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
-        raise failure(stack, "airflow-dag-processor", f"it has not read {names}", f"for {PARSE_PATIENCE:.0f} s")
+    patience = Patience(PARSE_PATIENCE, lambda: parsing(stack, Supervisor(stack), api))
+    if names := until(unparsed, patience, lambda names: progress.waiting(f"waiting for Airflow to read {names}")):
+        raise failure(stack, "airflow-dag-processor", f"it has not read {names}", f"for {patience.waited:.0f} s")
     archive.forget_killed(Lake.from_settings(planned.settings), datetime.now(UTC))
     if new := airflow.unpause_new(api, airflow.unpaused_file(stack)):
         progress.done(f"DAGs running: {', '.join(new)}")
@@ -119,12 +121,27 @@ def _await_data(stack: StackSettings, progress: ProgressLine) -> None:
         except StackError as error:
             return str(error)
 
-    if trouble := until(missing, DATA_PATIENCE, lambda what: progress.waiting(f"waiting for data: {what}")):
+    patience = Patience(DATA_PATIENCE, lambda: collecting(stack, Supervisor(stack)))
+    if trouble := until(missing, patience, lambda what: progress.waiting(f"waiting for data: {what}")):
         raise StackError(
-            f"no fresh candles and forecast within {DATA_PATIENCE:.0f} s: {trouble}. "
+            f"no fresh candles and forecast within {patience.waited:.0f} s: {trouble}. "
             f"The services run on; see the DAG runs at {stack.airflow_url}, and ./run status"
         )
     progress.done("fresh candles in Hive, and a forecast of them")
+
+
+def parsing(stack: StackSettings, supervisor: States, api: AirflowApi) -> Work:
+    """The work of Airflow's DAG processor; none when a file cannot be imported, which no waiting would change."""
+    return NO_WORK if api.import_errors() else work_of(stack, supervisor, "airflow-dag-processor")
+
+
+def collecting(stack: StackSettings, supervisor: States) -> Work:
+    """The work of Airflow's scheduler and its tasks; none when a DAG fails."""
+    try:
+        failing = status.progress(stack).errors
+    except StackError:  # the service is busy, too
+        failing = []
+    return NO_WORK if failing else work_of(stack, supervisor, "airflow-scheduler")
 
 
 def missing_data(found: status.DataProgress, now: datetime) -> str | None:

@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.unit.stack.conftest import Stub
 from upbit_elt.stack import processes
+from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.patience import Patience, Work, work_of
 from upbit_elt.stack.supervision import State
+from upbit_elt.stack.up import collecting, parsing
 from upbit_elt.stack.waiting import until
 
 Facts = Callable[[float], Work]
@@ -52,8 +56,8 @@ def test_a_wait_says_for_how_long_and_that_it_is_prolonged() -> None:
     assert not one.over(99)
     assert (one.prolonged, one.words) == (False, "for 99 s")
     assert not one.over(100)
-    assert (one.prolonged, one.words) == (True, "for 100 s; it is at work, so for 300 s at most")
-    assert one.over(300)
+    assert (one.prolonged, one.words) == (True, "for 100 s; it is at work, so for 900 s at most")
+    assert one.over(900)
 
 
 def test_a_patience_that_is_over_ends_the_wait_with_what_is_wrong() -> None:
@@ -68,6 +72,20 @@ class Supervised:
 
     def state(self, name: str) -> State:
         return State(name, "RUNNING", self._pid, "")
+
+
+def test_what_waiting_does_not_change_is_not_waited_for_longer(stub: Stub, stack: StackSettings) -> None:
+    stack = stack.model_copy(update={"flask_port": urlsplit(stub.url).port})
+    stub.answers["POST /auth/token"] = (201, {"access_token": "t"})
+    api, me = AirflowApi(stub.url, "secret"), Supervised(os.getpid())
+    error = {"filename": "/dags/mine.py", "stack_trace": "ImportError: no such thing"}
+    failed = {"dag": "min_candle", "at": "2026-11-24T15:09:12Z", "error": "UnknownMarket"}
+    for errors, dags, work in (([], [], os.getpid()), ([error], [failed], 0)):
+        stub.answers["GET /api/v2/importErrors"] = (200, {"import_errors": errors})
+        stub.answers["GET /api/v1/status"] = (200, {"errors": dags})
+        assert [parsing(stack, me, api).pid, collecting(stack, me).pid] == [work, work]
+    del stub.answers["GET /api/v1/status"]
+    assert collecting(stack, me).pid == os.getpid(), "a page that does not answer may be busy"
 
 
 def test_the_work_of_a_service_is_that_of_all_its_processes_and_its_log(stack: StackSettings) -> None:
