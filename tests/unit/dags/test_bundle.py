@@ -14,6 +14,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[3]
 DAGS = {"min_candle", "backfill_candle", "close_day", "prove_day", "train_forecast", "forecast_candle", "housekeeping"}
+GIT = "airflow.providers.git.bundles.git.GitDagBundle"
 # What the dag-processor and then, in a process of its own, a task does with a bundle.
 USE = """
 import json, os, sys
@@ -86,22 +87,29 @@ def origin(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.soak
 def test_a_local_bundle(tmp_path: Path) -> None:
     bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
     check(use(bundle, tmp_path, {"path": str(REPO / "dags")}), REPO / "dags")
 
 
-def test_a_git_bundle(tmp_path: Path, origin: Path) -> None:
-    bundle = "airflow.providers.git.bundles.git.GitDagBundle"
-    options = {"repo_url": str(origin), "tracking_ref": "main", "subdir": "dags"}
-    found = use(bundle, tmp_path, options)
+@pytest.mark.soak
+def test_a_git_bundle_follows_its_branch(tmp_path: Path, origin: Path) -> None:
+    found = use(GIT, tmp_path, tracked(origin))
     check(found, tmp_path / "bundles")
-    first = git(origin, "rev-parse", "HEAD").strip()
-    assert first in found["version"]
+    assert git(origin, "rev-parse", "HEAD").strip() in found["version"]
 
+
+def test_a_task_of_a_git_bundle_runs_the_version_of_its_dag_run(tmp_path: Path, origin: Path) -> None:
+    first = git(origin, "rev-parse", "HEAD").strip()
     (origin / "plugins" / "upbit_elt" / "__init__.py").write_text("raise ImportError('a broken release')")
     git(origin, "commit", "-q", "-a", "-m", "broken")
-    check(use(bundle, tmp_path, options, version=first), tmp_path / "bundles" / "upbit" / "versions" / first)
+    check(use(GIT, tmp_path, tracked(origin), version=first), tmp_path / "bundles" / "upbit" / "versions" / first)
+
+
+def tracked(origin: Path) -> dict[str, str]:
+    """Options of a git bundle of a repository's main branch."""
+    return {"repo_url": str(origin), "tracking_ref": "main", "subdir": "dags"}
 
 
 def git(folder: Path, *words: str) -> str:
