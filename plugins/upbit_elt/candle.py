@@ -14,6 +14,8 @@ from operator import attrgetter
 
 import pyarrow as pa
 
+from upbit_elt.intervals import Bounded, Interval, intersection
+
 KST = timezone(timedelta(hours=9), "KST")
 MINUTE = timedelta(minutes=1)
 WIRE_FORMAT = "%Y-%m-%dT%H:%M:%S"
@@ -102,6 +104,23 @@ def day_start(day: str) -> datetime:
 def day_end(day: str) -> datetime:
     """End (UTC, exclusive) of a KST day `yyMMdd`: KST has no daylight saving."""
     return day_start(day) + timedelta(days=1)
+
+
+def day_span(day: str) -> Interval:
+    """The minutes (UTC) of a KST day `yyMMdd`."""
+    return Interval(day_start(day), day_end(day))
+
+
+def minutes_of(span: Bounded | None) -> int:
+    """The number of whole minutes in a span; 0 without one."""
+    return (span.end - span.start) // MINUTE if span else 0
+
+
+def split_by_day(span: Bounded) -> Iterator[tuple[str, Interval]]:
+    """Yield the KST days that a span touches, oldest first, each with the part of the span that lies in it."""
+    for day in days_between(span.start, span.end):
+        if part := intersection(span, day_span(day)):
+            yield day, part
 
 
 def days_between(start: datetime, end: datetime) -> Iterator[str]:

@@ -37,6 +37,11 @@ def overlaps(first: Bounded, second: Bounded) -> bool:
     return max(first.start, second.start) < min(first.end, second.end)
 
 
+def contains(span: Bounded, moment: datetime) -> bool:
+    """Whether a moment lies within a span."""
+    return span.start <= moment < span.end
+
+
 def intersection(first: Bounded, second: Bounded) -> Interval | None:
     """The span that two spans share; None when they do not overlap."""
     start, end = max(first.start, second.start), min(first.end, second.end)

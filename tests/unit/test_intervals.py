@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import utc
-from upbit_elt.candle import MINUTE
+from upbit_elt.candle import MINUTE, minutes_of, split_by_day
 from upbit_elt.intervals import (
     Interval,
+    contains,
     difference,
     gaps,
     intersection,
@@ -88,3 +89,22 @@ def test_neighbours_within_a_page_become_one_and_far_ones_stay() -> None:
     assert list(joined_by_page(near, 200 * MINUTE)) == [(START, START + 189 * MINUTE)]
     far = [Interval(START, START + 10 * MINUTE), Interval(START + 900 * MINUTE, START + 910 * MINUTE)]
     assert list(joined_by_page(far, 200 * MINUTE)) == far
+
+
+def test_a_moment_is_in_a_span_from_its_start_to_before_its_end() -> None:
+    span = Interval(utc(3), utc(3, 2))
+    assert [contains(span, moment) for moment in (utc(2, 59), utc(3), utc(3, 1), utc(3, 2))] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+
+
+def test_a_span_is_split_at_kst_midnight() -> None:
+    assert list(split_by_day(Interval(utc(14, 58), utc(15, 1)))) == [
+        ("261124", Interval(utc(14, 58), utc(15))),
+        ("261125", Interval(utc(15), utc(15, 1))),
+    ]
+    assert list(split_by_day(Interval(utc(3), utc(3)))) == []
+    assert (minutes_of(Interval(utc(14, 58), utc(15, 1))), minutes_of(None)) == (3, 0)

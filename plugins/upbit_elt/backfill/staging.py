@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from uuid import uuid4
 
-from upbit_elt.candle import MINUTE, Candle, day_end, day_start, to_table
+from upbit_elt.candle import MINUTE, Candle, day_span, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.exchange.client import MAX_COUNT
 from upbit_elt.holes import HoleReason
-from upbit_elt.intervals import gaps, joined_by_page, page_count
+from upbit_elt.intervals import Bounded, Interval, contains, gaps, intersection, joined_by_page, page_count
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, by_market, merge
 from upbit_elt.lake.lease import lease
@@ -37,6 +37,7 @@ class BackfillDay:
 
     def __init__(self, lake: Lake, day: str) -> None:
         self.day = day
+        self._minutes = day_span(day)
         self._lake = lake
         self._folder = layout.backfill_folder(lake.root, day)
         snapshot = ledger.current(lake, "candle", day)
@@ -53,16 +54,14 @@ class BackfillDay:
     def add(self, spans: Iterable[Span], candles: Iterable[Candle] = ()) -> None:
         """Add spans and their candles to those that wait; what lies outside the day is ignored."""
         for span in spans:
-            first, last = self.part(span.start, span.end)
-            if first < last:
-                self._spans.append(span._replace(start=first, end=last))
+            if part := self.part(span):
+                self._spans.append(span._replace(start=part.start, end=part.end))
                 self.waiting[span.market].append(self._spans[-1])
-        first, last = day_start(self.day), day_end(self.day)
-        self._candles += [candle for candle in candles if first <= candle.start < last]
+        self._candles += [candle for candle in candles if contains(self._minutes, candle.start)]
 
-    def part(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
-        """The part of [start, end) (UTC) that lies within the day."""
-        return max(start, day_start(self.day)), min(end, day_end(self.day))
+    def part(self, span: Bounded) -> Interval | None:
+        """The part of a span that lies within the day; None when there is none."""
+        return intersection(span, self._minutes)
 
     def missing(self, ends: Mapping[str, datetime], start: datetime) -> list[FetchRequest]:
         """Requests for the day's minutes not accounted for, from `start` (UTC) to each market's end (UTC).
@@ -72,9 +71,8 @@ class BackfillDay:
         found = []
         for market, end in sorted(ends.items()):
             known = settled([*self.published.get(market, []), *self.waiting[market]])
-            found += [
-                FetchRequest(market, *piece) for piece in joined_by_page(gaps(known, *self.part(start, end)), PAGE)
-            ]
+            if part := self.part(Interval(start, end)):
+                found += [FetchRequest(market, *piece) for piece in joined_by_page(gaps(known, *part), PAGE)]
         return found
 
     @property

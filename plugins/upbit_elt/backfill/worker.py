@@ -16,14 +16,14 @@ from typing import cast
 from upbit_elt.backfill.history_start import HistoryStart
 from upbit_elt.backfill.staging import BackfillDay, pages_of
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.candle import MINUTE, day_end, day_start
+from upbit_elt.candle import MINUTE, day_end, day_span, day_start, minutes_of
 from upbit_elt.clock import Clock
 from upbit_elt.collect.fetch import Failure, FetchResult, fetch
 from upbit_elt.collect.plan import FetchRequest, closed_until
 from upbit_elt.errors import ConfigError, LakeConflict, LeaseHeld
 from upbit_elt.exchange.client import MAX_COUNT, UpbitClient
 from upbit_elt.exchange.models import Market
-from upbit_elt.intervals import Interval, pages
+from upbit_elt.intervals import Interval, intersection, pages
 from upbit_elt.lake import completeness, ledger
 from upbit_elt.lake.backfill_queue import request_lost_files
 from upbit_elt.lake.coverage import Coverage
@@ -87,7 +87,7 @@ class Scope:
 
     def minutes(self, day: str) -> int:
         """How many minutes of the KST day lie within the span."""
-        return int((min(self.end, day_end(day)) - max(self.start, day_start(day))) / MINUTE)
+        return minutes_of(intersection(self, day_span(day)))
 
 
 @dataclass
@@ -213,7 +213,7 @@ class Worker:
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
         day = BackfillDay(self._lake, name)
         missing = [request for request in self._missing(day, scope) if request.market not in self._unreachable]
-        self._open_minutes[name] = sum(_minutes(request.start, request.end) for request in missing)
+        self._open_minutes[name] = sum(map(minutes_of, missing))
         requests: list[FetchRequest] = []
         for request in missing:
             room -= pages_of(request)
@@ -272,7 +272,7 @@ class Worker:
                 work.failed.append(result)
             else:
                 work.day.add(spans, result.candles)
-            minutes = _minutes(*work.day.part(request.start, request.end))
+            minutes = minutes_of(work.day.part(request))
             self.progress.done += minutes
             self._open_minutes[work.day.day] -= minutes
             work.open -= 1
@@ -348,10 +348,6 @@ class Worker:
         return closed_until(self._tools.client.server_time)
 
 
-def _minutes(start: datetime, end: datetime) -> int:
-    return int((end - start) / MINUTE)
-
-
 def _pieces(chunk: Iterable[_Work]) -> dict[FetchRequest, list[_Work]]:
     """The requests of a chunk, newest first, with the days that each concerns.
 
@@ -369,10 +365,9 @@ def _pieces(chunk: Iterable[_Work]) -> dict[FetchRequest, list[_Work]]:
     found: dict[FetchRequest, list[_Work]] = {}
     for market, row in rows.items():
         for start, end, works in row:
-            for first, last in pages(Interval(start, end), PIECE) if len(works) > 1 else [(start, end)]:
-                found[FetchRequest(market, first, last)] = [
-                    work for work in works if _minutes(*work.day.part(first, last)) > 0
-                ]
+            span = Interval(start, end)
+            for piece in pages(span, PIECE) if len(works) > 1 else [span]:
+                found[FetchRequest(market, *piece)] = [work for work in works if work.day.part(piece)]
     for works in found.values():
         for work in works:
             work.open += 1

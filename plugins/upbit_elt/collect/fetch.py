@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import NamedTuple
 
-from upbit_elt.candle import MINUTE, Candle, floor_minute
+from upbit_elt.candle import MINUTE, Candle, floor_minute, minutes_of
 from upbit_elt.clock import Deadline
 from upbit_elt.collect.dispatch import Dispatcher
 from upbit_elt.collect.plan import FetchRequest
@@ -30,7 +30,7 @@ from upbit_elt.exchange.models import MinuteUnit
 from upbit_elt.exchange.pager import Arrived, Pages, UnusablePage
 from upbit_elt.exchange.validation import QuarantinedRow
 from upbit_elt.holes import HoleReason
-from upbit_elt.intervals import gaps
+from upbit_elt.intervals import Interval, contains, gaps, intersection
 from upbit_elt.lake.coverage import Span, clip
 
 # Upbit may count a trade this close to a minute's boundary to either minute.
@@ -233,15 +233,16 @@ def _holes(request: FetchRequest, since: datetime, arrived: Arrived) -> Iterator
     Minutes before the span that were read again count too: the lake may lack just those.
     """
     arrived_minutes = {row.start for row in arrived.rows}
+    reread = Interval(since - request.overlap * MINUTE, request.end)
     for row in arrived.quarantined:
-        start, end = max(row.start, since - request.overlap * MINUTE), min(row.end, request.end)
-        if start < end and not (end - start == MINUTE and start in arrived_minutes):
-            yield Span(request.market, start, end, "hole", HoleReason.QUARANTINED_ROW, row.reason)
+        part = intersection(row, reread)
+        if part and not (minutes_of(part) == 1 and part.start in arrived_minutes):
+            yield Span(request.market, *part, "hole", HoleReason.QUARANTINED_ROW, row.reason)
     if request.traded is None:
         return
     either = {floor_minute(request.traded - BOUNDARY), floor_minute(request.traded + BOUNDARY)}
     minute = max(either)
-    quarantined = any(row.start <= minute < row.end for row in arrived.quarantined)
+    quarantined = any(contains(row, minute) for row in arrived.quarantined)
     if since <= min(either) and minute < request.end and not quarantined and not either & arrived_minutes:
         detail = f"the ticker says {request.traded:%Y-%m-%dT%H:%M:%SZ}, but no candle came"
         yield Span(request.market, min(either), minute + MINUTE, "hole", HoleReason.LATE_ROW, detail)

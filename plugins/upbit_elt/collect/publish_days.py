@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from upbit_elt.candle import MINUTE, Candle, day_end, day_start, days_between, from_table, kst_day, to_table
+from upbit_elt.candle import MINUTE, Candle, day_span, days_between, from_table, kst_day, to_table
 from upbit_elt.clock import Clock
 from upbit_elt.collect.fetch import FetchResult
 from upbit_elt.errors import LakeCorrupt, LeaseHeld
+from upbit_elt.intervals import intersection
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, clip
 from upbit_elt.lake.lease import Lease, lease
@@ -84,14 +85,14 @@ class DayPublisher:
     ) -> list[Published]:
         files = []
         of_day = to_table(candle for candle in candles if kst_day(candle.start) == day)
-        start, end = max(coverage.start, day_start(day)), min(coverage.end, day_end(day))
+        minutes = intersection(coverage, day_span(day))
         with lease(self._lake, layout.day_folder(self._lake.root, "candle", day), self._clock, DAY_WAIT) as day_lease:
             held.renew()  # the wait for the day may have been long
             if repairs.candles or repairs.resolved:
                 files.append(self._repair(day, repairs, coverage, day_lease))
-            part = coverage.clipped(start, end) if start < end else None
+            part = coverage.clipped(*minutes) if minutes else None
             # A day that is over and about which the run knows nothing new has its holes in the lake already.
-            if part and (part.known() or end == coverage.end):
+            if part and (part.known() or part.end == coverage.end):
                 files.append(publish_window(self._lake, day, of_day, part, day_lease, unreadable=unreadable))
         return files
 
@@ -132,6 +133,5 @@ class _Repairs(NamedTuple):
 
     def of(self, day: str) -> _Repairs:
         """The part that lies in a KST day."""
-        first, last = day_start(day), day_end(day)
         of_day = [candle for candle in self.candles if kst_day(candle.start) == day]
-        return _Repairs(of_day, list(clip(self.resolved, first, last)))
+        return _Repairs(of_day, list(clip(self.resolved, *day_span(day))))

@@ -13,6 +13,7 @@ from upbit_elt.candle import kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import LakeConflict, LakeCorrupt
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA
+from upbit_elt.intervals import contains
 from upbit_elt.lake import layout, ledger, pending
 from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.ledger import DataFile, Snapshot
@@ -99,7 +100,7 @@ def _holds(lake: Lake, snapshot: Snapshot, day: str, origin: str) -> bool:
     moment = layout.parse_stamp(origin)
     files = ledger.files(lake, snapshot, day)
     # The span in a compacted file's name says whether its footer has to be read.
-    return any(origin in _of_file(lake, file) for file in files if file.start <= moment < file.end)
+    return any(origin in _of_file(lake, file) for file in files if contains(file, moment))
 
 
 def _of_file(lake: Lake, file: DataFile) -> Iterable[str]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from upbit_elt.errors import LakeCorrupt, LakeTooNew
 from upbit_elt.holes import HoleReason
-from upbit_elt.intervals import difference, union
+from upbit_elt.intervals import Interval, difference, intersection, union
 from upbit_elt.lake import old_footers
 from upbit_elt.lake.layout import parse_stamp, stamp
 
@@ -238,9 +238,10 @@ def merge(coverages: Iterable[Coverage], run: str) -> Coverage:
 
 def clip(spans: Iterable[Span], start: datetime, end: datetime) -> Iterator[Span]:
     """Yield the parts of the spans within [start, end) (UTC)."""
+    wanted = Interval(start, end)
     for span in spans:
-        if span.start < end and span.end > start:
-            yield span._replace(start=max(span.start, start), end=min(span.end, end))
+        if part := intersection(span, wanted):
+            yield span._replace(start=part.start, end=part.end)
 
 
 def by_market(spans: Iterable[Span]) -> dict[str, list[Span]]:

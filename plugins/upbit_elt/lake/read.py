@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from upbit_elt.candle import WIRE_FORMAT, day_end, day_start, wire
+from upbit_elt.intervals import Interval, overlaps
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import parse_window
@@ -33,7 +34,7 @@ def read_sources(
     inside = (moment >= wire(start)) & (moment < wire(end))
     tables, coverages = [], []
     for file in ledger.files(lake, snapshot, day) if snapshot else []:
-        if file.start < end and file.end > start:
+        if overlaps(file, Interval(start, end)):
             data = lake.read(file.path)
             table = decode(data, file.path)
             tables.append(table if start <= file.start and file.end <= end else table.filter(inside))

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from tenacity import Retrying, retry_if_result, stop_after_delay, wait_fixed
 
-from upbit_elt.candle import FIELDS, Candle, day_end, day_start, days_between, wire
+from upbit_elt.candle import FIELDS, Candle, days_between, split_by_day, wire
 from upbit_elt.collect.fetch import fetch
 from upbit_elt.collect.plan import FetchRequest
 from upbit_elt.errors import ServerTrouble
@@ -76,9 +76,8 @@ def compare(
     """
     by_day: dict[str, list[FetchRequest]] = defaultdict(list)
     for request in spans:
-        for day in days_between(request.start, request.end):
-            start, end = max(request.start, day_start(day)), min(request.end, day_end(day))
-            by_day[day].append(FetchRequest(request.market, start, end))
+        for day, part in split_by_day(request):
+            by_day[day].append(FetchRequest(request.market, *part))
     found = [_compare_day(hive, client, settings, day, by_day[day], tick, patience) for day in sorted(by_day)]
     return Comparison(
         compared=sum(part.compared for part in found),

@@ -32,9 +32,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_end, day_start, days_between
+from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_start, minutes_of, split_by_day
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.holes import HoleReason
+from upbit_elt.intervals import Interval, overlaps
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, decode, read_coverage
@@ -61,7 +62,7 @@ class Hole(NamedTuple):
     @property
     def minutes(self) -> int:
         """Its length in minutes."""
-        return int((self.end - self.start) / MINUTE)
+        return minutes_of(self)
 
     @property
     def words(self) -> str:
@@ -133,9 +134,8 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
     if start < began:
         for one in found.values():
             one.holes.append(Hole(start, began, HoleReason.BEFORE_COLLECTION))
-    for day in days_between(max(start, began), end):
-        first, last = max(start, began, day_start(day)), min(end, day_end(day))
-        grid = grid_of(lake, known, firsts, day, first, last, chosen)
+    for day, part in split_by_day(Interval(max(start, began), end)):
+        grid = grid_of(lake, known, firsts, day, *part, chosen)
         silent += outages(grid)
         for row, market in enumerate(grid.markets):
             if market in found:
@@ -241,7 +241,7 @@ def read_keys(
     """
     snapshot = ledger.current(lake, "candle", day)
     files = ledger.files(lake, snapshot, day) if snapshot else []
-    touched = [file for file in files if file.start < end and file.end > start]
+    touched = [file for file in files if overlaps(file, Interval(start, end))]
 
     def read(file: ledger.DataFile) -> tuple[pa.Table, Coverage]:
         try:

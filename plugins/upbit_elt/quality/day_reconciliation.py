@@ -17,7 +17,7 @@ import pyarrow as pa
 from upbit_elt.candle import SCHEMA, day_end, day_start, to_table
 from upbit_elt.collect.fetch import FetchResult
 from upbit_elt.collect.plan import FetchRequest
-from upbit_elt.intervals import Bounded, Interval, overlaps, union
+from upbit_elt.intervals import Bounded, Interval, gaps, overlaps, union
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, by_market
 from upbit_elt.lake.read import read_sources
@@ -242,7 +242,7 @@ def _hour(start: datetime) -> Interval:
 
 
 def _inside(hour: Interval, spans: Iterable[Bounded]) -> bool:
-    return any(span.start <= hour.start and hour.end <= span.end for span in union(spans))
+    return not gaps(spans, hour.start, hour.end)
 
 
 def _spans(found: Iterable[Difference]) -> list[Interval]:

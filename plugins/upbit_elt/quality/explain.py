@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from upbit_elt.candle import KST, MINUTE, Candle, day_end, day_start, from_table, kst_day, wire
 from upbit_elt.errors import NotCollected
+from upbit_elt.intervals import contains
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.isolation import isolated
@@ -124,7 +125,7 @@ def _evidence(lake: Lake, market: str, minute: datetime, day: str) -> Iterator[E
     snapshots = ledger.snapshots(lake, "candle", day)
     for snapshot in reversed(snapshots):
         for file in reversed(ledger.files(lake, snapshot, day)):
-            if file.start <= minute < file.end:
+            if contains(file, minute):
                 found = _of_file(lake, file.path, market, minute, current=snapshot == snapshots[-1])
                 if found and (found.span or found.candles):
                     yield found
@@ -151,7 +152,7 @@ def _of_file(lake: Lake, path: str, market: str, minute: datetime, *, current: b
 def _read(lake: Lake, path: str, market: str, minute: datetime, *, current: bool) -> Evidence:
     data = lake.read(path)
     coverage = coverage_of(data, path)
-    spans = [span for span in coverage.spans if span.market == market and span.start <= minute < span.end]
+    spans = [span for span in coverage.spans if span.market == market and contains(span, minute)]
     strongest = min(spans, key=lambda span: ("asked", "quiet", "hole").index(span.state), default=None)
     here = (pc.field("market") == market) & (pc.field("candle_date_time_utc") == wire(minute))
     return Evidence(path, coverage.run, strongest, from_table(decode(data, path).filter(here)), current)
