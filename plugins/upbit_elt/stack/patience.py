@@ -16,8 +16,7 @@ from upbit_elt.stack.supervision import State
 LONGEST = 900.0
 # Seconds from one check of its work to the next.
 EVERY = 60.0
-# CPU seconds between two checks that count as work: more than a daemon uses that waits for something, and less than one
-# of fifty processes gets that share two cores.
+# CPU seconds between two checks that count as work. One of fifty processes that share two cores gets 2.4.
 CPU = 1.0
 
 
