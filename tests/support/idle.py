@@ -27,7 +27,7 @@ from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.forecast.artifacts import save_model
 from upbit_elt.forecast.features import NAMES
 from upbit_elt.forecast.model import QuantileNet
-from upbit_elt.forecast.schema import FORECAST_SCHEMA
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 from upbit_elt.forecast.train import FORMAT, TrainedModel
 from upbit_elt.lake import layout
 from upbit_elt.lake.coverage import Coverage, Span
@@ -190,5 +190,5 @@ def _candles(day: str) -> bytes:
 def _model() -> TrainedModel:
     """A network as it is before training: what it says is of no interest here."""
     card = {"version": "20261124T0000Z", "format": FORMAT, "created": "2026-11-24T00:00:00Z", "provisional": False}
-    card |= {"data": {"end": "2026-11-24T00:00:00+00:00"}}
+    card |= {"data": {"end": "2026-11-24T00:00:00+00:00"}, "horizons": [{"horizon": minutes} for minutes in HORIZONS]}
     return TrainedModel(QuantileNet(len(NAMES)), card, cast("Any", None), cast("Any", None))

@@ -16,6 +16,7 @@ import torch
 from upbit_elt.errors import LakeCorrupt, NoModel, UnusableModel
 from upbit_elt.forecast.features import NAMES
 from upbit_elt.forecast.model import QuantileNet
+from upbit_elt.forecast.schema import HORIZONS
 from upbit_elt.forecast.train import FORMAT, TrainedModel
 from upbit_elt.lake.layout import champion_path, model_folder
 from upbit_elt.lake.webhdfs import Lake
@@ -118,8 +119,11 @@ def _card(lake: Lake, path: str) -> dict[str, Any]:
         raise LakeCorrupt(f"{path}: it has format {card.get('format')}, and this release reads format {FORMAT}")
     try:
         datetime.fromisoformat(card["data"]["end"]), bool(card["provisional"])
+        horizons = tuple(row["horizon"] for row in card["horizons"])
     except (KeyError, TypeError, ValueError) as error:
         raise LakeCorrupt(f"{path}: not the card of a model: {type(error).__name__}: {error}") from error
+    if horizons != HORIZONS:  # as many others would fit the same network
+        raise LakeCorrupt(f"{path}: it forecasts {horizons} minutes ahead, and this release {HORIZONS}")
     return card
 
 

@@ -81,6 +81,12 @@ def other_format(lake: MemoryLake, folder: str) -> None:
     lake.files[f"{folder}/card.json"] = json.dumps(card).encode()
 
 
+def other_horizons(lake: MemoryLake, folder: str) -> None:
+    card = json.loads(lake.files[f"{folder}/card.json"])
+    card["horizons"][6]["horizon"] = 45  # 30: weights of the same shape, and of another meaning
+    lake.files[f"{folder}/card.json"] = json.dumps(card).encode()
+
+
 def poor_card(lake: MemoryLake, folder: str) -> None:
     lake.files[f"{folder}/card.json"] = json.dumps({"format": FORMAT, "provisional": True}).encode()
 
@@ -129,7 +135,7 @@ def half_a_pointer(lake: MemoryLake, folder: str) -> None:
 
 
 SPOILS = (
-    other_format, poor_card, no_weights, empty_weights, text_for_weights, half_the_weights,
+    other_format, other_horizons, poor_card, no_weights, empty_weights, text_for_weights, half_the_weights,
     another_network, no_numbers, no_folder, pointer_to_nothing, half_a_pointer,
 )  # fmt: skip
 
