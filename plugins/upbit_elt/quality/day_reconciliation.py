@@ -39,7 +39,7 @@ class DayReconciliation:
     `expected` are, by market, the hours (start, UTC) to reconcile: all 24 of markets that are or were collected, of
     others those that the day's files account for. `differing` are the discrepancies that wait for a repair. `theirs`
     are the exchange's own values of the hours in `answered`, `first` the hours that differed at first, and `why` the
-    hours that this run could not reconcile, with the reason.
+    hours that this run could not reconcile, with the reason ("" when it had no time to request them).
     """
 
     day: str
@@ -81,7 +81,7 @@ class DayReconciliation:
         return self.expected[market] - (proof.reconciled_hours(self.day) if proof else frozenset())
 
     def left(self) -> dict[str, str]:
-        """The markets with an hour that is not reconciled, and why."""
+        """The markets with an hour that is not reconciled, and why; "" when no hour of a market was requested."""
         return {market: self._why_left(market) for market in sorted(self.todo())}
 
     def take_result(self, result: FetchResult, checked: Checked) -> None:
@@ -172,12 +172,15 @@ class DayReconciliation:
         self.why.setdefault(market, {}).update(hours)
         self.answered[market] = self.answered.get(market, frozenset()) - hours.keys()
         if hours:
-            log.warning("%s, %s: %d hours not reconciled: %s", self.day, market, len(hours), next(iter(hours.values())))
+            reason = next(iter(hours.values())) or NOT_YET
+            log.warning("%s, %s: %d hours not reconciled: %s", self.day, market, len(hours), reason)
 
     def _why_left(self, market: str) -> str:
         hours = sorted(self.open_hours(market))
-        words = self.why.get(market, {}).get(hours[0], NOT_YET)
-        return words if len(hours) == len(self.expected[market]) else f"{len(hours)} of {results.HOURS} hours: {words}"
+        reason = self.why.get(market, {}).get(hours[0], "")
+        if len(hours) == len(self.expected[market]):
+            return reason
+        return f"{len(hours)} of {results.HOURS} hours: {reason or NOT_YET}"
 
     def _compare(self, market: str) -> list[Difference]:
         """The differences in the hours that the exchange has answered."""
@@ -219,7 +222,7 @@ class DayReconciliation:
         )
 
     def _why(self, market: str, hour: datetime) -> str:
-        return self.why.get(market, {}).get(hour, NOT_YET) if hour in self.expected[market] else NOT_COLLECTED
+        return self.why.get(market, {}).get(hour) or NOT_YET if hour in self.expected[market] else NOT_COLLECTED
 
 
 def _expected(day: str, coverages: Iterable[Coverage], collected: frozenset[str]) -> dict[str, frozenset[datetime]]:

@@ -239,8 +239,10 @@ class _Run:
     def _publish(self, day: DayReconciliation, *, repaired: bool) -> ReconciledDay:
         rows = tuple(day.proofs[market] for market in sorted(day.proofs))
         found = results.publish(self._lake, day.day, rows, day.snapshot, day.verdict, self._held) if rows else None
-        left = {market: why if why != NOT_YET else self._why_not_requested() for market, why in day.left().items()}
-        reconciled = ReconciledDay(day.day, day.verdict, found, rows, repaired, left)
+        reasons = day.left()
+        left = {market: why or self._why_not_requested() or NOT_YET for market, why in reasons.items()}
+        cut_short = self._out is None and "" in reasons.values()
+        reconciled = ReconciledDay(day.day, day.verdict, found, rows, repaired, left, cut_short=cut_short)
         log.info("%s", reconciled)
         return reconciled
 
@@ -260,7 +262,8 @@ class _Run:
                         break
 
     def _why_not_requested(self) -> str:
-        return f"not requested, as the exchange does not answer: {self._out}" if self._out else NOT_YET
+        """Why a request was not sent; "" when the run's time was over."""
+        return f"not requested, as the exchange does not answer: {self._out}" if self._out else ""
 
     def _on_page(self) -> None:
         self._held.renew()

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from upbit_elt.quality.day_reconciliation import NOT_YET
 from upbit_elt.quality.results import DayProof, Proof, Verdict
 
 REASONS = 3  # so many reasons are named in the words about a day
@@ -18,6 +17,7 @@ class ReconciledDay:
 
     `proof` is where the rows are stored, None when no market could be reconciled. `left` are the markets with an hour
     that is not reconciled yet, with the reason; `trouble` says why the day could not be read or written at all.
+    `cut_short`: the run's time was over before everything was requested.
     """
 
     day: str
@@ -27,16 +27,12 @@ class ReconciledDay:
     repaired: bool = False
     left: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
+    cut_short: bool = False
 
     @property
     def unreconciled(self) -> int:
         """How many markets have an hour that is not reconciled yet."""
         return len(self.left)
-
-    @property
-    def cut_short(self) -> bool:
-        """Whether the run's time was over before everything was requested."""
-        return NOT_YET in self.left.values()
 
     @property
     def discrepancies(self) -> list[Proof]:
