@@ -17,6 +17,7 @@ from upbit_elt.forecast.tick_size import Ticks, round_to_tick
 
 BASIS_POINT = 1e-4
 CHUNK = 8_192  # samples that are computed at once
+FARTHEST = 6.0  # in units; no quantile from 5 to 95 % is farther, whatever a network makes of strange inputs
 ROUND_OFF = 1e-9  # tolerance with which a price that equals a quantile counts as inside of the interval
 
 
@@ -51,9 +52,8 @@ def forecast(net: QuantileNet, batch: Batch) -> SampleForecasts:
     with torch.no_grad():
         parts = [net.served(x) for x in chunks(batch.x)]
         z, variance, volume = (torch.cat(part).double().numpy() for part in zip(*parts, strict=True))
-    unit = batch.sigma[:, None] * np.sqrt(HORIZONS)
     volume = batch.rate[:, None] * np.array(HORIZONS) * np.exp(volume)
-    return SampleForecasts(prices(batch, z), volume, unit * np.exp(variance / 2))
+    return SampleForecasts(prices(batch, z), widening(volume), widening(batch.unit * np.exp(variance / 2)))
 
 
 def chunks(x: Floats) -> list[torch.Tensor]:
@@ -64,15 +64,30 @@ def chunks(x: Floats) -> list[torch.Tensor]:
 def prices(batch: Batch, z: Floats) -> Floats:
     """Convert scaled returns z (N, horizons, quantiles) to prices rounded to the tick.
 
-    z is the log return divided by sigma * sqrt(horizon).
+    z is the log return divided by the batch's unit, at most FARTHEST. The distance of each quantile from the median
+    widens with the horizon.
     """
     result = np.empty(z.shape)
+    side = np.sign(np.array(QUANTILES) - QUANTILES[MEDIAN])
     for part in _parts(len(z)):
-        last, sigma = (field[part, None, None] for field in (batch.last, batch.sigma))
+        last, unit = batch.last[part, None, None], batch.unit[part, :, None]
         tick = Ticks(*(field[part, None, None] for field in (batch.tick, batch.below, batch.above)))
-        exact = last * np.exp(z[part] * sigma * np.sqrt(HORIZONS)[:, None])
-        result[part] = round_to_tick(exact, last, tick)
+        returns = z[part].clip(-FARTHEST, FARTHEST) * unit
+        median = returns[..., MEDIAN : MEDIAN + 1]
+        returns = median + side * widening(np.abs(returns - median))
+        result[part] = round_to_tick(last * np.exp(returns), last, tick)
     return result
+
+
+def widening(values: Floats) -> Floats:
+    """Make values (N, horizons, ...) grow with the horizon: the mean of the highest before and the lowest after each.
+
+    What grows already stays; the order of two series stays.
+    """
+    highest = np.maximum.accumulate(values, axis=1)
+    lowest = np.minimum.accumulate(values[:, ::-1], axis=1)[:, ::-1]
+    mean: Floats = (highest + lowest) / 2
+    return mean
 
 
 def log_returns(batch: Batch, price: Floats) -> Floats:
@@ -144,7 +159,7 @@ def scores(net: QuantileNet, train: Sample, test: Sample) -> list[dict[str, Any]
 
 
 def _deviances(net: QuantileNet, predicted: SampleForecasts, test: Sample) -> dict[str, Floats]:
-    unit = test.batch.sigma[:, None] * np.sqrt(HORIZONS)
+    unit = test.batch.unit
     span = np.where(test.batch.rate > 0, test.batch.rate, np.nan)[:, None] * np.array(HORIZONS)
     pairs = {
         "volume": (test.volumes / span, np.log(predicted.volume / span), net.log_volume),

@@ -3,8 +3,8 @@
 All features are independent of the price level: returns are divided by the market's own volatility, volumes and
 volatilities are logs of ratios, so that one network serves every market. The scale `sigma` is the volatility of
 a minute estimated from the ranges of the last 30 (Parkinson 1980, J. Business 53: mean of ln(high/low)^2 / (4 ln 2)),
-combined with a part of the tick as its lower bound. Windows that reach beyond the known history are cut to it, and
-their means leave holes out: a minute without a trade is data, one that is not known is not.
+combined with a part of the tick, unless that is coarse, as its lower bound. Windows that reach beyond the known history
+are cut to it, and their means leave holes out: a minute without a trade is data, one that is not known is not.
 Nothing of what comes after an origin has a part in its features, ticks or scales.
 
 A market is led by the markets of its own quote currency: their mean, and their pairs with BTC and ETH. So KRW-XRP
@@ -50,6 +50,8 @@ SHARED = len(LEADERS) * len(LEADER_LAGS) + 4
 
 TINY = 1e-12
 TICK_PART = 0.25
+COARSE = 0.01
+"""Part of the price from which a tick is coarse: prices that jump between ticks are then no measure of volatility."""
 CELLS = 500_000
 """Market-minutes that are processed at once, which bounds the memory of long panels."""
 
@@ -59,8 +61,8 @@ class Batch:
     """N samples, one per market and origin.
 
     `x` (N, features) float32; `last` price; `tick` in its band, `below` and `above` in the bands beside it; `sigma`
-    (per square root of a minute), `rate` (base volume a minute over the last hours); `market` and `row` are indices
-    into the panel: the origin is the end of minute `row`.
+    (per square root of a minute), `unit` (N, horizons): the scale of the log return, `rate` (base volume a minute over
+    the last hours); `market` and `row` are indices into the panel: the origin is the end of minute `row`.
     """
 
     x: Floats
@@ -69,6 +71,7 @@ class Batch:
     below: Floats
     above: Floats
     sigma: Floats
+    unit: Floats
     rate: Floats
     market: Ints
     row: Ints
@@ -181,22 +184,40 @@ def _samples(panel: Panel, markets: slice, rows: Ints, tick: Ticks, leaders: Flo
     block = Block(panel, markets, rows)
     columns, sigma, rate = _columns(block, tick.here)
     shape = sigma.shape
+    unit = _unit(block, sigma, tick.here / panel.close.T[markets][:, rows])
     x = np.empty((*shape, len(NAMES)), dtype=np.float32)
-    for number, column in enumerate(columns):
-        x[..., number] = column
+    for place, column in enumerate(columns):
+        x[..., place] = column
     x[..., -SHARED : -clock.shape[1]] = leaders
     x[..., -clock.shape[1] :] = clock
     known = block.first <= rows
     index = np.arange(markets.start, markets.stop)[:, None]
-    full = (panel.close.T[markets][:, rows], tick.here, tick.below, tick.above, sigma, rate, index, rows)
-    return Batch(x[known], *(np.broadcast_to(field, shape)[known] for field in full))
+    plain = (panel.close.T[markets][:, rows], tick.here, tick.below, tick.above, sigma)
+    last, here, below, above, sigma = (np.broadcast_to(field, shape)[known] for field in plain)
+    rate, number, row = (np.broadcast_to(field, shape)[known] for field in (rate, index, rows))
+    return Batch(x[known], last, here, below, above, sigma, unit[known], rate, number, row)
+
+
+def _unit(block: Block, sigma: Floats, coarse: Floats) -> Floats:
+    """Scale of the log return over each horizon, shape (markets, rows, horizons): sigma * sqrt(horizon).
+
+    Where the tick is coarse, it moves over to the root mean square of such returns in the last day (from one to two
+    times COARSE of the price): a price that jumps to and fro gets no further in an hour than in a minute.
+    """
+    root = np.sqrt(HORIZONS)
+    unit: Floats = sigma[..., None] * root
+    share = (np.nan_to_num(coarse) / COARSE - 1).clip(0, 1)[..., None]
+    for market in np.flatnonzero(share.any(axis=(1, 2))):
+        own = np.maximum(block.past_moves(int(market), LOOKBACK - max(HORIZONS)), TICK_PART * COARSE * root)
+        unit[market] = np.exp((1 - share[market]) * np.log(unit[market]) + share[market] * np.log(own))
+    return unit
 
 
 def _columns(block: Block, tick: Floats) -> tuple[list[Floats], Floats, Floats]:
     """A market's own features in the order of NAMES, sigma and rate, each of shape (markets, rows)."""
     coarse = tick / np.exp(block.now(block.log))
     widths = block.roots(block.span / (4 * np.log(2)) ** 0.5, 30, *WINDOWS)
-    sigma = np.hypot(widths[0], TICK_PART * coarse)
+    sigma = np.hypot(widths[0], TICK_PART * np.minimum(coarse, COARSE))
     vols = [*widths[1:], *block.roots(block.steps, *WINDOWS)]
     floor = 0.05 * sigma
     columns = [(block.change(lag) / (sigma * lag**0.5)).clip(-6, 6) for lag in LAGS]

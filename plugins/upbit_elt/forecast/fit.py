@@ -88,7 +88,7 @@ def _thirds(sample: Sample, values: Floats) -> Floats:
 def _targets(sample: Sample) -> tuple[Floats, Floats]:
     """Targets of the training: scaled returns, and volume over the base rate; (N, horizons), NaN where not known."""
     steps = np.array(HORIZONS)
-    z = sample.returns / (sample.batch.sigma[:, None] * np.sqrt(steps))
+    z = sample.returns / sample.batch.unit
     rate = np.where(sample.batch.rate > 0, sample.batch.rate, np.nan)
     return z.clip(-LIMIT, LIMIT), (sample.volumes / (rate[:, None] * steps)).clip(0, VOLUME_LIMIT)
 

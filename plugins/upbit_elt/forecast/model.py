@@ -14,7 +14,7 @@ LEAST_GAP = 0.02
 
 
 class QuantileNet(nn.Module):
-    """Forecasts quantiles of the scaled return z = log(price / last) / (sigma * sqrt(horizon)), and two expectations.
+    """Forecasts quantiles of the scaled return z = log(price / last) / unit, and two expectations.
 
     All buffers are stored with the weights: `mean`, `scale` and `mask` normalise features; `base` (horizons, quantiles)
     holds the quantiles of z in training; `log_variance` and `log_volume` (horizons,) the log means of z**2 and of

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from upbit_elt.forecast.panel import Bools, Floats, Ints, Panel
+from upbit_elt.forecast.schema import HORIZONS
 
 
 class Block:
@@ -62,6 +63,19 @@ class Block:
     def roots(self, values: Floats, *windows: int) -> list[Floats]:
         """Root of the mean square of `values` over each window."""
         return [np.sqrt(np.maximum(mean, 0.0)) for mean in self.means(np.square(values), *windows)]
+
+    def past_moves(self, market: int, window: int) -> Floats:
+        """Root mean squares over the window of one market's log returns over each horizon, shape (rows, horizons)."""
+        log, first = self.log[market], min(int(self.first[market, 0]), self.log.shape[1] - 1)
+        data = self._data[market % len(self._data)]
+        low = np.clip(self.rows + 1 - window, first, self.rows + 1)
+        found = np.empty((self.rows.size, len(HORIZONS)))
+        for number, horizon in enumerate(HORIZONS):
+            before = log[np.maximum(np.arange(log.size) - horizon, first)]
+            squares = np.where(data, np.nan_to_num(log - before) ** 2, 0)
+            total, count = (np.concatenate([[0], np.cumsum(part)]) for part in (squares, data))
+            found[:, number] = (total[self.rows + 1] - total[low]) / np.maximum(count[self.rows + 1] - count[low], 1)
+        return np.sqrt(np.maximum(found, 0))
 
     def extremes(self, window: int) -> tuple[Floats, Floats]:
         """Logs of the highest and the lowest price over the window."""

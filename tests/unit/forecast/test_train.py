@@ -5,16 +5,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
-from tests.unit.forecast.market import END, bounce, panel_of, swing, walk
+from tests.unit.forecast.market import END, bounce, closes, panel_of, swing, walk
 from upbit_elt.candle import wire
 from upbit_elt.errors import NotEnoughHistory
+from upbit_elt.forecast import features
 from upbit_elt.forecast.artifacts import Champion
-from upbit_elt.forecast.panel import Panel
+from upbit_elt.forecast.evaluate import prices
+from upbit_elt.forecast.panel import Panel, PanelBuilder
 from upbit_elt.forecast.predict import predict
-from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
+from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, MEDIAN, QUANTILE_COLUMNS
 from upbit_elt.forecast.train import LEAST_MINUTES, TrainedModel, train
 
 
@@ -120,6 +123,55 @@ def test_predictions_cover_all_markets_in_one_ordered_table(champion: Champion, 
     np.testing.assert_array_equal(quantiles, np.rint(quantiles))  # the tick of these markets is 1
     assert (rows.column("volatility").to_numpy() > 0).all()
     assert set(rows.column("model_version").to_pylist()) == {champion.version}
+
+
+def bands(rows: pa.Table) -> np.ndarray[tuple[int, int, int], np.dtype[np.float64]]:
+    """The quantiles of a table of forecasts, shape (markets, horizons, quantiles)."""
+    flat = np.stack([rows.column(name).to_numpy() for name in QUANTILE_COLUMNS], axis=1)
+    return flat.reshape(-1, len(HORIZONS), len(QUANTILE_COLUMNS))
+
+
+def test_bands_widen_with_the_horizon_also_those_of_a_provisional_model(made: TrainedModel, little: Panel) -> None:
+    for origin in (END, END - timedelta(minutes=50), END - timedelta(minutes=100)):
+        rows = predict(Champion("v", made.card, made.net), little, origin)
+        quantiles = bands(rows)
+        still = quantiles - quantiles[..., [MEDIAN]]
+        assert (np.diff(still[..., -1], axis=1) >= 0).all()
+        assert (np.diff(still[..., 0], axis=1) <= 0).all()
+        for name in ("volatility", "expected_volume"):
+            assert (np.diff(rows.column(name).to_numpy().reshape(-1, len(HORIZONS)), axis=1) >= 0).all()
+
+
+def tiny(minutes: int) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    """Markets whose tick is a tenth of the price or more: one jumps to and fro, others hardly move, or not at all."""
+    rng = np.random.default_rng(5)
+    walk = np.cumsum(rng.choice([-1, 0, 1], p=[0.05, 0.9, 0.05], size=minutes))
+    ticks = {
+        "BTC-FLIP": 1 + (rng.random(minutes) < 0.5),
+        "BTC-SPIKE": np.where(rng.random(minutes) < 0.05, 2, 1),
+        "BTC-STILL": np.full(minutes, 4),
+        "BTC-WALK": np.maximum(walk + 8, 1),
+    }
+    return {name: steps / 1e8 for name, steps in ticks.items()}
+
+
+def test_bands_of_tiny_prices_stay_within_what_the_price_did(champion: Champion) -> None:
+    builder = PanelBuilder(end=END, minutes=600)
+    for table in (bounce(600, 8), closes(tiny(600))):
+        builder.add(table)
+    panel = builder.build()
+    batch = features.batch(panel, np.array([399, 599]))
+    wild = np.sort(np.random.default_rng(0).normal(scale=100, size=(len(batch), len(HORIZONS), 9)), axis=-1)
+    found = {name: bands(predict(champion, panel.only({name}), END))[0] for name in tiny(1)}
+    for name, quantiles in found.items():
+        last = panel.close[-1, panel.markets.index(name)]
+        assert (quantiles >= 1e-8 * (1 - 1e-9)).all(), name
+        np.testing.assert_allclose(quantiles * 1e8, np.rint(quantiles * 1e8), rtol=1e-9)
+        assert (quantiles <= 4 * last).all(), name
+    np.testing.assert_array_equal(found["BTC-STILL"], 4e-8)
+    served = prices(batch, wild - wild[..., [MEDIAN]]) / batch.last[:, None, None]
+    assert (served < 100).all(), "whatever a network says"
+    assert (np.diff(served, axis=-1) >= 0).all()
 
 
 def test_all_markets_pass_the_network_at_once(champion: Champion, reverting: Panel) -> None:
