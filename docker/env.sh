@@ -57,7 +57,7 @@ for name in POSTGRES_PASSWORD AIRFLOW_DB_PASSWORD METASTORE_DB_PASSWORD REDIS_PA
   fi
 done
 
-# the executor that is not asked for stays as it is
+# an executor that is not given stays as it is
 [ -n "$executor" ] || case $(value AIRFLOW_EXECUTOR) in CeleryExecutor) executor=celery ;; *) executor=local ;; esac
 [ -n "$exchange" ] || case $(value UPBIT_ELT_DATASET) in replica) exchange=replica ;; *) exchange=upbit ;; esac
 profiles=$(value COMPOSE_PROFILES | tr ',' '\n' | sed -E '/^(replica|celery|backup|)$/d' | paste -sd, -) # what else was added stays

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The locked packages into /opt/venv; every file, also of what only builds others, is held against the hashes of the lock.
+# The locked packages into /opt/venv; every file, also of what only builds others, is checked against the hashes of the lock.
 # TORCH_INDEX_URL: torch from there, without its CUDA libraries. Its files are others than those of the lock:
 # torch-cpu.txt has their hashes, where somebody has made it (README says how); without it the version alone is held.
 set -eu
@@ -19,7 +19,7 @@ torch=$(sed -n 's/^\(torch==[^ ]*\).*/\1/p' "$lock")
 awk '/^[a-z]/ {skip = $0 ~ /^(torch==|triton|nvidia-|cuda-)/} !skip' "$lock" >"$here/others.txt"
 locked -r "$here/others.txt"
 if [ ! -e "$here/torch-cpu.txt" ]; then
-  echo "install.sh: $torch of $TORCH_INDEX_URL is not held against a hash: there is no docker/app/torch-cpu.txt" >&2
+  echo "install.sh: $torch of $TORCH_INDEX_URL is not checked against a hash: there is no docker/app/torch-cpu.txt" >&2
   install --no-deps --default-index "$TORCH_INDEX_URL" "$torch"
 elif grep -q "^$torch" "$here/torch-cpu.txt"; then
   locked --no-deps --default-index "$TORCH_INDEX_URL" -r "$here/torch-cpu.txt"

@@ -5,7 +5,7 @@
 # STACK_DATA_DIR   folder for everything written          STACK_JARS_DIR   folder with hadoop/ and hive/ (jars)
 # STACK_HEAP       Java heap, as 256m                     STACK_JAVA_OPTS  more options for java
 # STACK_SLOTS      set: several DataNodes share one volume, each takes a folder of its own
-# STACK_HIVE_USERS set: HiveServer2 asks for passwords; name:password pairs, separated by commas
+# STACK_HIVE_USERS set: HiveServer2 requires passwords; name:password pairs, separated by commas
 # STACK_HIVE_WRITERS  with it: users who may do everything, others read (default: upbit)
 # STACK_MERGE_LOOK  the NameNode looks every so many seconds (default: 60) whether its image is older than a day
 # Hosts and ports: STACK_* in hadoop-conf/*.xml and hive/hive-site.xml.
@@ -26,7 +26,7 @@ case $STACK_METASTORE_DB_URL in
   jdbc:postgresql:*) export STACK_METASTORE_DB_DRIVER=org.postgresql.Driver STACK_METASTORE_AUTO_CREATE=false ;;
   *) echo "STACK_METASTORE_DB_URL: only Derby and PostgreSQL are known, not ${STACK_METASTORE_DB_URL%%:*}" >&2; exit 2 ;;
 esac
-export USER=${HADOOP_USER_NAME:-${USER:-$(id -un)}} # Tez asks the environment for it
+export USER=${HADOOP_USER_NAME:-${USER:-$(id -un)}} # Tez takes it from the environment
 [ "${STACK_TEZ_LOCAL:-true}" = true ] || export STACK_FRAMEWORK=yarn
 export STACK_NODEMANAGER_HOST=${STACK_NODEMANAGER_HOST:-$(hostname)}
 # In HDFS; but Tez in local mode stages under the same path on this machine's disk too, so it must be ours on both.

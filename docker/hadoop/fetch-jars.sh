@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fetch-jars.sh POM FOLDER: the jars of a pom by Maven, each held against its checksum; one that differs fails.
+# fetch-jars.sh POM FOLDER: the jars of a pom by Maven, each checked against its checksum; one that differs fails.
 # Maven does not know HTTP_PROXY: what the environment says of proxies becomes its global settings, in a file that has
 # no name any more when Maven reads it. The user's own settings (~/.m2/settings.xml) go before them.
 set -euo pipefail

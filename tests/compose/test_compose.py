@@ -185,7 +185,7 @@ def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Dep
 
 
 def test_no_worker_has_airflows_database_in_its_environment_and_housekeeping_cleans_it(deployment: Deployment) -> None:
-    """The Connection that the one task asks for comes from the API server."""
+    """The Connection that the one task needs comes from the API server."""
     password = deployment.settings()["AIRFLOW_DB_PASSWORD"]
     every = "cat /proc/[0-9]*/environ"
     assert password in deployment.compose("exec", "-T", "airflow-apiserver", "sh", "-c", every, check=False)
@@ -271,7 +271,7 @@ def counts(deployment: Deployment) -> dict[str, int]:
 
 
 def every_block_has_copies(deployment: Deployment, copies: int) -> bool:
-    """Asks for so many copies of what is there, and whether they exist (the NameNode's counters know it 10 s later)."""
+    """Requests so many copies of what is there; whether they exist (the NameNode's counters know it 10 s later)."""
     hadoop = ("exec", "-T", "namenode", "/opt/upbit-elt/docker/hadoop/entrypoint.sh")
     deployment.compose(*hadoop, "dfs", "-setrep", str(copies), "/replica", check=False)  # leases come and go meanwhile
     found = deployment.compose(*hadoop, "fsck", "/replica", check=False)

@@ -103,7 +103,7 @@ def test_nothing_is_lost_doubled_or_altered(
         run.cycle(moment, (KILLS if cycles == SOAK else FEW_KILLS).get(number))
     end_of_faults = world.clock.now()
     faults.rates = {}
-    # The last try for a refused row comes 2^10 minutes after it was found.
+    # The last try for a quarantined row comes 2^10 minutes after it was found.
     for pause in (2, 2, 2 ** (TRIES - 1), 2):
         run.cycle(world.clock.now() + timedelta(minutes=pause, seconds=180))
     for request in BackfillQueue(world.lake).open():  # what lay too long ago for a live run
@@ -162,6 +162,6 @@ def _print(run: Run, found: dict[str, Audit]) -> None:
     injected = run.world.faults.injected
     print("injected:", ", ".join(f"{kind} {number}" for kind, number in sorted(injected.items())))
     print("killed -9:", ", ".join(f"{name} {number}" for name, number in run.machine.kills.items()))
-    print("runs that failed:", dict(run.failures), "; rows refused:", run.quarantined)
+    print("runs that failed:", dict(run.failures), "; rows quarantined:", run.quarantined)
     for place, result in found.items():
         print(f"{place}: {result}")

@@ -77,7 +77,7 @@ def test_the_run_after_ten_days_takes_no_more_memory_than_the_one_after_two(
         known = world.newest
         assert known.end == back.replace(second=0)
         (request,) = BackfillQueue(world.lake).open()
-        assert (request.start, request.end) == (START.replace(second=0), reach_of(known.end)), "the rest is asked for"
+        assert (request.start, request.end) == (START.replace(second=0), reach_of(known.end)), "the rest is requested"
         grown[days] = int((tmp_path / "memory").read_text())
     with capsys.disabled():
         print(f"\nMB at most of the run after 2 days: {grown[2] // 1024}, after 10 days: {grown[10] // 1024}")

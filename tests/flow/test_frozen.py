@@ -1,4 +1,4 @@
-"""Soak: every service of a stack frozen in turn; prints the seconds to heal."""
+"""Soak: every service of a stack frozen in turn; prints the seconds until all is well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Soak: the disk of a stack is filled to the last byte and freed again; prints what says so and the seconds to heal."""
+"""Soak: a stack's disk is filled to the last byte and freed; prints what says so and the seconds until all is well."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def minute(moment: datetime) -> datetime:
 
 
 def wait_out(stack: Stack, say: Say) -> None:
-    """Print what each service says anew while the disk is full."""
+    """Print the new log lines of each service while the disk is full."""
     ends, before = time.monotonic() + FULL.total_seconds(), dict[str, str | None]()
     while time.monotonic() < ends:
         now = {name: one["trouble"] for name, one in services(stack).items()}

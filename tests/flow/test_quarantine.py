@@ -72,7 +72,7 @@ def summaries(found: dict[str, list[dict[str, dict[str, str]]]]) -> dict[str, st
 
 
 def reasons(stack: Stack, day: datetime, say: Say) -> None:
-    """The refused rows are kept as received, as the runbook says."""
+    """The bad rows are in quarantine as received, as the runbook says."""
     lake = Lake.from_settings(stack.settings)
     folder = quarantine_folder(lake.root, f"{day + timedelta(hours=9):%y%m%d}")
     names = [entry.name for entry in lake.list(folder)]

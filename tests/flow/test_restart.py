@@ -65,7 +65,7 @@ def hung(status: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_second_start_goes_on_with_the_same_data(restart: Restart) -> None:
     assert restart.left == [], "every process is gone"
-    # of the exchange every answer may fail, as it was told to, also that to a health check
+    # the exchange may fail every request, also that of a health check
     ours = [service for service in restart.after["services"] if service["name"] != "replica"]
     assert [service for service in ours if not service["healthy"]] == []
     assert utc_of(restart.after["covered_until"]) >= utc_of(restart.before["covered_until"])
@@ -78,7 +78,7 @@ def test_services_are_killed_or_frozen_and_nothing_is_lost(
     faults_end = _faults_end(stack)
     # Later than the first run's beginning: what lies before is history, which may arrive while this is compared.
     start = utc_of(restart.before["covered_until"]) - timedelta(hours=3)
-    first = _kill(stack, "airflow-api-server")  # it is asked for the heartbeat of the frozen one
+    first = _kill(stack, "airflow-api-server")  # it gives the heartbeat of the frozen one
     os.kill(services(stack)[FROZEN]["pid"], signal.SIGSTOP)
     killed = [f"airflow-api-server {first}", *(f"{name} {_kill(stack, name)}" for name in VICTIMS)]
     calm = datetime.now(UTC) + timedelta(minutes=1)

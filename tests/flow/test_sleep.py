@@ -1,4 +1,4 @@
-"""Soak: a stack on a laptop that sleeps, for three minutes and for an hour; prints the seconds to heal.
+"""Soak: a stack on a laptop that sleeps, for three minutes and for an hour; prints the seconds until all is well.
 
 The exchange does not sleep. What the machine missed of it is there afterwards.
 """

@@ -110,7 +110,7 @@ def test_chosen_markets_are_added_to_a_complete_day_as_a_new_snapshot(world: Wor
     asked = len(world.wire.candle_requests())
     again = world.work_off(replace(world.request(FIRST, END, late), at=END, done=None))
     assert again is not None
-    assert len(world.wire.candle_requests()) == asked, "what is known is not asked again"
+    assert len(world.wire.candle_requests()) == asked, "what is known is not requested again"
     assert ledger.current(world.lake, "candle", "261120") == whole
 
 
@@ -189,7 +189,7 @@ def test_a_market_whose_requests_all_fail_becomes_a_hole_with_its_reason(world: 
 
     world.wire.spoil = FINE
     world.work_off(world.request(FIRST, END))
-    assert world.in_hive(FIRST, END) == world.truth(FIRST, END), "asked for again, the hole is filled"
+    assert world.in_hive(FIRST, END) == world.truth(FIRST, END), "requested again, the hole is filled"
 
 
 @pytest.mark.daemons  # a lake in memory would be weighed as well

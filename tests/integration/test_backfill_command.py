@@ -127,7 +127,7 @@ def test_a_kill_loses_nothing_and_the_same_command_goes_on(installation: Install
     assert days(Hive.from_settings(installation.settings), installation.settings, "candle") == names
     newest = done_before[-1]
     again = [url for url in installation.urls[urls:] if day_start(newest) < requested_until(url) <= day_end(newest)]
-    assert again == [], "the day that was published is not asked again"
+    assert again == [], "the day that was published is not requested again"
     assert lake.list(layout.backfill_folder(installation.settings.lake_root, names[0])) == []
 
 
@@ -141,7 +141,7 @@ def test_ctrl_c_says_how_to_go_on_and_how_to_end(installation: Installation) -> 
     assert child.returncode == 130
     (found,) = re.findall(r"--cancel (\S+)", err)
     assert "Traceback" not in err
-    assert "so far" in installation.run("backfill", "--list").stdout, "it is on the book still"
+    assert "so far" in installation.run("backfill", "--list").stdout, "it is in the queue still"
     cancelled = installation.run("backfill", "--cancel", found)
     assert (cancelled.returncode, "cancelled" in cancelled.stdout) == (0, True)
     assert "there is no request" in installation.run("backfill", "--list").stdout

@@ -28,7 +28,7 @@ from upbit_elt.stack.names import REPO
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.warehouse import tables
 
-# Two minutes on a server of its own; ./test has what drivers ask over Thrift in test_hive_users.py.
+# Two minutes on a server of its own; ./test has the calls of drivers over Thrift in test_hive_users.py.
 pytestmark = pytest.mark.soak
 LAKE, BI = "upbit_lake_replica_tools", "upbit_bi_replica_tools"
 DAYS = {"261123": "2026-11-23", "261124": "2026-11-24", "261125": "2026-11-25"}
@@ -105,7 +105,7 @@ def test_sessions_that_are_over_leave_little_behind(server: Server) -> None:
 
 @pytest.fixture(scope="module")
 def driver(server: Server, shared_jars: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Classpath of Hive's own JDBC driver and the program that asks as DBeaver does."""
+    """Classpath of Hive's own JDBC driver and the program that makes DBeaver's requests."""
     jars.fetch_set(REPO / "tests" / "jdbc" / "pom.xml", shared_jars / "jdbc")
     classes = tmp_path_factory.mktemp("jdbc")
     jdk("javac", "--release", "17", "-d", str(classes), str(REPO / "tests" / "jdbc" / "JdbcWalk.java"))
@@ -141,7 +141,7 @@ def test_the_requests_of_a_jdbc_tool_succeed(server: Server, driver: str) -> Non
 def test_new_york_and_seoul_see_the_same_wall_time(server: Server, driver: str) -> None:
     here, there = (walked(server, driver, zone) for zone in ("Asia/Seoul", "America/New_York"))
     assert (here.pop("zone"), there.pop("zone")) == (["Asia/Seoul"], ["America/New_York"])
-    # Java has no text for a wall time that its zone skips; README says what to ask for instead
+    # Java has no text for a wall time that its zone skips; README says what to select instead
     assert here.pop("skipped hour") == ["2026-03-08 02:30:00.0|2026-03-08 02:30:00"]
     assert there.pop("skipped hour") == ["2026-03-08 03:30:00.0|2026-03-08 02:30:00"]
     assert here == there
@@ -154,7 +154,7 @@ def test_new_york_and_seoul_see_the_same_wall_time(server: Server, driver: str) 
         ("dt = '2026-11-24'", ["2026-11-24"]),
         ("dt >= '2026-11-24' AND candle_time_kst >= '2026-11-24 09:00:00'", ["2026-11-24", "2026-11-25"]),
         ("dt BETWEEN '2026-11-23' AND '2026-11-24' AND market = 'KRW-BTC'", ["2026-11-23", "2026-11-24"]),
-        # Nothing tells Hive that days follow from times: it derives no condition on one column from one on another.
+        # Hive does not know that days follow from times: it derives no condition on one column from one on another.
         ("candle_time_kst >= '2026-11-25 00:00:00'", list(DAYS.values())),
     ],
 )

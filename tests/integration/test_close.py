@@ -1,4 +1,4 @@
-"""Roll-up within the day and the close of it, on a real HDFS and Hive, with faults at the edge."""
+"""Compaction within the day and the close of it, with faults at the edge."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def test_a_day_can_be_closed_with_its_holes_without_waiting(world: World) -> Non
     done = close(world, only=DAY, with_holes=True)
     assert {(hole.start, hole.end) for hole in done.holes} == {(START, utc(11, 30))}
     world.fill_history(utc(16))
-    assert shown(world) == "day-1", "history of one day only looks at today"
+    assert shown(world) == "day-1", "history of one day only is today's"
 
 
 def test_a_market_that_left_does_not_hold_its_last_day_open(world: World) -> None:
@@ -259,7 +259,7 @@ def test_a_compaction_that_was_not_registered_is_registered_by_the_next_live_run
     world.collect(utc(14, 52, 5))
     with lease(world.lake, layout.day_folder(world.lake.root, "candle", DAY), world.clock) as held:
         rolled = publish.rebuild_snapshot(world.lake, DAY, "test", held, complete=False)
-    assert shown(world) == "live-1", "whoever made it died before Hive was told"
+    assert shown(world) == "live-1", "whoever made it died before registering it"
     assert world.in_hive(first.start, END) == world.truth(first.start, utc(14, 52))
     world.collect(utc(14, 54, 5))
     assert rolled.folder.endswith(shown(world))

@@ -1,4 +1,4 @@
-"""Forecast folders get the care of candle folders: rolled up, closed, the first write of an origin wins throughout."""
+"""Forecasts are compacted and closed as candles are; the first write of an origin wins throughout."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_forecasts_are_compacted_and_closed_and_none_is_lost_doubled_or_changed(
     assert in_hive(world, f"forecast_{DAY}") == rows(kept)
     assert {row["issued_utc"] for row in kept[0].to_pylist()} == {wire(world.clock.now())}
 
-    assert not keep(forecast(origins[3], 7.0)), "it is in the rolled-up file, and the first write wins"
+    assert not keep(forecast(origins[3], 7.0)), "it is in the compacted file, and the first write wins"
     missed = forecast(origins[3] + timedelta(minutes=1))
     assert keep(missed), "an origin between the others that was never stored is none of them"
     last = forecast(utc(14, 58))

@@ -1,6 +1,6 @@
 """Who may do what in Hive: `tableau` reads, `upbit` does everything, and nobody gets out of SQL.
 
-The tables are of the release before (made without users, by a server that asked nobody); then the server of the
+The tables are of the release before (made without users, by a server without passwords); then the server of the
 deployment starts on the same metastore.
 """
 

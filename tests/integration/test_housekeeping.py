@@ -183,6 +183,6 @@ def test_readers_and_writers_go_on_while_it_cleans(daemons: Settings, tmp_path: 
         assert removed == [f"{world.settings.lake_root}/candle/{DAY}/live-1"]
         world.collect(utc(3, 34, 5))
         assert world.in_hive(start, utc(3, 34)) == world.truth(start, utc(3, 34))
-        assert world.fill_history(NOW + timedelta(hours=2)).candles == 0, "it asks for nothing again"
+        assert world.fill_history(NOW + timedelta(hours=2)).candles == 0, "it requests nothing again"
     finally:
         world.close()

@@ -38,5 +38,5 @@ def test_the_journal_goes_into_an_image_while_hdfs_is_written_to(
     (new,) = images(daemon_stack) - before
     assert new.stat().st_mtime >= began.timestamp() - 1
     assert {f"{folder}/{entry.name}" for entry in lake.list(folder)} == set(written)
-    assert log.read_text(errors="replace").count("STARTUP_MSG") == said, "the NameNode was started anew"
+    assert log.read_text(errors="replace").count("STARTUP_MSG") == said, "the NameNode was restarted"
     lake.delete(folder)

@@ -50,7 +50,7 @@ def explained(world: World, market: str, minute: datetime) -> str:
 
 
 def replant(world: World, change: Callable[[list[Candle]], list[Candle]]) -> None:
-    """Write the closed day's file anew, with other candles and the same coverage."""
+    """Replace the closed day's file by one with other candles and the same coverage."""
     snapshot = ledger.current(world.lake, "candle", DAY)
     assert snapshot is not None
     path = f"{snapshot.path}/candle.parquet"
@@ -164,7 +164,7 @@ def test_what_cannot_be_repaired_is_a_discrepancy_with_its_numbers(world: World)
     assert discrepancy["field"] == "candle_acc_trade_volume"
     assert discrepancy["ours"] == pytest.approx(ours)
     assert discrepancy["exchange"] == pytest.approx(1.5 * ours)
-    assert wanted(world.lake, world.clock.now()) == [], "it is not asked for again by every run"
+    assert wanted(world.lake, world.clock.now()) == [], "not every run reconciles it again"
     assert wanted(world.lake, world.clock.now() + LONGEST) == [DAY]
     (shown,) = world.hive.query(
         f"SELECT detail FROM {world.settings.database}.reconciliation WHERE state = 'finding' AND dt = '2026-11-24'"

@@ -33,7 +33,7 @@ def source() -> SyntheticSource:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[str]:
-    """A replica process like `source`, on a free port, told to stop in the end."""
+    """A replica process like `source`, on a free port, stopped in the end."""
     options = ["--port", "0", "--seed", "5", "--markets", "12", "--quotes", "KRW,BTC,USDT"]
     process = subprocess.Popen(
         [sys.executable, "-m", "upbit_elt.replica", *options],

@@ -1,4 +1,4 @@
-"""What a run cannot be sure of: kept aside, named, asked for again, and healed, while the other markets go on."""
+"""What a run cannot be sure of is quarantined, a named hole, and requested again, while the other markets go on."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_row_that_stays_bad_costs_ever_fewer_requests_and_stays_a_named_hole(w
     again = [url for url in map(str, (r.url for r in world.wire.requests[before:])) if market in url and lone in url]
     assert len(again) == 5, "after 2, 4, 8, 16 and 32 minutes"
     assert all("count=1&" in url for url in again), "its own minute, not 200"
-    assert len(rejected(world, "261124")) == 1 + 5, "each time it was refused is on record"
+    assert len(rejected(world, "261124")) == 1 + 5, "each time it was bad is on record"
     assert holes(world, "261124") == {(market, bad, bad + MINUTE)}
     assert world.newest.watermark[market] == utc(3, 58)
     lost = [c for c in world.truth(FIRST, utc(3, 58)) if (c.market, c.start) == (market, bad)]
@@ -137,11 +137,11 @@ def test_a_minute_that_appears_late_is_not_taken_for_an_empty_one(world: World) 
     world.wire.spoil = stopped
     world.collect(utc(3, 4, 5))
     kept = [candle for candle in world.in_hive(utc(3), utc(3, 2)) if candle.market == market]
-    assert last in [candle.start for candle in kept], "healed though the ticker calls the market quiet by now"
+    assert last in [candle.start for candle in kept], "filled though the ticker calls the market inactive by now"
 
 
 def test_a_candle_that_a_stale_ticker_hid_is_found_though_the_market_has_not_traded_since(world: World) -> None:
-    """The trade lies before the watermark when the ticker first tells of it."""
+    """The trade lies before the watermark when the ticker first shows it."""
     world.collect()
     market = world.busiest(utc(3), utc(3, 2))
     last = traded_minute(world, market, utc(3), utc(3, 2))

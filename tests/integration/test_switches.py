@@ -1,4 +1,4 @@
-"""Readers that query in a loop while a day is rolled up, repaired and closed: each count is one that was published."""
+"""Readers that query in a loop while a day is compacted, repaired and closed: each count is one that was published."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ START, END = utc(15, day=23), utc(15)
 
 
 class Reading(NamedTuple):
-    """A count that a reader got, and how many rows were there at least and at most while it asked."""
+    """A count that a reader got, and how many rows were there at least and at most during its query."""
 
     sql: str
     found: int
@@ -57,7 +57,7 @@ class Readers:
             least = self.least
             try:
                 rows = self._hive.query(sql)
-            except Exception as error:  # noqa: BLE001 - whatever a reader gets is a finding
+            except Exception as error:  # noqa: BLE001 - whatever a reader gets counts
                 with self._news:
                     self.errors.append(error)
                     self._news.notify_all()
@@ -96,7 +96,7 @@ def world(daemons: Settings, tmp_path: Path) -> Iterator[World]:
 
 
 def run_through(world: World, readers: Readers) -> None:
-    """Windows, roll-ups, a repair, the close and a late candle, as the pipeline does them."""
+    """Windows, compactions, a repair, the close and a late candle, as the pipeline does them."""
 
     def published(until: datetime) -> int:
         return len(world.truth(START, min(until.replace(second=0), END)))
@@ -138,7 +138,7 @@ def test_every_count_of_every_reader_is_right_during_every_switch(world: World) 
 
 
 class TooHigh:
-    """A session that points at the folder above the one it is told."""
+    """A session that points at the folder above the given one."""
 
     def __init__(self, inner: Statements) -> None:
         self._inner = inner

@@ -109,7 +109,7 @@ def test_a_day_is_hidden_first_and_its_files_stay_as_long_as_a_query_may_read_th
         assert rows(world, OLD) == 0
         world.at(clock.now() + timedelta(hours=23)).process().housekeeping()
         assert ledger.days(lake, "forecast") == [OLD, STAYS, TODAY]
-        assert rows(world, OLD) == 0, "the look at all days does not show it again"
+        assert rows(world, OLD) == 0, "the check of all days does not register it again"
         world.at(clock.now() + timedelta(hours=2)).process().housekeeping()
         assert ledger.days(lake, "forecast") == [STAYS, TODAY]
         assert_gone(world)
@@ -124,7 +124,7 @@ def test_a_day_that_somebody_writes_waits_and_one_to_be_kept_after_all_comes_bac
             assert OLD in ledger.days(lake, "forecast")
         for keep in (0, 3):
             world.settings = world.settings.model_copy(update={"keep_forecast_days": keep})
-            for _ in range(2):  # it looks at all days first, and then at what is old
+            for _ in range(2):  # it checks all days first, and then what is old
                 world.process().housekeeping()
             assert rows(world, OLD) == FULL
             assert list(broken(world)) == []
@@ -135,7 +135,7 @@ def test_an_expiring_day_that_hive_shows_again_is_hidden_again_and_its_grace_beg
         world = hidden()
         process = world.process()
         process.close()
-        assert rows(world, OLD) == 0, "the closer does not look at a day that expires"
+        assert rows(world, OLD) == 0, "the close leaves out a day that expires"
         current = ledger.current(process.lake, "forecast", OLD)
         assert current
         tables.ensure_day(process.hive, world.settings, "forecast", OLD, current.path)

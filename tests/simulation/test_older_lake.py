@@ -4,8 +4,8 @@
 of this folder (4 markets, the clock turned by hand). It holds two closed and proven KST days with their older
 snapshots (261122, 261123) and one that history brought (261121), a day of which only an old pipeline's file was adopted
 and whose other hours wait in `_backfill` for an open request (261120), a request that is done, and the open day
-261124: window files whose holes were healed since (a ban, a server in trouble), a compacted snapshot that Hive was
-not told of (`_unshown-live-2`), rejected rows, and holes that are still there: a refused row, a late row, a market
+261124: window files whose holes were filled since (a ban, a server in trouble), a compacted snapshot that was not
+registered (`_unshown-live-2`), quarantined rows, and holes that are still there: a bad row, a late row, a market
 that the exchange did not know for a while, and a ban. Forecasts of both days, one of them closed.
 """
 

@@ -54,7 +54,7 @@ def every_case(calls: list[Call], thin: int) -> Iterator[tuple[int, Fault]]:
 
 
 def try_every_call(world: World, job: Job, thin: int = 1) -> Found:
-    """Let each fault happen at each call of a job, each time to a copy of the world, and look at what becomes of it."""
+    """Let each fault happen at each call of a job, each time to a copy of the world, and check what becomes of it."""
     trace = Trace()
     job(world.copy().process(trace))
     found = Found(calls=len(trace.calls))

@@ -1,4 +1,4 @@
-"""A clock that moves only when told, or when somebody sleeps on it."""
+"""A clock that moves only when a test sets it, or when somebody sleeps on it."""
 
 from __future__ import annotations
 

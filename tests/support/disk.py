@@ -1,4 +1,4 @@
-"""A disk that is full, without filling one: the system refuses to let this process's files grow."""
+"""A disk that is full, without filling one: the system lets no file of this process grow."""
 
 from __future__ import annotations
 

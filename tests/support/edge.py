@@ -1,6 +1,6 @@
 """What can happen to a call that leaves the process: to HDFS, to Hive, to the exchange.
 
-Each fake at the edge tells its `watch` of every call before it is carried out, and does with it what the answer says.
+Each fake at the edge calls its `watch` before it carries out a call, and does with the call what the result says.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Fault(Enum):
     """What comes of a call.
 
     The caller dies before it, in the middle of a body, or after it; the call never arrives; it is carried out and the
-    answer is lost; a body is cut on its way; it is refused; it is slow.
+    answer is lost; a body is cut on its way; it fails; it is slow.
     """
 
     NONE = auto()

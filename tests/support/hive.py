@@ -105,7 +105,7 @@ class MemoryHive:
         return _MemoryClient(self, settings, watch, clock or self.hdfs.clock)
 
     def run(self, sql: str) -> list[Row]:
-        """Rows of one statement. Raises OperationalError when Hive would refuse it."""
+        """Rows of one statement. Raises OperationalError when Hive would reject it."""
         for pattern, act in self._table:
             match = pattern.match(sql)
             if match:
@@ -252,7 +252,7 @@ class MemoryHive:
         return self._by_sqlite(sql)
 
     def _by_sqlite(self, sql: str) -> list[Row]:
-        """Whatever else a test asks: counts, groups, orders."""
+        """Whatever else a test queries: counts, groups, orders."""
         connection = sqlite3.connect(":memory:")
         try:
             for name in sorted(set(re.findall(r"\b(?:FROM|JOIN) (\w+\.\w+)", sql))):

@@ -1,4 +1,4 @@
-"""Lake and warehouse that tell, before each step that changes something, what comes next: where tests pull the plug."""
+"""Lake and warehouse that call a hook before each step that changes something: where tests pull the plug."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class HookedLake(Lake):
 
 
 class HookedSession:
-    """A session that tells `hook("execute", statement)` before each statement that changes something."""
+    """A session that calls `hook("execute", statement)` before each statement that changes something."""
 
     def __init__(self, inner: Statements, hook: Hook) -> None:
         self._inner, self._hook = inner, hook
@@ -61,7 +61,7 @@ class HookedSession:
 
 
 class HookedHive(Hive):
-    """Its sessions tell `hook`."""
+    """Its sessions call `hook`."""
 
     hook: Hook = staticmethod(do_nothing)
 

@@ -32,7 +32,7 @@ class Actor:
             self._turn.acquire()
             try:
                 job(world.process(self, clock=self))
-            except BaseException as error:  # noqa: BLE001 - whatever it is, the schedule looks at it
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the schedule checks it
                 self.error = error
             self.done = True
             self._back.release()

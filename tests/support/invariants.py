@@ -72,7 +72,7 @@ def assert_safe(world: World, before: dict[str, pa.Table]) -> None:
 def assert_honest(world: World) -> None:
     """At no moment does the lake say of a minute that it was empty while the exchange has a candle of it.
 
-    Minutes in doubt are not said to be empty, and those that `world.wrong` makes wrong are.
+    Minutes to recheck are not called empty, and those that `world.wrong` makes wrong are.
     """
     lake = world.process().lake
     newest = ledger.live_coverage(lake)
@@ -155,7 +155,7 @@ def _sorted(table: pa.Table, start: datetime, end: datetime) -> pa.Table:
 
 
 def _unaccounted(world: World, coverages: Iterable[Coverage], newest: Coverage) -> Iterator[str]:
-    """Every market-minute is asked, inactive or a hole; with an exchange in health there is no hole left."""
+    """Every market-minute is requested, inactive or a hole; with an exchange in health there is no hole left."""
     known: dict[str, list[Span]] = defaultdict(list)
     for coverage in coverages:
         for span in coverage.known():

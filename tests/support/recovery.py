@@ -1,4 +1,4 @@
-"""What soak tests ask of a stack that was disturbed: is all well again, what was restarted, is a candle missing."""
+"""What soak tests check of a stack that was disturbed: is all well again, what was restarted, is a candle missing."""
 
 from __future__ import annotations
 

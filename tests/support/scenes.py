@@ -85,7 +85,7 @@ def history_wanted() -> World:
 
 
 def history_requested() -> World:
-    """Somebody has asked for two days more than are there."""
+    """There is a request for two days more than are there."""
     return _requested(established("2026-11-24T03:00:05").at(NOON))
 
 
@@ -143,12 +143,12 @@ def history_wanted_live_due() -> World:
 
 
 def day_over_history_requested() -> World:
-    """As `day_over`, and somebody has asked for a day before."""
+    """As `day_over`, and there is a request for a day before."""
     return _requested(day_over())
 
 
 def differing_history_requested() -> World:
-    """As `differing`, and somebody has asked for a day before."""
+    """As `differing`, and there is a request for a day before."""
     return _requested(differing())
 
 

@@ -94,7 +94,7 @@ def live_through(world: World, seed: int, days: int, rng: random.Random) -> Live
             _something(world, rng, lived)
             with _named(world, seed, lived):
                 assert_honest(world)
-                if rng.random() < LOOK:  # before the day's end heals what the next run should have healed
+                if rng.random() < LOOK:  # before the day's end repairs what the next run should have
                     world.exchange.spoil = None
                     assert_right(world, still=False)
         world.exchange.spoil = None
@@ -106,7 +106,7 @@ def live_through(world: World, seed: int, days: int, rng: random.Random) -> Live
 
 @contextmanager
 def _named(world: World, seed: int, lived: Lived) -> Iterator[None]:
-    """What is found wrong is told with the seed and the moment."""
+    """What is found wrong is an error that names the seed and the moment."""
     try:
         yield
     except AssertionError as error:

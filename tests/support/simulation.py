@@ -285,7 +285,7 @@ def _at_once(pool: ThreadPoolExecutor, work: Callable[..., Any], /, *arguments: 
     future = _Done()
     try:
         future.set_result(work(*arguments, **named))
-    except BaseException as error:  # noqa: BLE001 - as a pool does; whoever asks for the result gets it
+    except BaseException as error:  # noqa: BLE001 - as a pool does; `result` raises it
         future.set_exception(error)
     return future
 

@@ -1,6 +1,6 @@
 """A cheap exchange for simulations: few markets, every candle a plain function of market and minute.
 
-It speaks the endpoints that the product asks (`market/all`, `ticker/all`, `candles/minutes/N`), as of a clock.
+It has the endpoints that the product requests (`market/all`, `ticker/all`, `candles/minutes/N`), as of a clock.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _traded(market: str, minute: int) -> int:
 class SmallExchange:
     """`markets` by name, each with how seldom it trades (once in so many minutes); `listed` since when (UTC).
 
-    `lies` are minutes that it tells otherwise than they were: another candle, or none.
+    `lies` are minutes of which it gives another candle than there was, or none.
     """
 
     def __init__(self, clock: Clock, markets: dict[str, int], listed: dict[str, datetime] | None = None) -> None:

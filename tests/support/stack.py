@@ -21,12 +21,12 @@ from upbit_elt.stack.options import load
 
 REPO = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
-STATUS = 5.0  # seconds between two looks at `./run status`, which takes a second or two of a processor
+STATUS = 5.0  # seconds between two calls of `./run status`, which takes a second or two of a processor
 
 
 @dataclass
 class Stack:
-    """A running stack: its settings as environment variables, and what a user can ask it.
+    """A running stack: its settings as environment variables, and what a user can do with it.
 
     `at_start` is its status right after it was started.
     """
@@ -75,7 +75,7 @@ class Stack:
 
     @contextmanager
     def sends_to(self, webhook: str) -> Iterator[None]:
-        """It tells this webhook what is wrong, for the block."""
+        """It sends to this webhook what is wrong, for the block."""
         file = self.data / "state" / "webhook"
         file.write_text(webhook)
         try:
@@ -107,7 +107,7 @@ class Stack:
 
 
 def wait_for(condition: Callable[[], T], seconds: float, every: float = 1) -> T:
-    """The first true value of `condition`, asked every so many seconds for at most `seconds`."""
+    """The first true value of `condition`, called every `every` seconds for at most `seconds`."""
     poll = retry(retry=retry_if_result(lambda value: not value), wait=wait_fixed(every), stop=stop_after_delay(seconds))
     return poll(condition)()
 

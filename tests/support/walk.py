@@ -65,13 +65,13 @@ def page(deployment: Deployment, at: str) -> Iterator[Attempt]:
         for path in ("api/v1/status", "extract/upbit.hyper", ""):
             cross = {"Sec-Fetch-Site": "cross-site"}
             yield Attempt(
-                user, f"another site's page asks /{path}", http("GET", f"{at}/{path}", auth=login, headers=cross)
+                user, f"another site's page requests /{path}", http("GET", f"{at}/{path}", auth=login, headers=cross)
             )
         yield Attempt(user, "reads /api/v1/status", http("GET", f"{at}/api/v1/status", auth=login), needed=True)
     yield Attempt(
         "nobody", "POST forecasts, wrong token", http("POST", f"{at}/api/v1/forecasts", headers=bearer("wrong"))
     )
-    yield Attempt("nobody", "asks by another name", http("GET", at, headers={"Host": "evil.example"}))
+    yield Attempt("nobody", "requests under another name", http("GET", at, headers={"Host": "evil.example"}))
 
 
 def airflow(deployment: Deployment, at: str) -> Iterator[Attempt]:
@@ -101,7 +101,7 @@ def webhdfs(_: Deployment, at: str) -> Iterator[Attempt]:
         for method, below, change in CHANGES:
             url, what = f"{at}/webhdfs/v1{CANDLES}{below}?op={change}{name}", f"{method} {change.split('&')[0]}"
             yield Attempt(user, f"{what}, as a web page could", http(method, url))
-            # these two it only sends on to a DataNode, which asks whether it may
+            # these two it only sends on to a DataNode, which checks whether it may
             if user in ("nobody", "tableau") and not change.startswith(("CREATE", "APPEND")):
                 yield Attempt(user, f"{what} of the candles", http(method, url, headers=HEADER))
 
@@ -129,7 +129,7 @@ def yarn(_: Deployment, at: str) -> Iterator[Attempt]:
     apps = f"{at}/ws/v1/cluster/apps"
     for user in ("nobody", "tableau", "upbit", "hive", "yarn"):
         name = "" if user == "nobody" else f"?user.name={user}"
-        yield Attempt(user, "asks for an application", http("POST", f"{apps}/new-application{name}", headers=HEADER))
+        yield Attempt(user, "requests an application", http("POST", f"{apps}/new-application{name}", headers=HEADER))
         yield Attempt(user, "the same, as a web page could", http("POST", f"{apps}/new-application{name}"))
         work = {"application-id": "application_1_0001", "am-container-spec": {"commands": {"command": "id"}}}
         yield Attempt(user, "submits a command", http("POST", f"{apps}{name}", headers=HEADER, json=work))

@@ -121,7 +121,7 @@ class LakeWorld:
         return BackfillQueue(self.lake)
 
     def request(self, start: datetime, end: datetime, *markets: str) -> Request:
-        """Ask for history, as a user would."""
+        """Make a backfill request, as a user would."""
         return self.queue.add(make_request(start, end, markets, self.clock.now(), uuid4().hex))
 
     def work_off(self, request: Request, until: datetime | None = None, chunk: int = CHUNK) -> Request | None:
@@ -170,7 +170,7 @@ class LakeWorld:
         return {span for day in days for span in merge(read_sources(self.lake, day)[1], "test").holes()}
 
     def busiest(self, start: datetime, end: datetime) -> str:
-        """The market with the most candles in [start, end): one that a run surely asks."""
+        """The market with the most candles in [start, end): one that a run surely requests."""
         traded = [candle.market for candle in self.truth(start, end)]
         return max(self.markets, key=traded.count)
 

@@ -1,4 +1,4 @@
-"""Backups in a folder appear whole or not at all, old ones go, and somebody is told when none comes."""
+"""Backups in a folder appear whole or not at all, old ones go, and a message says when none comes."""
 
 from __future__ import annotations
 

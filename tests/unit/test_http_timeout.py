@@ -1,4 +1,4 @@
-"""An answer that drips is given up in time: on a real socket, a look at the clock brings a byte and costs a second."""
+"""A response that drips is given up in time: on a real socket, reading the clock brings a byte and costs a second."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LENGTH = f"Content-Length: {len(BODY)}\r\n\r\n".encode()
 
 
 class DripClock(ManualClock):
-    """Each look at it lets one more byte fall, a second later."""
+    """Each reading of it lets one more byte come, a second later."""
 
     def __init__(self) -> None:
         super().__init__(utc(3, 0, 30))

@@ -1,4 +1,4 @@
-"""Nothing to do costs nothing: what a cycle asks of HDFS and Hive, counted, does not grow with the lake's age."""
+"""Nothing to do costs nothing: the requests of a cycle to HDFS and Hive, counted, do not grow with the lake's age."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is downloaded is held against a hash: every lock has them, and everybody who installs one asks for them."""
+"""What is downloaded is checked against a hash: every lock has them, and every installation requires them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_cpu_build_of_torch_is_held_against_a_lock_of_its_own(build: Build) ->
     index = {"TORCH_INDEX_URL": "https://cpu.example"}
     torch = next(one.partition(" ")[0] for one in entries("requirements.txt") if one.startswith("torch=="))
     done, (others, alone) = build.run(**index)
-    assert "is not held against a hash" in done.stderr
+    assert "is not checked against a hash" in done.stderr
     assert "--require-hashes" in others
     assert alone.endswith(f"--no-deps --default-index https://cpu.example {torch}")
     left = (build.folder / "others.txt").read_text()

@@ -27,7 +27,7 @@ def idle(tmp_path: Path) -> Deployment:
 
 
 def compacted(idle: Deployment, day: str, *, complete: bool = False) -> str:
-    """A new snapshot of a day, whose writer dies before Hive is told; its path."""
+    """A new snapshot of a day, whose writer dies before registering it; its path."""
     with lease(idle.lake, layout.day_folder(idle.lake.root, "candle", day), idle.clock) as held:
         return publish.rebuild_snapshot(idle.lake, day, "test", held, complete=complete).folder
 
@@ -65,7 +65,7 @@ def test_a_snapshot_that_was_never_made_is_forgotten_by_the_next_close(idle: Dep
 def test_a_new_snapshot_of_an_old_proven_day_is_news(idle: Deployment) -> None:
     assert wanted(idle.lake, idle.clock.now()) == []
     folder = compacted(idle, YESTERDAY, complete=True)
-    assert wanted(idle.lake, idle.clock.now()) == [YESTERDAY], "though Hive was not told"
+    assert wanted(idle.lake, idle.clock.now()) == [YESTERDAY], "though it was not registered"
     min_candle.register_in(idle.hive, idle.lake, idle.settings, [])
     assert shown(idle, YESTERDAY) == folder
     assert Pending("reconcile", "candle", YESTERDAY, "day-2") in pending.listing(idle.lake)

@@ -134,7 +134,7 @@ def test_the_health_check_of_a_container_reaches_its_service(
 
 
 def ask_as_libraries_do(url: str) -> None:
-    """As Airflow's tasks (httpx) and packages of others (requests) ask."""
+    """Requests as Airflow's tasks (httpx) and packages of others (requests) make them."""
     with httpx.Client() as client:
         assert client.get(f"{url}/jmx").status_code == 200
     assert requests.get(f"{url}/jmx", timeout=10).status_code == 200

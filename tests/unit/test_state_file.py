@@ -1,4 +1,4 @@
-"""What is wrong with a file of the state folder is said by SQLite's own code, and a damaged one is begun anew."""
+"""What is wrong with a file of the state folder is known by SQLite's own code; a damaged one is begun empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each trouble is told once, and once when it is over, whoever dies or does not answer meanwhile."""
+"""Each trouble is sent once, and once when it is over, whoever dies or does not answer meanwhile."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scene:
         self.process().report(Trouble("data", "candles are <stale> & old", until))
 
     def notify(self, after: float = 0.0) -> list[str]:
-        """All lines that were told once a new process has told what is due."""
+        """All lines that were sent once a new process has sent what is due."""
         self.clock.set(self.clock.now() + timedelta(seconds=after))
         self.process().notify()
         return self.chat.lines

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Set-up shared by `run` and `test` (sourced). Needs: repo, the folder of the repository.
 
-# Processes that may not keep what they compiled compile Airflow and all else anew, at every start and in every task.
+# Processes that may not keep what they compiled compile Airflow and all else again, at every start and in every task.
 unset PYTHONDONTWRITEBYTECODE
 
 fail() {

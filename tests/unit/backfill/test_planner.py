@@ -247,7 +247,7 @@ def test_a_market_that_is_not_collected_is_reconciled_where_it_is_known(tmp_path
     assert (reconciled.verdict, row.hours, row.state) == ("proven", 3, "proven")
     assert row.proven_hours(TODAY) == [utc(2), utc(3), utc(4)]
     after = [c for c in world.in_lake(TODAY) if c.market == OTHER]
-    assert after == [c for c in before if c.market == OTHER], "no more of it is brought in than was asked for"
+    assert after == [c for c in before if c.market == OTHER], "no more of it is fetched than was requested"
 
 
 def test_an_unreadable_file_is_a_hole_of_its_day_and_the_rest_is_reported(tmp_path: Path) -> None:

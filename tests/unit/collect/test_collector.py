@@ -76,7 +76,7 @@ def test_the_others_are_published_when_some_markets_hang(world: MemoryWorld) -> 
     asked = [
         str(r.url).split("market=")[1].split("&")[0] for r in world.wire.requests[before:] if "market=" in str(r.url)
     ]
-    assert asked.index(bad) >= len(set(asked)) - 2, "who did not answer the last time is asked last"
+    assert asked.index(bad) >= len(set(asked)) - 2, "a market that failed the last time is requested last"
     world.wire.spoil = FINE
     world.collect(utc(3, 6, 5))
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 6))

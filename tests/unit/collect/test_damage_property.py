@@ -105,7 +105,7 @@ def cycle(world: MemoryWorld, now: datetime) -> dict[str, str]:
 def missing(world: MemoryWorld, end: datetime) -> list[Candle]:
     """Candles of [BEGAN, end) that the lake lacks. What it has must be as the exchange says.
 
-    A closed day that nothing writes any more may stay unreadable: who reads it is told so.
+    A closed day that nothing writes any more may stay unreadable: whoever reads it gets an error.
     """
     kept, since = set(world.in_lake(TODAY)), BEGAN
     try:

@@ -120,7 +120,7 @@ def prepared() -> dict[str, bytes]:
 def unaccounted(world: World, end: datetime) -> list[str]:
     """Minutes of [BEGIN, end) that had a trade and are neither stored nor a named hole.
 
-    That a market has no candle at all is noted as a doubt, which the next run looks into.
+    That a market has no candle at all is noted as a recheck for the next run.
     """
     known, stored, newest = world.coverage(), world.stored(), ledger.live_coverage(world.lake)
     holes = [span for span in known.spans if span.state == "hole"]

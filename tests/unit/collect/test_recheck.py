@@ -24,7 +24,7 @@ def ticker(market: str, traded: datetime) -> Ticker:
 
 
 def tries(recheck: Recheck, hours: int) -> list[int]:
-    """Minutes after which runs every two minutes ask for a hole again that never heals."""
+    """Minutes after which runs every two minutes request a hole again that is never filled."""
     requested, before = [], recheck.found
     rechecks: tuple[Recheck, ...] = (recheck,)
     while before < recheck.found + timedelta(hours=hours):
@@ -86,7 +86,7 @@ def test_a_ticker_that_contradicts_an_earlier_skip_makes_a_request_that_reaches_
 
 
 def test_a_response_of_which_only_the_newest_part_came_leaves_the_skip_to_recheck() -> None:
-    """Found by the fault tests: 57 candles of skipped minutes were never asked for again."""
+    """Found by the fault tests: 57 candles of skipped minutes were never requested again."""
     skipped = Recheck("KRW-A", utc(3), utc(3, 2), "quiet", utc(3, 2))
     plan = make_plan(["KRW-A"], [], {"KRW-A": utc(3, 2)}, utc(9), utc(0), reread_since([skipped]))
     part = FetchResult(plan.requests[0], failure=DOWN, reached=utc(6)).arrived_part()

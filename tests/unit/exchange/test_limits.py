@@ -220,7 +220,7 @@ def test_a_clock_that_was_set_is_noticed_by_the_next_request(tmp_path: Path, sec
     limits.acquire("candles")
     found = clock_steps.last_step(tmp_path, clock.now())
     assert (way in str(found)) if way else (found is None)
-    assert clock_steps.last_step(tmp_path, clock.now() + timedelta(days=1)) is None, "it is told for a day"
+    assert clock_steps.last_step(tmp_path, clock.now() + timedelta(days=1)) is None, "it is reported for a day"
 
 
 def test_a_clock_that_says_less_after_a_reboot_was_set_back(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the service's watch tells the webhook: one line when something goes wrong with the data, one when it is over."""
+"""What the service's watch sends to the webhook: a line when something is wrong with the data, one when it is over."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Scene:
         return found
 
     def look(self, seconds: float = 0.0) -> list[str]:
-        """All lines that were told after the watch has looked every 20 s for so long."""
+        """All lines that were sent after the watch has run every 20 s for so long."""
         self.services.watch.look()
         for _ in range(int(seconds / 20)):
             self.world.later(20)
@@ -175,7 +175,7 @@ def test_a_webhook_that_does_not_answer_stops_nothing(scene: Scene) -> None:
 def test_a_state_folder_that_cannot_be_written_is_reported_once_and_its_end_once(scene: Scene) -> None:
     scene.world.disk = Disk(total=100 * GB, free=0)
     with full_disk():
-        assert scene.look(40) == [], "what is gone within a minute is not told"
+        assert scene.look(40) == [], "what is gone within a minute is not sent"
         (line,) = scene.look(200)
     assert line.startswith(f"[replica] {scene.folder}/troubles.db cannot be written: the disk ")
     assert line.endswith(f"; 0% of the disk of {scene.folder} are free")

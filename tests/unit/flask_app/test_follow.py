@@ -99,7 +99,7 @@ def test_days_that_are_compacted_or_closed_are_not_loaded_again(world: World) ->
     world.publish_file(TODAY, NOON, NOON + MINUTE, [candle("KRW-ETH", NOON)], snapshot=3)
     after = held(world)
     assert after - before == {("KRW-ETH", wire(NOON))}
-    assert world.hive.scanned == ["2026-11-24"] * 2, "only the newest minutes were asked for"
+    assert world.hive.scanned == ["2026-11-24"] * 2, "only the newest minutes were queried"
 
 
 def test_a_repair_between_two_compactions_is_seen(world: World) -> None:

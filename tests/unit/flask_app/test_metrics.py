@@ -1,4 +1,4 @@
-"""What `/metrics` says, that a scrape asks nothing of anybody, and that the watch asks only when it must."""
+"""What `/metrics` says; that a scrape causes no request, and the watch only those that it needs."""
 
 from __future__ import annotations
 

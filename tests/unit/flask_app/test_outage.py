@@ -1,4 +1,4 @@
-"""The candle endpoint fails for 15 minutes: what people and programs are told, minute by minute, and that it heals."""
+"""The candle endpoint fails for 15 minutes: what people and programs see each minute, and that it ends."""
 
 from __future__ import annotations
 

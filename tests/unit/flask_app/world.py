@@ -40,7 +40,7 @@ def settings(**changes: object) -> Settings:
 
 
 def candle(market: str, start: datetime, price: float | None = None) -> Candle:
-    """A candle that can be told from any other: its price moves with market and minute."""
+    """A candle that differs from any other: its price moves with market and minute."""
     minute = int(start.timestamp()) // 60
     size = BASE.get(market, 1000.0)
     close = size * (1 + 0.01 * math.sin(minute / 37) + 0.0003 * ((minute * 7919) % 11 - 5)) if price is None else price

@@ -58,7 +58,7 @@ def put_forecast(world: MemoryWorld, origin: datetime) -> None:
 
 
 class OddHive(FileHive):
-    """A Hive that refuses whatever is said of one name, or that is out."""
+    """A Hive that rejects every statement with one name in it, or that is away."""
 
     refuses, out = "", False
 

@@ -121,7 +121,7 @@ class MemoryLake(Lake):
 
 
 class MemoryHive(Hive):
-    """Answers what `tables` asks: partitions and locations, kept as the statements set them."""
+    """Answers the queries of `tables`: partitions and locations, as the statements set them."""
 
     def __init__(self) -> None:
         self.locations: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What a new snapshot is held against: marks of rows, footers, and what is missing of a day."""
+"""What a new snapshot is checked against: hashes of rows, footers, and what is missing of a day."""
 
 from __future__ import annotations
 

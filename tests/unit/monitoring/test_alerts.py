@@ -1,4 +1,4 @@
-"""The alert rules, judged by Prometheus' own promtool: each fires when it should, alone, and none when all is well."""
+"""The alert rules, tested by Prometheus' own promtool: each fires when it should, alone, and none when all is well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Grafana board, as far as it can be judged without Grafana: its form, its layout, its queries' labels."""
+"""The Grafana board, as far as it can be checked without Grafana: its form, its layout, its queries' labels."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def holes(found: Account) -> list[tuple[str, str, str]]:
 
 @pytest.fixture
 def lake_of() -> WindowLake:
-    """A: asked from 03:00 to 04:00. B: quiet, then a failed request. C: listed at 03:30. D: gone since 03:20."""
+    """A: requested from 03:00 to 04:00. B: inactive, then a failed request. C: listed at 03:30. D: gone since 03:20."""
     lake_of = WindowLake()
     a, b, c, d = "KRW-A", "KRW-B", "KRW-C", "KRW-D"
     first, second, third = (utc(3), utc(3, 20)), (utc(3, 20), utc(3, 30)), (utc(3, 30), utc(4))

@@ -63,7 +63,7 @@ def test_one_hour_that_cannot_be_fetched_leaves_only_that_hour_open(world: Memor
     hour = traded_hour(world, market, DAY)
     world.wire.spoil = rows_changed(world, market, 60, hour, trade_price="a lot")
     one, two = world.prove([DAY, BEFORE])
-    assert (two.day, two.verdict, two.unreconciled) == (BEFORE, "proven", 0), "the other days of the request are judged"
+    assert (two.day, two.verdict, two.unreconciled) == (BEFORE, "proven", 0), "the request's other days are reconciled"
     assert (one.verdict, list(one.left)) == ("partial", [market])
     assert "1 of 24 hours: quarantined_row" in one.left[market]
     assert "trade_price" in str(one)

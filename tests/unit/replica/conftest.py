@@ -1,4 +1,4 @@
-"""A synthetic exchange of few markets and a clock that only moves when told."""
+"""A synthetic exchange of few markets and a clock that only the test moves."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def test_an_origin_header_leaves_one_request_in_ten_seconds(client: FlaskClient,
 
 
 def press_on(client: FlaskClient) -> TestResponse:
-    """Asks without minding the refusals until the answer is a ban."""
+    """Sends requests in spite of each 429 until the response is a ban."""
     for _ in range(60):
         answer = client.get(MINUTES)
         if answer.status_code == 418:

@@ -1,4 +1,4 @@
-"""Endpoints that somebody lets hang or refuse while the replica runs."""
+"""Endpoints that somebody makes hang or fail while the replica runs."""
 
 from __future__ import annotations
 

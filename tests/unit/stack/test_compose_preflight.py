@@ -1,4 +1,4 @@
-"""What docker compose looks at before anything starts: docker/preflight.sh."""
+"""What docker compose checks before anything starts: docker/preflight.sh."""
 
 from __future__ import annotations
 

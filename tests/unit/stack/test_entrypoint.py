@@ -188,7 +188,7 @@ def test_without_users_hive_requires_no_password(world: World) -> None:
 
 
 def test_hiveserver2_ends_at_once_where_no_namenode_answers(world: World) -> None:
-    """What looks after earlier sessions' folders beside it waits for the NameNode, and holds nobody up."""
+    """The removal of earlier sessions' folders waits for the NameNode beside it, and delays nobody."""
     left = [world.data / "tmp" / name for name in ("1_resources/a", "hive-local/b", "snappy-1-libsnappyjava.so")]
     for path in left:
         path.parent.mkdir(parents=True, exist_ok=True)

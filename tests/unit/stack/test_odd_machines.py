@@ -92,7 +92,7 @@ def test_both_ways_round_the_advice_fits(stack: StackSettings, owner: int, who: 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "drvfs"])
 def test_a_data_folder_on_a_network_or_windows_drive_is_refused(stack: StackSettings, kind: str) -> None:
     root = Path("/")
-    preflight.check_drive(stack, {root: kind})  # some sandboxes have such a root; ours is not told from it
+    preflight.check_drive(stack, {root: kind})  # some sandboxes have such a root, which looks like ours
     preflight.check_drive(stack, {root: "ext4", stack.data_dir.parent: "ext4", stack.data_dir.parent.parent: kind})
     with pytest.raises(StackError, match=rf"network or Windows drive \({kind} on .*UPBIT_RUN_DATA_DIR"):
         preflight.check_drive(stack, {root: "ext4", stack.data_dir.parent: kind})

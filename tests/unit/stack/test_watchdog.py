@@ -126,7 +126,7 @@ QUICK = Limits(every=0.1, looks=3, patience=0.5, start=60.0, late=5.0)
 
 
 class Little:
-    """A supervisord with one server, and a watchdog that looks when it is told to."""
+    """A supervisord with one server, and a watchdog that checks when the test calls it."""
 
     def __init__(self, stack: StackSettings, port: int, serves: str, check: Check) -> None:
         program = stack.data_dir / "serves.py"
