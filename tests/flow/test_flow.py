@@ -138,6 +138,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
             "prove_day",
             "train_forecast",
             "forecast_candle",
+            "score_forecast",
             "housekeeping",
         ),
         False,

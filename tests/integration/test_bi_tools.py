@@ -58,7 +58,7 @@ def server(
         made = Server(settings, pid, stack.jars / "hive")
         with made.user("upbit").session() as hive:
             for day, dt in DAYS.items():
-                for kind in ("candle", "forecast", "reconciliation"):
+                for kind in ("candle", "forecast", "reconciliation", "score"):
                     tables.ensure_day(hive, settings, kind, day, f"/replica_tools/{kind}/{day}/day-1")
                 row = f"'KRW-BTC', '{dt}T00:00:00', '{dt}T09:00:00', 1, 2, 3, 4, 5, 6, 7, 1"
                 hive.execute(f"INSERT INTO {LAKE}.candle_{day} VALUES ({row})")
@@ -127,8 +127,8 @@ def test_the_requests_of_a_jdbc_tool_succeed(server: Server, driver: str) -> Non
     assert found["product"] == ["Apache Hive|Hive JDBC"]
     assert {LAKE, BI} <= set(found["schemas"])
     assert found["schemas by name"] == [BI]
-    assert found["tables"] == ["candle|VIEW", "forecast|VIEW", "reconciliation|VIEW"]
-    assert found["views"] == ["candle", "forecast", "reconciliation"]
+    assert found["tables"] == ["candle|VIEW", "forecast|VIEW", "reconciliation|VIEW", "score|VIEW"]
+    assert found["views"] == ["candle", "forecast", "reconciliation", "score"]
     assert {"market|STRING", "candle_time_kst|TIMESTAMP", "low_price|DOUBLE", "dt|STRING"} <= set(found["columns"])
     assert {"STRING", "DOUBLE", "TIMESTAMP", "BIGINT"} <= set(found["types"])
     assert found["prepared"] == ["KRW-BTC|4.0"]

@@ -16,6 +16,7 @@ from tests.support.world import World
 from upbit_elt import errors
 from upbit_elt.candle import wire
 from upbit_elt.flows.close_day import Closer
+from upbit_elt.flows.score_forecast import Scorer
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS
 from upbit_elt.forecast.store import MOST_FILES, store
 from upbit_elt.lake import pending
@@ -105,4 +106,14 @@ def test_forecasts_are_compacted_and_closed_and_none_is_lost_doubled_or_changed(
         keep(forecast(utc(14, 56)))
     assert keep(forecast(utc(15, 10)))
     assert [entry for entry in pending.listing(world.lake) if entry.task == "register"] == []
+
+    made = Scorer(world.lake, world.hive, world.settings, world.clock).run("test")
+    assert (made.troubles, [published.day for published in made.made]) == ({}, [DAY, "261125"])
+    names = "market, horizon, expert, `count`, late, missed, holes, crps"
+    for table in (f"score_{DAY}", "score WHERE dt='2026-11-24'"):
+        found = world.hive.query(f"SELECT {names} FROM {world.settings.database}.{table}")
+        served = {row[:2]: row[3:] for row in found if row[2] == "served"}
+        assert len(served) == len(MARKETS) * len(HORIZONS)
+        assert all(count + late + holes <= len(kept) for count, late, _, holes, _ in served.values())
+        assert all((count == 0) == (crps is None) for count, _, _, _, crps in served.values())
     assert run() == []

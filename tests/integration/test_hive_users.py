@@ -39,7 +39,7 @@ SYMLINK = (
     "STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat' "
     "OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat'"
 )
-OTHER_KINDS: tuple[Kind, ...] = ("forecast", "reconciliation")
+OTHER_KINDS: tuple[Kind, ...] = ("forecast", "reconciliation", "score")
 SUCCESS = (ttypes.TStatusCode.SUCCESS_STATUS, ttypes.TStatusCode.SUCCESS_WITH_INFO_STATUS)
 
 
@@ -143,7 +143,7 @@ def test_a_reader_has_what_tools_need(guarded: GuardedHive) -> None:
 
 def test_a_reader_may_run_the_queries_of_the_readme(guarded: GuardedHive) -> None:
     queries = readme_queries()
-    assert len(queries) == 5
+    assert len(queries) == 6
     with guarded.user("tableau").session() as hive:
         found = [hive.query(sql.replace("upbit_bi.", f"{BI}.")) for sql in queries]
     assert found[0] == [("KRW-BTC", 1)]

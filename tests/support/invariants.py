@@ -21,7 +21,7 @@ from upbit_elt.lake.layout import Kind
 from upbit_elt.lake.lease import DURATION
 from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.warehouse.tables import daily_table, partition
+from upbit_elt.warehouse.tables import DAILY, daily_table, partition
 
 CADENCE = timedelta(minutes=2)
 JOBS = ("live", "forecast", "close", "prove", "backfill")
@@ -178,7 +178,7 @@ def _unregistered(world: World) -> Iterator[str]:
             if current is None or (kind, day) in expiring:
                 continue
             places = {f"{database}.{kind}": partition(day)}
-            places |= {} if kind == "reconciliation" else {f"{database}.{daily_table(kind, day)}": ""}
+            places |= {} if kind not in DAILY else {f"{database}.{daily_table(kind, day)}": ""}
             for name, dt in places.items():
                 there = _pointed(world, name, dt)
                 if there != current.path:

@@ -39,6 +39,7 @@ from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.exchange.limits import AddressLimits
 from upbit_elt.flows import min_candle, prove_day
 from upbit_elt.flows.close_day import Closed, Closer
+from upbit_elt.flows.score_forecast import Scored, Scorer
 from upbit_elt.forecast import store
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
 from upbit_elt.housekeeping.lake import check_days_in, clean_lake_in
@@ -243,6 +244,10 @@ class Process:
             store.store(
                 self.lake, self.hive, self.settings, forecast_of(newest.end, self.world.exchange.markets), self.clock
             )
+
+    def score(self) -> Scored:
+        """DAG score_forecast."""
+        return Scorer(self.lake, self.hive, self.settings, self.clock).run("score")
 
 
 Job = Callable[[Process], object]

@@ -160,8 +160,9 @@ def hive(deployment: Deployment, _: str) -> Iterator[Attempt]:
     yield Attempt("tableau", "finds a password in SET -v", finds(tableau, "SET -v", secrets))
     replica = Settings(dataset="replica", base_url="http://replica:8765", hdfs_uri=HDFS)
     with upbit.session() as session:
-        # no day has been compared yet, and the view comes with the first one that is
+        # no day has been compared or scored yet, and the view comes with the first one that is
         tables.ensure_view(session, replica, "reconciliation")
+        tables.ensure_view(session, replica, "score")
     for sql in (*readme_queries(), "CREATE TEMPORARY TABLE mine AS SELECT market FROM upbit_bi.candle LIMIT 3"):
         given = sql.replace("upbit_bi.", "upbit_bi_replica.")
         yield Attempt("tableau", sql, statement(tableau, given), needed=True)

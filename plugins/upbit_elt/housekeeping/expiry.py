@@ -1,4 +1,4 @@
-"""Remove old days of forecasts, in two steps. Candles are never removed.
+"""Remove old days of forecasts and of scores, in two steps. Candles are never removed.
 
 First a day is taken out of Hive, and a pending marker says so and since when. A day later, when no query reads it any
 more, its folder is deleted. When a run ends anywhere in between, the next one goes on.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import MutableMapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import get_args
 
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.clock import Clock
@@ -23,20 +23,23 @@ from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse import tables
 from upbit_elt.warehouse.hive import Hive, Statements
+from upbit_elt.warehouse.register import DailyTable
 
 log = logging.getLogger(__name__)
-KIND: Final[Expiring] = "forecast"
+# Scores of a year, and a month in which the day a year before can still be looked up; 0.6 MB a day.
+KEEP_SCORE_DAYS = 400
 # A day whose lease another writer holds is left to the next run.
 NO_WAIT = timedelta(0)
 
 
-def old_days(lake: Lake, settings: Settings, now: datetime) -> list[str]:
-    """The KST days whose forecasts are older than `keep_forecast_days` at `now` (UTC), oldest first.
+def old_days(lake: Lake, settings: Settings, now: datetime) -> list[DailyTable]:
+    """The KST days of forecasts older than `keep_forecast_days` at `now` (UTC), and of scores than KEEP_SCORE_DAYS.
 
-    The age counts from the newest day in the lake, so that neither a clock that is ahead nor a long pause of the
-    deployment makes all days old.
+    The age counts from the newest day of the kind in the lake, so that neither a clock that is ahead nor a long pause
+    of the deployment makes all days old.
     """
-    return _older(ledger.days(lake, KIND), settings, now)
+    kinds: tuple[Expiring, ...] = get_args(Expiring)
+    return [DailyTable(kind, day) for kind in kinds for day in _older(kind, ledger.days(lake, kind), settings, now)]
 
 
 def expire(
@@ -50,64 +53,71 @@ def expire(
     Raises:
         LakeError, WarehouseError: HDFS or Hive do not answer; run it again.
     """
-    found = {entry.day: since for entry, since in pending.noted(lake).items() if entry.task == "expire"}
-    stored, removed = ledger.days(lake, KIND), list[str]()
+    noted = {
+        DailyTable(entry.kind, entry.day): at for entry, at in pending.noted(lake).items() if entry.task == "expire"
+    }
+    kinds: tuple[Expiring, ...] = get_args(Expiring)
     before = now - timedelta(hours=settings.keep_generations_hours)
+    removed = list[str]()
     with hive.session() as session:
-        known = sorted({*stored, *tables.days(session, settings, KIND), *found})
-        old = _older(known, settings, now)
-        for day in known:
-            with isolated(lake, f"{KIND} {day}", troubles):
-                if day not in old:
-                    if day in found:  # it is to stay after all; housekeeping registers it again
-                        pending.remove(lake, _marker(day))
-                elif day not in found or tables.is_visible(session, settings, KIND, day):
-                    _hide(lake, session, settings, day)
-                elif found[day] < before and _removed(lake, session, settings, day, clock):
-                    removed.append(layout.day_folder(lake.root, KIND, day))
+        for kind in kinds:
+            found = {day for noted_kind, day in noted if noted_kind == kind}
+            known = sorted({*ledger.days(lake, kind), *tables.days(session, settings, kind), *found})
+            old = _older(kind, known, settings, now)
+            for day in known:
+                since = noted.get(DailyTable(kind, day))
+                with isolated(lake, f"{kind} {day}", troubles):
+                    if day not in old:
+                        if since:  # it is to stay after all; housekeeping registers it again
+                            pending.remove(lake, _marker(kind, day))
+                    elif since is None or tables.is_visible(session, settings, kind, day):
+                        _hide(lake, session, settings, kind, day)
+                    elif since < before and _removed(lake, session, settings, kind, day, clock):
+                        removed.append(layout.day_folder(lake.root, kind, day))
     return removed
 
 
-def _older(days: list[str], settings: Settings, now: datetime) -> list[str]:
-    if not days or not settings.keep_forecast_days:
+def _older(kind: Expiring, days: list[str], settings: Settings, now: datetime) -> list[str]:
+    keep = settings.keep_forecast_days if kind == "forecast" else KEEP_SCORE_DAYS
+    if not days or not keep:
         return []
-    last_day = day_start(min(max(days), kst_day(now)))
-    first = kst_day(last_day - timedelta(days=settings.keep_forecast_days))
+    newest = day_start(min(max(days), kst_day(now)))
+    first = kst_day(newest - timedelta(days=keep))
     return [day for day in days if day < first]
 
 
-def _hide(lake: Lake, session: Statements, settings: Settings, day: str) -> None:
+def _hide(lake: Lake, session: Statements, settings: Settings, kind: Expiring, day: str) -> None:
     """Take a day out of Hive. The marker's age says since when it is hidden, so the marker is added last."""
-    _remove_markers(lake, day, also_expiring=True)
-    tables.hide_day(session, settings, KIND, day)
-    pending.add(lake, _marker(day))
-    log.info("forecasts of %s are old: they are no longer in Hive", day)
+    _remove_markers(lake, kind, day, also_expiring=True)
+    tables.hide_day(session, settings, kind, day)
+    pending.add(lake, _marker(kind, day))
+    log.info("%s of %s is old: it is no longer in Hive", kind, day)
 
 
-def _removed(lake: Lake, session: Statements, settings: Settings, day: str, clock: Clock) -> bool:
+def _removed(lake: Lake, session: Statements, settings: Settings, kind: Expiring, day: str, clock: Clock) -> bool:
     """Remove a hidden day under its lease; False when another process writes it, or has just registered it again."""
-    folder = layout.day_folder(lake.root, KIND, day)
+    folder = layout.day_folder(lake.root, kind, day)
     try:
         with lease(lake, folder, clock, wait=NO_WAIT) as held:
-            if tables.is_visible(session, settings, KIND, day):
+            if tables.is_visible(session, settings, kind, day):
                 return False
-            _remove_markers(lake, day, also_expiring=False)
+            _remove_markers(lake, kind, day, also_expiring=False)
             held.check()
             lake.delete(folder)
     except LeaseHeld as busy:
-        log.info("forecasts of %s stay until the next run: %s", day, busy)
+        log.info("%s of %s stays until the next run: %s", kind, day, busy)
         return False
-    pending.remove(lake, _marker(day))
+    pending.remove(lake, _marker(kind, day))
     log.info("removed %s", folder)
     return True
 
 
-def _remove_markers(lake: Lake, day: str, *, also_expiring: bool) -> None:
+def _remove_markers(lake: Lake, kind: Expiring, day: str, *, also_expiring: bool) -> None:
     """Remove the pending markers of a day that is being removed."""
     for entry in pending.listing(lake):
-        if (entry.kind, entry.day) == (KIND, day) and (also_expiring or entry.task != "expire"):
+        if (entry.kind, entry.day) == (kind, day) and (also_expiring or entry.task != "expire"):
             pending.remove(lake, entry)
 
 
-def _marker(day: str) -> Pending:
-    return Pending("expire", KIND, day)
+def _marker(kind: Expiring, day: str) -> Pending:
+    return Pending("expire", kind, day)

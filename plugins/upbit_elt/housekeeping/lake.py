@@ -31,7 +31,7 @@ def would_go(settings: Settings, now: datetime, troubles: MutableMapping[str, st
         LakeError, WarehouseError: HDFS or Hive do not answer.
     """
     lake, hive = Lake.from_settings(settings), Hive.from_settings(settings)
-    old = (layout.day_folder(lake.root, expiry.KIND, day) for day in expiry.old_days(lake, settings, now))
+    old = (layout.day_folder(lake.root, *one) for one in expiry.old_days(lake, settings, now))
     return [*unneeded_in(lake, hive, settings, now, troubles), *old]
 
 

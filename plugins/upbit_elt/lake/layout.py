@@ -10,6 +10,7 @@
 <root>/candle/_backfill/requests/<id>.json            a backfill request, and how far it is
 <root>/forecast/yyMMdd/live-<g>/<origin>.parquet
 <root>/reconciliation/yyMMdd/day-<n>/<snapshot of the candles>_<verdict>.parquet
+<root>/score/yyMMdd/day-<n>/<digest of the snapshots it rests on>_<state>.parquet
 <root>/rejected/yyMMdd/<first minute>_<digest>.jsonl  quarantined rows
 <root>/model/<version>/, <root>/model/champion.json
 
@@ -25,11 +26,11 @@ from typing import Literal
 
 from upbit_elt.candle import day_end, day_start
 
-Kind = Literal["candle", "forecast", "reconciliation"]
+Kind = Literal["candle", "forecast", "reconciliation", "score"]
 # Kinds whose old days are removed.
-Expiring = Literal["forecast"]
+Expiring = Literal["forecast", "score"]
 # Folders at the top of a dataset.
-TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected")
+TOP_FOLDERS = ("candle", "forecast", "model", "reconciliation", "rejected", "score")
 STAMP = "%Y%m%d%H%M"
 DAY = re.compile(r"^\d{6}$")
 LIVE = re.compile(r"^live-(\d+)$")

@@ -6,7 +6,7 @@ import base64
 import io
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -73,6 +73,20 @@ def decode(data: bytes, path: str, schema: pa.Schema = SCHEMA, added: Sequence[s
         return table.select(schema.names).cast(schema)
     except (*_DAMAGE, KeyError) as error:
         raise LakeCorrupt(f"{path}: not a Parquet file of {schema.names}: {error}") from error
+
+
+def row_groups(data: bytes, path: str, names: Sequence[str]) -> Iterator[pa.Table]:
+    """Yield the columns `names` of Parquet bytes, a row group at a time; nothing when the file lacks one of them.
+
+    Raises LakeCorrupt when the bytes are damaged.
+    """
+    try:
+        file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
+        if set(names) <= set(file.schema_arrow.names):
+            for number in range(file.num_row_groups):
+                yield file.read_row_group(number, columns=list(names))
+    except _DAMAGE as error:
+        raise LakeCorrupt(f"{path}: not a Parquet file of {names}: {error}") from error
 
 
 def coverage_of(data: bytes, path: str) -> Coverage:

@@ -3,7 +3,7 @@
     register.<kind>.<yyMMdd>.<snapshot>             the snapshot exists, or soon will; Hive may not point at it yet
     close.<kind>.<yyMMdd>                           the day is open
     reconcile.candle.<yyMMdd>.<snapshot>            this snapshot of a closed day is not proven yet
-    expire.forecast.<yyMMdd>                        the day is old: it is out of Hive, and its folder will be removed
+    expire.<kind>.<yyMMdd>                          the day is old: it is out of Hive, and its folder will be removed
 
 One listing finds all of it. The markers are an index, and follow from the lake's folders and files: when one is lost,
 its task waits until housekeeping checks every day again.

@@ -24,7 +24,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Statements
 
 # Kinds whose days have a table of their own besides their partition.
-DAILY: tuple[Kind, ...] = ("candle", "forecast")
+DAILY: tuple[Kind, ...] = ("candle", "forecast", "score")
 DDL = Path(__file__).resolve().parents[3] / "hive" / "ddl"
 COLUMN = re.compile(r"^ {4}`?(\w+)`? ([A-Z]+),?$", re.MULTILINE)
 

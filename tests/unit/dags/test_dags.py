@@ -90,6 +90,7 @@ def test_every_dag_loads(loaded: dict[str, Any]) -> None:
         "prove_day",
         "train_forecast",
         "forecast_candle",
+        "score_forecast",
         "housekeeping",
     }
     assert all(not dag["catchup"] and dag["max_active_runs"] == 1 for dag in loaded["dags"].values())

@@ -6,6 +6,7 @@ import pytest
 
 from upbit_elt.candle import SCHEMA
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
+from upbit_elt.forecast.tally import SCORE_SCHEMA
 from upbit_elt.lake.layout import Kind
 from upbit_elt.quality.results import SCHEMA as PROOFS
 from upbit_elt.warehouse.tables import columns
@@ -14,7 +15,8 @@ TYPES = {"string": "STRING", "double": "DOUBLE", "int64": "BIGINT", "int32": "IN
 
 
 @pytest.mark.parametrize(
-    ("kind", "schema"), [("candle", SCHEMA), ("forecast", FORECAST_SCHEMA), ("reconciliation", PROOFS)]
+    ("kind", "schema"),
+    [("candle", SCHEMA), ("forecast", FORECAST_SCHEMA), ("reconciliation", PROOFS), ("score", SCORE_SCHEMA)],
 )
 def test_every_column_that_is_written_has_one_in_hive(kind: Kind, schema: object) -> None:
     assert columns(kind) == {field.name: TYPES[str(field.type)] for field in schema}  # type: ignore[attr-defined]
