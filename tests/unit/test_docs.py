@@ -34,6 +34,16 @@ def test_every_place_that_a_document_names_is_there(document: Path) -> None:
     assert sorted(places(document)) == []
 
 
+def test_every_name_of_the_code_in_the_architecture_is_there() -> None:
+    named = set(
+        re.findall(r"`([A-Z][a-z]+[A-Z]\w*|[A-Z_]{4,}|_[a-z_]+)`", (REPO / "docs" / "architecture.md").read_text())
+    )
+    assert len(named) > 20
+    sources = [path.read_text() for top in ("plugins", "flask_app", "tests") for path in (REPO / top).rglob("*.py")]
+    known = set(re.findall(r"\w+", " ".join(sources)))
+    assert named - known == set()
+
+
 def test_the_picture_of_the_floors_is_that_of_the_linter() -> None:
     contracts = tomllib.loads((REPO / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     floors = next(one["layers"] for one in contracts if one.get("containers") == ["upbit_elt"])
