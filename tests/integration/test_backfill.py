@@ -16,7 +16,7 @@ from tests.support.exchange import Reply, headers_at
 from tests.support.world import FINE, World
 from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import Tools, WorkProgress
+from upbit_elt.backfill.worker import WorkProgress
 from upbit_elt.candle import day_end, day_start, kst_day
 from upbit_elt.collect.collected import Collected
 from upbit_elt.errors import UnknownMarket
@@ -202,10 +202,10 @@ def test_a_long_span_does_not_gather_in_memory(world: World) -> None:
 
     thin = min(world.markets, key=lambda market: len([c for c in world.truth(FIRST, END) if c.market == market]))
     request = world.request(start, END, thin)
-    tools = Tools(world.client, world.lake, world.settings, world.clock, on_progress=weigh, chunk=64)
+    backfill = Backfill(world.client, world.lake, world.settings, world.clock, on_progress=weigh, chunk=64)
     tracemalloc.start()
     try:
-        done = Backfill(tools).work("test", request, TimeBudget(world.lake, world.clock, patient=True))
+        done = backfill.work("test", request, TimeBudget(world.lake, world.clock, patient=True))
     finally:
         tracemalloc.stop()
     assert done is not None

@@ -17,7 +17,6 @@ from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, SCHEMA, Candle, day_end, day_start, floor_minute, kst_day, parse_wire, to_table
 from upbit_elt.collect.collector import Collector
 from upbit_elt.exchange.client import UpbitClient
@@ -153,7 +152,8 @@ class Deployment:
             min_candle.register_in(self.hive, self.lake, self.settings, [day])
 
         time_budget = TimeBudget(self.lake, self.clock, self.clock.now() + timedelta(minutes=1), patient=False)
-        Backfill(Tools(self.client, self.lake, self.settings, self.clock, show)).run("idle", time_budget)
+        backfill = Backfill(self.client, self.lake, self.settings, self.clock, on_published=show)
+        backfill.run("idle", time_budget)
 
     def _prove(self) -> None:
         reconciler = Reconciler(self.client, self.lake, self.settings, self.clock)

@@ -30,7 +30,6 @@ from tests.support.small_exchange import SmallExchange
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
 from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import Tools
 from upbit_elt.candle import MINUTE, Candle, day_start, kst_day, parse_wire, wire
 from upbit_elt.clock import Clock, Deadline, MachineClock
 from upbit_elt.collect.collected import Collected
@@ -212,9 +211,9 @@ class Process:
 
     def backfill(self) -> BackfillResult:
         """DAG backfill_candle."""
-        tools = Tools(self.client, self.lake, self.settings, self.clock, on_published=self.on_published, chunk=20)
+        backfill = Backfill(self.client, self.lake, self.settings, self.clock, on_published=self.on_published, chunk=20)
         until = self.clock.now() + timedelta(minutes=20)
-        return Backfill(tools).run("backfill", TimeBudget(self.lake, self.clock, until, patient=True))
+        return backfill.run("backfill", TimeBudget(self.lake, self.clock, until, patient=True))
 
     def request(self, start: datetime, end: datetime, *markets: str) -> None:
         """The form of the DAG backfill_candle."""

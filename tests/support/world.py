@@ -19,7 +19,7 @@ from tests.support.hdfs import MemoryHdfs
 from upbit_elt.backfill.old_files import Adopted
 from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import CHUNK, Tools, WorkProgress
+from upbit_elt.backfill.worker import CHUNK, WorkProgress
 from upbit_elt.candle import Candle, day_end, days_between, from_table, to_table
 from upbit_elt.collect.collected import Collected
 from upbit_elt.collect.collector import Collector
@@ -107,7 +107,15 @@ class LakeWorld:
         self, chunk: int = CHUNK, on_progress: Callable[[WorkProgress], object] = lambda progress: None
     ) -> Backfill:
         """The history job of this world."""
-        return Backfill(Tools(self.client, self.lake, self.settings, self.clock, self.on_published, on_progress, chunk))
+        return Backfill(
+            self.client,
+            self.lake,
+            self.settings,
+            self.clock,
+            on_published=self.on_published,
+            on_progress=on_progress,
+            chunk=chunk,
+        )
 
     def fill_history(
         self, until: datetime | None = None, chunk: int = CHUNK, *, patient: bool = True

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import NamedTuple
 
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import Scope, Tools, Worker
+from upbit_elt.backfill.worker import CHUNK, Scope, Worker, WorkProgress
 from upbit_elt.candle import day_end, day_start, days_between, kst_day
+from upbit_elt.clock import Clock
 from upbit_elt.errors import LakeCorrupt, LeaseHeld
+from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.backfill_queue import PASSES, BackfillQueue, Request, next_pass
 from upbit_elt.lake.isolation import isolated
-from upbit_elt.lake.lease import lease
+from upbit_elt.lake.lease import Lease, lease
 from upbit_elt.lake.publish import Published
 from upbit_elt.lake.webhdfs import Lake
+from upbit_elt.settings import Settings
 
 # How long `work` waits for another backfill: a run in a DAG ends before the next live run.
 WAIT = timedelta(minutes=3)
@@ -77,12 +80,27 @@ class Wanted(NamedTuple):
 
 
 class Backfill:
-    """Fills the days before the live runs. `queue` holds the backfill requests of users."""
+    """Fills the days before the live runs, in chunks of at most `chunk` requests.
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
-        self._root = layout.backfill_root(tools.lake.root)
-        self.queue = BackfillQueue(tools.lake)
+    `queue` holds the backfill requests of users. `on_published` is called with each KST day that is published,
+    `on_progress` after every result.
+    """
+
+    def __init__(
+        self,
+        client: UpbitClient,
+        lake: Lake,
+        settings: Settings,
+        clock: Clock,
+        *,
+        on_published: Callable[[str], object] = lambda day: None,
+        on_progress: Callable[[WorkProgress], object] = lambda progress: None,
+        chunk: int = CHUNK,
+    ) -> None:
+        self._client, self._lake, self._settings, self._clock = client, lake, settings, clock
+        self._on_published, self._on_progress, self._chunk = on_published, on_progress, chunk
+        self._root = layout.backfill_root(lake.root)
+        self.queue = BackfillQueue(lake)
 
     def run(self, run_id: str, time_budget: TimeBudget) -> BackfillResult:
         """Work on the days of `history_days`, then on backfill requests, until the time budget is used up.
@@ -94,23 +112,23 @@ class Backfill:
             LakeError, WarehouseError: HDFS or Hive do not answer; staged candles stay. Run it again.
         """
         wanted, troubles = None, dict[str, str]()
-        with isolated(self._tools.lake, "the wanted days", troubles):
+        with isolated(self._lake, "the wanted days", troubles):
             wanted = self._wanted()
         open_requests = self.queue.open()
         if not wanted and not open_requests:
             return BackfillResult(troubles=troubles)
         with ExitStack() as stack:
             try:
-                held = stack.enter_context(lease(self._tools.lake, self._root, self._tools.clock, timedelta(0)))
+                held = stack.enter_context(lease(self._lake, self._root, self._clock, timedelta(0)))
             except LeaseHeld:
                 return BackfillResult(requests=tuple(open_requests), busy=True)
-            worker = Worker(self._tools, run_id, time_budget, held)
+            worker = self._worker(run_id, time_budget, held)
             left: list[str] = []
-            with isolated(self._tools.lake, "the wanted days", troubles):
+            with isolated(self._lake, "the wanted days", troubles):
                 left = self._fill(worker, wanted) if wanted else []
             for request in self.queue.open():
                 if time_budget.await_time():
-                    with isolated(self._tools.lake, request.id, troubles):
+                    with isolated(self._lake, request.id, troubles):
                         self._work(worker, request)
                     self._note(request.id, troubles.get(request.id, ""))
             return BackfillResult(
@@ -131,8 +149,8 @@ class Backfill:
             LakeError, ExchangeError: HDFS or the exchange do not answer; staged candles stay. Run it again.
         """
         found: Request | None = request
-        with lease(self._tools.lake, self._root, self._tools.clock, WAIT) as held:
-            worker = Worker(self._tools, run_id, time_budget, held)
+        with lease(self._lake, self._root, self._clock, WAIT) as held:
+            worker = self._worker(run_id, time_budget, held)
             while found and not found.done and time_budget.await_time():
                 found = self._work(worker, found)
                 if found and found.at <= found.start and found.left and set(found.left) <= worker.troubles.keys():
@@ -141,23 +159,37 @@ class Backfill:
 
     def wanted_days(self) -> list[str]:
         """Today and the `history_days` KST days before it, newest first."""
-        now, back = self._tools.clock.now(), self._tools.settings.history_days
+        now, back = self._clock.now(), self._settings.history_days
         return [kst_day(now - timedelta(days=days)) for days in range(back + 1)]
+
+    def _worker(self, run_id: str, time_budget: TimeBudget, held: Lease) -> Worker:
+        return Worker(
+            self._client,
+            self._lake,
+            self._settings,
+            self._clock,
+            run_id,
+            time_budget,
+            held,
+            self._on_published,
+            self._on_progress,
+            self._chunk,
+        )
 
     def _wanted(self) -> Wanted | None:
         """The history to fill now; None before the first live run, and when all of it is noted as there."""
-        live = ledger.live_coverage(self._tools.lake)
+        live = ledger.live_coverage(self._lake)
         if live is None:
             return None
         wanted = Wanted.of(self.wanted_days(), live.watermark)
-        return None if wanted.is_there(self._tools.lake) else wanted
+        return None if wanted.is_there(self._lake) else wanted
 
     def _fill(self, worker: Worker, wanted: Wanted) -> list[str]:
         """Work through the wanted days; returns the KST days not finished."""
         days = wanted.days
         todo, left = worker.work_through(Scope(days, day_start(days[-1]), day_end(days[0])))
         if not todo and not left and not worker.troubles:
-            wanted.note(self._tools.lake)
+            wanted.note(self._lake)
         return [*left, *todo]
 
     def _work(self, worker: Worker, request: Request) -> Request | None:
@@ -176,7 +208,7 @@ class Backfill:
         worker.history_start.nothing_before.update(request.nothing_before)
         worker.set_total(scope, days_between(request.start, request.end))
         todo, _ = worker.work_through(scope)
-        moment = self._tools.clock.now()
+        moment = self._clock.now()
         if not todo:
             now = next_pass(now, now.left, moment)
         bad = [f"{day}: {worker.troubles[day]}" for day in now.left if day in worker.troubles]
@@ -190,7 +222,7 @@ class Backfill:
         """Store with a request why it failed; the next run then works on the other requests first."""
         request = self.queue.find(request_id) if trouble else None
         if request:
-            self.queue.save(replace(request, trouble=trouble, troubled=self._tools.clock.now()))
+            self.queue.save(replace(request, trouble=trouble, troubled=self._clock.now()))
 
 
 def _is_last_pass(request: Request) -> bool:

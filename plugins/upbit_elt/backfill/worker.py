@@ -54,22 +54,6 @@ class WorkProgress:
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What the worker works with: exchange, lake, settings and clock, and at most `chunk` requests in a chunk.
-
-    `on_published` is called with each KST day that is published, `on_progress` after every result.
-    """
-
-    client: UpbitClient
-    lake: Lake
-    settings: Settings
-    clock: Clock
-    on_published: Callable[[str], object] = lambda day: None
-    on_progress: Callable[[WorkProgress], object] = lambda progress: None
-    chunk: int = CHUNK
-
-
-@dataclass(frozen=True)
 class Scope:
     """What to account for: the minutes of [start, end) (UTC) of `markets`, of all collected ones when empty.
 
@@ -111,26 +95,38 @@ class _Work:
         return not (self.open or self.more or self.finished)
 
 
+@dataclass
 class Worker:
-    """Does the work of one run. The caller holds the lease of the backfill.
+    """Does the work of one run, in chunks of at most `chunk` requests. The caller holds the backfill's lease, `held`.
 
-    `troubles` are the days that could not be read or written, each with the error's words; the other days go on. `out`
-    says why all requests of the last chunk failed, "" when they did not.
+    `on_published` is called with each KST day that is published, `on_progress` after every result. `troubles` are the
+    days that could not be read or written, each with the error's words; the other days go on. `out` says why all
+    requests of the last chunk failed, "" when they did not.
     """
 
-    def __init__(self, tools: Tools, run_id: str, time_budget: TimeBudget, held: Lease) -> None:
-        self._tools, self._run_id, self._time_budget, self._held = tools, run_id, time_budget, held
-        self._lake = tools.lake
-        self._unreachable: set[str] = set()
+    client: UpbitClient
+    lake: Lake
+    settings: Settings
+    clock: Clock
+    run_id: str
+    time_budget: TimeBudget
+    held: Lease
+    on_published: Callable[[str], object]
+    on_progress: Callable[[WorkProgress], object]
+    chunk: int
+
+    def __post_init__(self) -> None:
+        """Begin with nothing done."""
+        self.history_start = HistoryStart(self.client)
+        self.published: list[Published] = []
+        self.troubles: dict[str, str] = {}
         self.out = ""
+        self.progress = WorkProgress()
+        self._unreachable: set[str] = set()
         self._listed: list[Market] | None = None
         self._live: Coverage | None = None
         self._ends: dict[str, datetime] = {}
         self._open_minutes: dict[str, int] = {}
-        self.history_start = HistoryStart(tools.client)
-        self.published: list[Published] = []
-        self.troubles: dict[str, str] = {}
-        self.progress = WorkProgress()
 
     def work_through(self, scope: Scope) -> tuple[list[str], list[str]]:
         """Account for the scope until the time budget is used up.
@@ -146,7 +142,7 @@ class Worker:
         for day in scope.days:
             self.troubles.pop(day, None)
         todo, left = deque(scope.days), list[str]()
-        while todo and self._time_budget.await_time():
+        while todo and self.time_budget.await_time():
             self._refresh_bounds(scope)
             if self.history_start.all_before(self._ends, day_end(todo[0])):
                 todo.clear()
@@ -159,7 +155,7 @@ class Worker:
                 todo.remove(work.day.day)
                 left += [work.day.day] if work.left else []
             self._count(scope, todo)
-            if not scope.on_saved(list(todo), left) or (self.out and not self._time_budget.rest()):
+            if not scope.on_saved(list(todo), left) or (self.out and not self.time_budget.rest()):
                 break
         return list(todo), left
 
@@ -175,14 +171,12 @@ class Worker:
 
         Later minutes belong to the live runs.
         """
-        self._live = ledger.live_coverage(self._lake)
-        self._time_budget.set_live_end(self._live.end if self._live else None)
+        self._live = ledger.live_coverage(self.lake)
+        self.time_budget.set_live_end(self._live.end if self._live else None)
         watermark = self._live.watermark if self._live else {}
-        names = (
-            scope.markets or watermark or [m.market for m in self._markets() if m.quote in self._tools.settings.quotes]
-        )
+        names = scope.markets or watermark or [m.market for m in self._markets() if m.quote in self.settings.quotes]
         if not names:
-            raise ConfigError(f"the exchange lists no market quoted in {', '.join(self._tools.settings.quotes)}")
+            raise ConfigError(f"the exchange lists no market quoted in {', '.join(self.settings.quotes)}")
         collected = names if not scope.markets else completeness.listed(self._live) if self._live else set()
         self._ends = {
             name: min(scope.end, watermark[name] if name in watermark and name in collected else self._reach())
@@ -191,16 +185,16 @@ class Worker:
 
     def _reach(self) -> datetime:
         """The minute (UTC) up to which a market may be requested that live runs do not collect."""
-        return self._live.end if self._live and self._time_budget.live_runs() else self._closed()
+        return self._live.end if self._live and self.time_budget.live_runs() else self._closed()
 
     def _chunk(self, todo: Iterable[str], scope: Scope) -> list[_Work]:
-        seconds = min(self._time_budget.seconds_left(), float(self._tools.chunk))
-        room = min(self._tools.chunk, max(1, int(seconds * self._tools.settings.requests_per_second)))
+        seconds = min(self.time_budget.seconds_left(), float(self.chunk))
+        room = min(self.chunk, max(1, int(seconds * self.settings.requests_per_second)))
         chunk: list[_Work] = []
         for name in todo:
-            self._held.renew()
+            self.held.renew()
             work: _Work | None = None
-            with isolated(self._lake, name, self.troubles):
+            with isolated(self.lake, name, self.troubles):
                 work = self._load(name, scope, room, first=not chunk)
             if work is None:
                 continue
@@ -211,7 +205,7 @@ class Worker:
         return chunk
 
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
-        day = BackfillDay(self._lake, name)
+        day = BackfillDay(self.lake, name)
         missing = [request for request in self._missing(day, scope) if request.market not in self._unreachable]
         self._open_minutes[name] = sum(map(minutes_of, missing))
         requests: list[FetchRequest] = []
@@ -238,12 +232,12 @@ class Worker:
         for work in (work for work in chunk if work.answered):
             self._finish(work, scope)
         failures: list[Failure | None] = []
-        results = fetch(self._tools.client, list(owners), workers=self._tools.settings.workers, tick=self._held.renew)
+        results = fetch(self.client, list(owners), workers=self.settings.workers, tick=self.held.renew)
         with closing(cast("Generator[FetchResult]", results)):
             for result in results:
                 failures.append(result.failure)
                 self._take_result(owners.pop(result.request), result, scope)
-                if self._time_budget.must_stop() or (not result.candles and all(map(self.history_start.known, owners))):
+                if self.time_budget.must_stop() or (not result.candles and all(map(self.history_start.known, owners))):
                     break
         out = bool(failures) and all(failure and failure.reason.exchange_out for failure in failures)
         self.out = str(failures[-1]) if out else ""
@@ -253,7 +247,7 @@ class Worker:
             if work.answered and not self.out:
                 self._finish(work, scope)
             else:
-                work.day.stage(self._run_id)
+                work.day.stage(self.run_id)
 
     def _take_result(self, works: list[_Work], result: FetchResult, scope: Scope) -> None:
         request = result.request
@@ -266,7 +260,7 @@ class Worker:
         self.progress.candles += len(result.candles)
         known = None if result.candles else self.history_start.known(request)
         spans = [known] if known else result.spans()
-        quarantine(self._lake, result.quarantined, self._run_id)
+        quarantine(self.lake, result.quarantined, self.run_id)
         for work in works:
             if lost:
                 work.failed.append(result)
@@ -278,17 +272,17 @@ class Worker:
             work.open -= 1
             if work.answered and not work.failed:
                 self._finish(work, scope)
-        self._tools.on_progress(self.progress)
+        self.on_progress(self.progress)
 
     def _finish(self, work: _Work, scope: Scope) -> None:
         """Publish a day that is accounted for; a few unreachable markets do not delay it and are requested again."""
         day, work.finished = work.day, True
-        with isolated(self._lake, day.day, self.troubles):
+        with isolated(self.lake, day.day, self.troubles):
             self._publish_or_stage(work, scope)
         if day.day in self.troubles:
             work.left = True
-            with isolated(self._lake, day.day, self.troubles):
-                day.stage(self._run_id)
+            with isolated(self.lake, day.day, self.troubles):
+                day.stage(self.run_id)
 
     def _publish_or_stage(self, work: _Work, scope: Scope) -> None:
         day = work.day
@@ -297,22 +291,22 @@ class Worker:
         out = {request.market for request in day.missing(self._ends, scope.start)}
         work.left = bool(out)
         if out and not scope.give_up and len(out) > FEW_MISSING * len(self._ends):
-            day.stage(self._run_id)
+            day.stage(self.run_id)
             return
         if day.news:
             self._publish(day)
-            self._tools.on_published(day.day)
+            self.on_published(day.day)
         else:
             day.discard()  # a run died right after publishing
 
     def _publish(self, day: BackfillDay) -> None:
         try:
-            published = day.publish(self._run_id, self._tools.clock, complete=self._is_complete(day))
+            published = day.publish(self.run_id, self.clock, complete=self._is_complete(day))
         except LeaseHeld as busy:
-            self._held.check()  # raises when the backfill's own lease was lost
+            self.held.check()  # raises when the backfill's own lease was lost
             raise LakeConflict(str(busy)) from busy
         self.published.append(published)
-        request_lost_files(self._lake, [published], self._tools.clock.now(), self._run_id)
+        request_lost_files(self.lake, [published], self.clock.now(), self.run_id)
         log.info("history of %s: %d candles in %s", day.day, published.rows, published.folder)
 
     def _is_complete(self, day: BackfillDay) -> bool:
@@ -321,7 +315,7 @@ class Worker:
             return True
         end = day_end(day.day)
         if self._live is None:
-            watermark = {m.market: self._closed() for m in self._markets() if m.quote in self._tools.settings.quotes}
+            watermark = {m.market: self._closed() for m in self._markets() if m.quote in self.settings.quotes}
             active = set(watermark)
         else:
             watermark, active = dict(self._live.watermark), completeness.listed(self._live)
@@ -336,16 +330,16 @@ class Worker:
         markets = len(self._ends)
         missing = sum(min(self._open_minutes.get(day, 1 << 30), markets * scope.minutes(day)) for day in todo)
         self.progress.done = self.progress.total - missing
-        self._tools.on_progress(self.progress)
+        self.on_progress(self.progress)
 
     def _markets(self) -> list[Market]:
         if self._listed is None:
-            self._listed = self._tools.client.markets()
+            self._listed = self.client.markets()
         return self._listed
 
     def _closed(self) -> datetime:
         self._markets()
-        return closed_until(self._tools.client.server_time)
+        return closed_until(self.client.server_time)
 
 
 def _pieces(chunk: Iterable[_Work]) -> dict[FetchRequest, list[_Work]]:

@@ -12,7 +12,7 @@ from typing import Any
 from upbit_elt.backfill.old_files import Adopted, adopt, survey
 from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import BEFORE, TimeBudget, next_live_run
-from upbit_elt.backfill.worker import Tools, WorkProgress
+from upbit_elt.backfill.worker import WorkProgress
 from upbit_elt.candle import KST
 from upbit_elt.clock import Clock, MachineClock, SystemClock
 from upbit_elt.errors import ConfigError
@@ -98,7 +98,7 @@ def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Bac
     with _client(settings, clock) as client:
         end = until or next_live_run(clock.now()) - BEFORE
         time_budget = TimeBudget(lake, clock, end, patient=until is not None)
-        return Backfill(_tools(settings, client, lake, clock)).run(run_id, time_budget)
+        return _backfill(settings, client, lake, clock).run(run_id, time_budget)
 
 
 def work_off(
@@ -118,7 +118,7 @@ def work_off(
     clock, lake = SystemClock(), Lake.from_settings(settings)
     with _client(settings, clock) as client:
         time_budget = TimeBudget(lake, clock, patient=True, stopped=stopped)
-        return Backfill(_tools(settings, client, lake, clock, on_progress)).work(run_id, wanted, time_budget)
+        return _backfill(settings, client, lake, clock, on_progress).work(run_id, wanted, time_budget)
 
 
 def adopt_folder(settings: Settings, folder: Path) -> Adopted:
@@ -139,21 +139,19 @@ def queue(settings: Settings) -> BackfillQueue:
     return BackfillQueue(Lake.from_settings(settings))
 
 
-def _tools(
+def _backfill(
     settings: Settings,
     client: UpbitClient,
     lake: Lake,
     clock: Clock,
     on_progress: Callable[[WorkProgress], object] = lambda progress: None,
-) -> Tools:
-    return Tools(
-        client,
-        lake,
-        settings,
-        clock,
-        on_published=lambda day: min_candle.register(settings, [day]),
-        on_progress=on_progress,
-    )
+) -> Backfill:
+    """The backfill that registers each day in Hive once it is published."""
+
+    def on_published(day: str) -> None:
+        min_candle.register(settings, [day])
+
+    return Backfill(client, lake, settings, clock, on_published=on_published, on_progress=on_progress)
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from tests.support.world import FINE, MemoryWorld, refusing
 from tests.unit.flask_app.fakes import FileHive, MemoryLake
 from upbit_elt.backfill.planner import Backfill
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.backfill.worker import Tools
 from upbit_elt.errors import NotCollected
 from upbit_elt.flows.close_day import Closed, Closer
 from upbit_elt.holes import HoleReason
@@ -146,7 +145,7 @@ def test_a_day_that_cannot_be_written_stops_no_other_day_and_no_other_request(tm
         return Fault.REFUSED if call.name == "CREATE" and "/candle/261121/" in call.target else Fault.NONE
 
     lake = Lake(world.hdfs.client(refused), world.lake.root)
-    history = Backfill(Tools(world.client, lake, world.settings, world.clock))
+    history = Backfill(world.client, lake, world.settings, world.clock)
 
     def time_budget() -> TimeBudget:
         return TimeBudget(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
@@ -203,7 +202,7 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
 
     lake = Lake(world.hdfs.client(renewed), world.lake.root)
     time_budget = TimeBudget(lake, world.clock, world.clock.now() + timedelta(hours=1), patient=True)
-    stopped = Backfill(Tools(world.client, lake, world.settings, world.clock)).work("history", request, time_budget)
+    stopped = Backfill(world.client, lake, world.settings, world.clock).work("history", request, time_budget)
     assert stopped is not None
     assert (stopped.left, stopped.done) == ((YESTERDAY,), None)
     assert "held by another writer" in stopped.trouble
