@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flask_app import alarm
 from tests.support.prometheus import CONFIG, RULES, rules, tool
 from upbit_elt.__main__ import main as steps
 from upbit_elt.stack.cli import main as stack
@@ -153,3 +154,14 @@ def test_every_command_of_the_runbook_exists() -> None:
     named = set(re.findall(r"(\./run|-m upbit_elt) ([a-z]+)", runbook))
     known = {("./run", name) for name in stack.commands} | {("-m upbit_elt", name) for name in steps.commands}
     assert named <= known
+
+
+def test_webhook_and_alerts_have_the_same_limits() -> None:
+    text = RULES.read_text()
+
+    def limits(before: str) -> set[float]:
+        return {float(number) for number in re.findall(rf"{re.escape(before)} ([\d.e]+)", text)}
+
+    assert limits("upbit_quarantine_markets > on (instance)") == {alarm.QUARANTINE}
+    assert limits("upbit_disk_size_bytes <") | limits("upbit_hdfs_capacity_bytes <") == {alarm.FREE}
+    assert limits("upbit_disk_free_bytes <") | limits("upbit_hdfs_free_bytes <") == {alarm.ROOM}
