@@ -20,7 +20,7 @@ from TCLIService import ttypes
 
 from tests.compose.conftest import Note
 from tests.support import walk
-from tests.support.compose import Deployment, not_healthy
+from tests.support.compose import Deployment, main_process, not_healthy
 from tests.support.stack import wait_for as wait_often
 
 RUN = 900  # seconds in which a scheduled run has surely come and gone, on a busy machine
@@ -286,11 +286,3 @@ def verified(deployment: Deployment) -> str:
         return last if "lost 0, doubled 0, altered 0, invented 0" in last else None
 
     return str(wait_for(words, RUN))
-
-
-def main_process(container: dict[str, Any]) -> int:
-    """Process id, on this machine, of what a container runs (below Docker's init, where it has one)."""
-    first = int(container["State"]["Pid"])
-    if not container["HostConfig"].get("Init"):
-        return first
-    return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])

@@ -132,3 +132,11 @@ class Deployment:
         failures = self.compose("exec", "-T", "airflow-scheduler", "sh", "-c", tasks, check=False)
         logs = self.compose("logs", "--no-color", "--tail", "5", check=False)
         return "\n".join(line[:300] for text in (states, failures, logs) for line in text.splitlines())
+
+
+def main_process(container: dict[str, Any]) -> int:
+    """Process id, on this machine, of what a container runs (below Docker's init, where it has one)."""
+    first = int(container["State"]["Pid"])
+    if not container["HostConfig"].get("Init"):
+        return first
+    return int(Path(f"/proc/{first}/task/{first}/children").read_text().split()[0])

@@ -66,6 +66,15 @@ def datanode(webhdfs_url: str, datanode_url: str, user: str) -> Check:
         actors = json.loads(bean.get("BPServiceActorInfo") or "[]")
         if not any(actor["ActorState"] == "RUNNING" for actor in actors):
             return "the DataNode has not registered at the NameNode yet"
+        return writable(webhdfs_url, user)()
+
+    return _guarded(check)
+
+
+def writable(webhdfs_url: str, user: str) -> Check:
+    """WebHDFS sends a writer to a DataNode that answers."""
+
+    def check() -> str | None:
         try:
             return None if write_target(webhdfs_url, user) else "WebHDFS names no DataNode to write to"
         except requests.RequestException as error:
