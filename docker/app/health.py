@@ -38,6 +38,8 @@ def airflow(part: str) -> str | None:
     found, database = parts[part], parts.get("metadatabase", {}).get("status")
     words = f"Airflow says of {part}: {found['status']}"
     if found["status"] == "unhealthy" and part != "metadatabase" and database == "healthy":
+        if part == "scheduler" and not _broker_is_well():  # its loop waits for Redis, if that has the tasks
+            return f"{words}, and the broker does not answer"
         raise Hangs(f"{words}, no heartbeat since {found.get(f'latest_{part}_heartbeat')}")
     return None if found["status"] == "healthy" else words
 
@@ -115,6 +117,19 @@ def _database_is_well() -> bool:
         finally:
             connection.close()
     except psycopg2.Error:
+        return False
+
+
+def _broker_is_well() -> bool:
+    """Whether Redis answers, where Celery has the tasks."""
+    if "Celery" not in os.environ.get("AIRFLOW__CORE__EXECUTOR", ""):
+        return True
+    import redis  # noqa: PLC0415 - as above
+
+    try:
+        with redis.Redis.from_url(os.environ["AIRFLOW__CELERY__BROKER_URL"], socket_timeout=5) as broker:
+            return bool(broker.ping())
+    except redis.RedisError:
         return False
 
 

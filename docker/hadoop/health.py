@@ -94,6 +94,9 @@ def hiveserver2() -> str | None:
             cursor.execute("SHOW DATABASES")
             return None if ("default",) in cursor.fetchall() else "Hive has no database"
     except DatabaseError as error:
+        if "Connection limit per user reached" in str(error):
+            # after a full disk it counts sessions that it could not open, until it is started anew
+            raise ConnectionError(f"it opens no session any more: {error}") from error
         return f"Hive refuses a session or SHOW DATABASES: {error}"
 
 
