@@ -9,8 +9,7 @@ from time import monotonic
 
 import pytest
 
-from tests.support.compose import PORTS, REPO, Deployment, engine_trouble
-from tests.support.ports import free_ports
+from tests.support.compose import REPO, Deployment, engine_trouble
 
 FIGURES = REPO / ".artifacts" / "compose.txt"
 Note = Callable[[str, object], None]
@@ -55,11 +54,7 @@ def new_deployment(tmp_path_factory: pytest.TempPathFactory, note: Note) -> Iter
     def make() -> Deployment:
         name = f"upbit-test-{os.environ.get('UPBIT_TEST_RUN', os.getpid())}-{len(made)}"
         deployment = Deployment(name, tmp_path_factory.mktemp("compose") / ".env")
-        deployment.choose("--exchange", "replica")
-        with deployment.env_file.open("a") as file:
-            for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True):
-                file.write(f"{name}={port}\n")
-            file.write("REPLICA_MARKETS=60\nUPBIT_ELT_HISTORY_DAYS=0\n")
+        deployment.configure()
         made.append(deployment)
         return deployment
 

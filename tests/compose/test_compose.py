@@ -40,7 +40,7 @@ def test_candles_and_a_forecast_come_by_themselves(deployment: Deployment, note:
 
 
 def test_hive_equals_the_replica_value_by_value(deployment: Deployment, note: Note) -> None:
-    note("verify", verified(deployment))
+    note("verify", deployment.verified(RUN))
 
 
 def test_a_query_runs_on_yarn(deployment: Deployment) -> None:
@@ -130,7 +130,7 @@ def test_every_main_process_is_killed_and_all_goes_on(deployment: Deployment, no
     wait_for(back, RUN)
     note(f"all {len(running)} killed, healthy again (s)", round(time.monotonic() - began))
     wait_for(lambda: set(deployment.successes("min_candle")) - set(before), RUN)
-    verified(deployment)
+    deployment.verified(RUN)
 
 
 def test_a_backup_comes_back_in_an_empty_deployment(deployment: Deployment, tmp_path: Path, note: Note) -> None:
@@ -180,7 +180,7 @@ def test_one_of_three_datanodes_is_lost_and_celery_workers_go_on(deployment: Dep
     tasks = deployment.airflow(f"/dags/min_candle/dagRuns/{new}/taskInstances")["task_instances"]
     workers = {c["Config"]["Hostname"] for name, c in deployment.containers().items() if "airflow-worker" in name}
     assert {task["hostname"] for task in tasks} <= workers
-    verified(deployment)
+    deployment.verified(RUN)
     deployment.run("docker", "start", lost)
 
 
@@ -276,13 +276,3 @@ def every_block_has_copies(deployment: Deployment, copies: int) -> bool:
     deployment.compose(*hadoop, "dfs", "-setrep", str(copies), "/replica", check=False)  # leases come and go meanwhile
     found = deployment.compose(*hadoop, "fsck", "/replica", check=False)
     return re.search(rf"Average block replication:\s+{copies}\.0\s", found) is not None
-
-
-def verified(deployment: Deployment) -> str:
-    """The last line of `verify` once it finds Hive equal to the replica; what is being switched may differ before."""
-
-    def words() -> str | None:
-        last = deployment.in_app("verify", check=False).strip().splitlines()[-1]
-        return last if "lost 0, doubled 0, altered 0, invented 0" in last else None
-
-    return str(wait_for(words, RUN))

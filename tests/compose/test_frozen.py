@@ -48,7 +48,7 @@ def test_a_pause_of_all_containers_restarts_nothing(celery: Deployment, note: No
     began = time.monotonic()
     wait_for(lambda: not not_healthy(celery.containers()), HEALS, every=3)
     note(f"paused for {PAUSE:.0f} s: all healthy after (s)", round(time.monotonic() - began))
-    note("verify after the pause", wait_for(lambda: verified(celery), HEALS, every=3))
+    note("verify after the pause", celery.verified(HEALS))
     assert starts(celery) == before
 
 
@@ -65,7 +65,7 @@ def test_an_exchange_that_is_away_restarts_nothing(celery: Deployment, note: Not
         finally:
             celery.run("docker", come, replica)
     assert without(starts(celery), "replica") == without(before, "replica")
-    note("verify after the exchange was away", wait_for(lambda: verified(celery), HEALS, every=3))
+    note("verify after the exchange was away", celery.verified(HEALS))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may freeze the processes of containers")
@@ -81,7 +81,7 @@ def test_each_container_that_is_frozen_is_restarted_and_nothing_is_lost(celery: 
             note(f"frozen {name}, healthy again (s)", seconds)
         wait_for(lambda: not not_healthy(celery.containers()), HEALS, every=3)
         assert ended(celery) == already + Counter(wave), "no other was ended (parts of Airflow die with their database)"
-    last = wait_for(lambda: verified(celery), HEALS, every=3)
+    last = celery.verified(HEALS)
     note("verify after every container was frozen", last)
 
 
@@ -121,9 +121,3 @@ def starts(deployment: Deployment) -> dict[str, str]:
 def without(found: dict[str, str], *names: str) -> dict[str, str]:
     """All but these."""
     return {name: value for name, value in found.items() if name not in names}
-
-
-def verified(deployment: Deployment) -> str | None:
-    """The last line of `verify`, once Hive is equal to the replica."""
-    last = deployment.in_app("verify", check=False).strip().splitlines()[-1]
-    return last if "lost 0, doubled 0, altered 0, invented 0" in last else None

@@ -12,6 +12,8 @@ from typing import Any
 
 import requests
 
+from tests.support.ports import free_ports
+from tests.support.stack import wait_for
 from upbit_elt.warehouse.hive import Hive
 
 REPO = Path(__file__).resolve().parents[2]
@@ -48,17 +50,18 @@ def airflow_token(url: str, password: str) -> str:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One project of docker compose and its settings file."""
+    """One project of docker compose and its settings file, run by the code in `repo`."""
 
     project: str
     env_file: Path
+    repo: Path = REPO
 
     def run(self, *command: str, timeout: float = 900, check: bool = True) -> str:
-        """What a command printed, run in the repository with this project's settings."""
+        """What a command printed, run in `repo` with this project's settings."""
         names = {"COMPOSE_PROJECT_NAME": self.project, "COMPOSE_ENV_FILES": str(self.env_file)}
         done = subprocess.run(
             command,
-            cwd=REPO,
+            cwd=self.repo,
             env={**os.environ, **names},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -77,6 +80,14 @@ class Deployment:
     def choose(self, *options: str) -> None:
         """`./run env OPTIONS` for this project's file."""
         self.run("bash", "docker/env.sh", str(self.env_file), *options)
+
+    def configure(self) -> None:
+        """The settings file of a new deployment: secrets, free ports, and the local exchange with 60 markets."""
+        self.choose("--exchange", "replica")
+        with self.env_file.open("a") as file:
+            for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True):
+                file.write(f"{name}={port}\n")
+            file.write("REPLICA_MARKETS=60\nUPBIT_ELT_HISTORY_DAYS=0\n")
 
     def settings(self) -> dict[str, str]:
         """Names and values of the settings file."""
@@ -124,6 +135,15 @@ class Deployment:
         """Ids of the successful runs of a DAG, newest first."""
         runs = self.airflow(f"/dags/{dag}/dagRuns?state=success&limit=100&order_by=-run_after")["dag_runs"]
         return [run["dag_run_id"] for run in runs]
+
+    def verified(self, seconds: float) -> str:
+        """The last line of `verify`, once it finds Hive equal to the exchange: what is being switched may differ."""
+
+        def words() -> str | None:
+            last = self.in_app("verify", check=False).strip().splitlines()[-1]
+            return last if "lost 0, doubled 0, altered 0, invented 0" in last else None
+
+        return str(wait_for(words, seconds, every=3))
 
     def story(self) -> str:
         """State of each container, then the last lines that the scheduler's tasks and the daemons printed."""
