@@ -7,7 +7,7 @@
 # The limits (seconds) and what they mean are those of plugins/upbit_elt/stack/watchdog.py. A restart empties /tmp, so
 # there is no backoff here: between two restarts the service has answered once, or START has passed.
 set -u
-LOOKS=6 PATIENCE=180 START=600 LATE=90
+LOOKS=6 PATIENCE=180 START=900 LATE=90
 SLOWEST=40 # then the check itself had no time, which says nothing of the service
 GRACE=5
 state=${WATCHDOG_STATE:-/tmp/watchdog} # one line: did it answer, last look, silent since, silent looks

@@ -75,9 +75,9 @@ def test_what_is_wrong_otherwise_ends_nothing_and_is_not_healthy(container: Cont
     assert container.looks_until_ended(1, most=10) is None
 
 
-def test_a_service_that_has_not_been_well_yet_has_ten_minutes(container: Container) -> None:
+def test_a_service_that_has_not_been_well_yet_has_fifteen_minutes(container: Container) -> None:
     (container.folder / "state").unlink()
-    assert container.looks_until_ended(3) == 1 + 600 // EVERY
+    assert container.looks_until_ended(3) == 1 + 900 // EVERY
 
 
 @pytest.mark.parametrize("between", [0, 1])

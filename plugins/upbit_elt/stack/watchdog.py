@@ -38,7 +38,7 @@ class Limits:
     every: float = 15.0
     looks: int = 6
     patience: float = 180.0
-    start: float = 600.0
+    start: float = 900.0
     late: float = 90.0
     backoff: float = 300.0
     longest_backoff: float = 3600.0
