@@ -22,7 +22,7 @@ from flask_app.daemons import NameNode
 from flask_app.services import Services, services
 from flask_app.window import Window
 from upbit_elt import backups
-from upbit_elt.candle import minutes_of
+from upbit_elt.candle import minute_count
 from upbit_elt.clock import SystemClock
 from upbit_elt.errors import StateUnavailable
 from upbit_elt.exchange.limits import AddressLimits
@@ -96,11 +96,11 @@ def _candles(window: Window, now: datetime, stale_after: timedelta) -> Iterator[
 def _holes(coverage: Coverage) -> Iterator[Metric]:
     minutes: Counter[str] = Counter()
     for span in coverage.holes():
-        minutes[span.reason.value] += minutes_of(span)
+        minutes[span.reason.value] += minute_count(span)
     yield _counted("upbit_hole_minutes", "Market-minutes that are holes after the last live run.", "reason", minutes)
     again: Counter[str] = Counter()
     for recheck in coverage.rechecks or ():
-        again[recheck.state] += minutes_of(recheck)
+        again[recheck.state] += minute_count(recheck)
     yield _counted("upbit_recheck_minutes", "Market-minutes that live runs check again.", "state", again)
     held = {recheck.market for recheck in coverage.rechecks or () if recheck.state == "hole"}
     yield _one("upbit_quarantine_markets", "Markets with a minute whose row is in quarantine or late.", len(held))

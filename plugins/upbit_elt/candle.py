@@ -111,7 +111,7 @@ def day_span(day: str) -> Interval:
     return Interval(day_start(day), day_end(day))
 
 
-def minutes_of(span: Bounded | None) -> int:
+def minute_count(span: Bounded | None) -> int:
     """The number of whole minutes in a span; 0 without one."""
     return (span.end - span.start) // MINUTE if span else 0
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.clock import utc
-from upbit_elt.candle import MINUTE, minutes_of, split_by_day
+from upbit_elt.candle import MINUTE, minute_count, split_by_day
 from upbit_elt.intervals import (
     Interval,
     contains,
@@ -107,4 +107,4 @@ def test_a_span_is_split_at_kst_midnight() -> None:
         ("261125", Interval(utc(15), utc(15, 1))),
     ]
     assert list(split_by_day(Interval(utc(3), utc(3)))) == []
-    assert (minutes_of(Interval(utc(14, 58), utc(15, 1))), minutes_of(None)) == (3, 0)
+    assert (minute_count(Interval(utc(14, 58), utc(15, 1))), minute_count(None)) == (3, 0)

@@ -16,7 +16,7 @@ from typing import cast
 from upbit_elt.backfill.history_start import HistoryStart
 from upbit_elt.backfill.staging import BackfillDay, pages_of
 from upbit_elt.backfill.time_budget import TimeBudget
-from upbit_elt.candle import MINUTE, day_end, day_span, day_start, minutes_of
+from upbit_elt.candle import MINUTE, day_end, day_span, day_start, minute_count
 from upbit_elt.clock import Clock
 from upbit_elt.collect.fetch import Failure, FetchResult, fetch
 from upbit_elt.collect.plan import FetchRequest, closed_until
@@ -71,7 +71,7 @@ class Scope:
 
     def minutes(self, day: str) -> int:
         """How many minutes of the KST day lie within the span."""
-        return minutes_of(intersection(self, day_span(day)))
+        return minute_count(intersection(self, day_span(day)))
 
 
 @dataclass
@@ -207,7 +207,7 @@ class Worker:
     def _load(self, name: str, scope: Scope, room: int, *, first: bool) -> _Work:
         day = BackfillDay(self.lake, name)
         missing = [request for request in self._missing(day, scope) if request.market not in self._unreachable]
-        self._open_minutes[name] = sum(map(minutes_of, missing))
+        self._open_minutes[name] = sum(map(minute_count, missing))
         requests: list[FetchRequest] = []
         for request in missing:
             room -= pages_of(request)
@@ -266,7 +266,7 @@ class Worker:
                 work.failed.append(result)
             else:
                 work.day.add(spans, result.candles)
-            minutes = minutes_of(work.day.part(request))
+            minutes = minute_count(work.day.part(request))
             self.progress.done += minutes
             self._open_minutes[work.day.day] -= minutes
             work.open -= 1

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import NamedTuple
 
-from upbit_elt.candle import MINUTE, Candle, floor_minute, minutes_of
+from upbit_elt.candle import MINUTE, Candle, floor_minute, minute_count
 from upbit_elt.clock import Deadline
 from upbit_elt.collect.dispatch import Dispatcher
 from upbit_elt.collect.plan import FetchRequest
@@ -236,7 +236,7 @@ def _holes(request: FetchRequest, since: datetime, arrived: Arrived) -> Iterator
     reread = Interval(since - request.overlap * MINUTE, request.end)
     for row in arrived.quarantined:
         part = intersection(row, reread)
-        if part and not (minutes_of(part) == 1 and part.start in arrived_minutes):
+        if part and not (minute_count(part) == 1 and part.start in arrived_minutes):
             yield Span(request.market, *part, "hole", HoleReason.QUARANTINED_ROW, row.reason)
     if request.traded is None:
         return

@@ -136,8 +136,8 @@ class Scorer:
     def _state(self, day: str, live: Coverage, *, dated: bool) -> str:
         """Whether more is to come of a day; if not, whether its forecasts belong to the record."""
         candles, forecasts = self._snapshot("candle", day), self._snapshot("forecast", day)
-        whole = candles and candles.complete and (forecasts is None or forecasts.complete)
-        if not whole or live.end < day_end(day) + max(HORIZONS) * MINUTE:
+        closed = candles and candles.complete and (forecasts is None or forecasts.complete)
+        if not closed or live.end < day_end(day) + max(HORIZONS) * MINUTE:
             return OPEN
         return CLOSED if dated else BEFORE
 

@@ -27,13 +27,13 @@ from upbit_elt.warehouse.register import DailyTable
 
 log = logging.getLogger(__name__)
 # Scores of a year, and a month in which the day a year before can still be looked up; 0.6 MB a day.
-KEEP_SCORE_DAYS = 400
+SCORE_DAYS = 400
 # A day whose lease another writer holds is left to the next run.
 NO_WAIT = timedelta(0)
 
 
 def old_days(lake: Lake, settings: Settings, now: datetime) -> list[DailyTable]:
-    """The KST days of forecasts older than `keep_forecast_days` at `now` (UTC), and of scores than KEEP_SCORE_DAYS.
+    """The KST days of forecasts older than `keep_forecast_days` at `now` (UTC), and of scores than SCORE_DAYS.
 
     The age counts from the newest day of the kind in the lake, so that neither a clock that is ahead nor a long pause
     of the deployment makes all days old.
@@ -78,11 +78,11 @@ def expire(
 
 
 def _older(kind: Expiring, days: list[str], settings: Settings, now: datetime) -> list[str]:
-    keep = settings.keep_forecast_days if kind == "forecast" else KEEP_SCORE_DAYS
-    if not days or not keep:
+    most_days = settings.keep_forecast_days if kind == "forecast" else SCORE_DAYS
+    if not days or not most_days:
         return []
-    newest = day_start(min(max(days), kst_day(now)))
-    first = kst_day(newest - timedelta(days=keep))
+    last_day = day_start(min(max(days), kst_day(now)))
+    first = kst_day(last_day - timedelta(days=most_days))
     return [day for day in days if day < first]
 
 

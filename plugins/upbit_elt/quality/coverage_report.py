@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_start, minutes_of, split_by_day
+from upbit_elt.candle import KEY, MINUTE, WIRE_FORMAT, day_start, minute_count, split_by_day
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.holes import HoleReason
 from upbit_elt.intervals import Interval, overlaps
@@ -62,7 +62,7 @@ class Hole(NamedTuple):
     @property
     def minutes(self) -> int:
         """Its length in minutes."""
-        return minutes_of(self)
+        return minute_count(self)
 
     @property
     def words(self) -> str:

@@ -9,7 +9,7 @@ from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from upbit_elt.candle import day_start, kst_day
 from upbit_elt.forecast.tally import SCORE_SCHEMA
-from upbit_elt.housekeeping.expiry import KEEP_SCORE_DAYS, expire, old_days
+from upbit_elt.housekeeping.expiry import SCORE_DAYS, expire, old_days
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
@@ -17,7 +17,7 @@ from upbit_elt.settings import Settings
 from upbit_elt.warehouse import tables
 
 TODAY = "261124"
-OLD, KEPT = (kst_day(day_start(TODAY) - timedelta(days=KEEP_SCORE_DAYS + more)) for more in (1, 0))
+OLD, KEPT = (kst_day(day_start(TODAY) - timedelta(days=SCORE_DAYS + more)) for more in (1, 0))
 
 
 def test_scores_of_more_than_400_days_ago_go_from_hive_and_then_from_the_lake() -> None:
