@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime
 from pathlib import Path
 
@@ -57,10 +57,9 @@ class Bench:
         """One live run at the next even minute; how many markets it left with a hole."""
         time.sleep(CADENCE - time.time() % CADENCE + 1)
         began, clock = time.monotonic(), SystemClock()
-        client = UpbitClient.from_settings(self.settings, clock)
-        collected = Collector(client, self.lake, self.settings, clock).run(f"bench-{datetime.now():%H%M}")
+        with closing(UpbitClient.from_settings(self.settings, clock)) as client:
+            collected = Collector(client, self.lake, self.settings, clock).run(f"bench-{datetime.now():%H%M}")
         took = time.monotonic() - began
-        client.close()
         known = ledger.live_coverage(self.lake)
         assert known is not None
         self.first = self.first or collected.start

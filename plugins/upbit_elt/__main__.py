@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 
 import click
@@ -58,11 +59,10 @@ def verify(start: datetime | None, end: datetime | None, markets: tuple[str, ...
     """Compare Hive with the exchange, value by value. Exit 1 when anything differs."""
     here = settings()
     spans = _spans(here, start, end, markets)
-    hive, client = Hive.from_settings(here), UpbitClient.from_settings(here)
-    with Progress(*Progress.get_default_columns()[:-1], TimeRemainingColumn(), console=console(stderr=True)) as bar:
+    columns = (*Progress.get_default_columns()[:-1], TimeRemainingColumn())
+    with closing(UpbitClient.from_settings(here)) as client, Progress(*columns, console=console(stderr=True)) as bar:
         task = bar.add_task("comparing", total=len(spans))
-        found = compare(hive, client, here, spans, lambda: bar.advance(task))
-    client.close()
+        found = compare(Hive.from_settings(here), client, here, spans, lambda: bar.advance(task))
     for example in found.examples:
         click.echo(example)
     click.echo(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
+from threading import Event
 from typing import Any
+
+from tests.support.http_server import Handler, serving
 
 SLACK, DISCORD = "/services/T0/B0/secret", "/api/webhooks/1/secret"
 
@@ -15,8 +16,8 @@ SLACK, DISCORD = "/services/T0/B0/secret", "/api/webhooks/1/secret"
 class Chat:
     """`bodies` are the JSON documents that it took; `status` is what it answers; `frozen` lets it answer nothing."""
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self) -> None:
+        self.url = ""
         self.bodies: list[dict[str, Any]] = []
         self.status, self.frozen, self.closing = 200, False, Event()
 
@@ -30,7 +31,9 @@ class Chat:
 def chat() -> Iterator[Chat]:
     """A chat for the block."""
 
-    class Handler(BaseHTTPRequestHandler):
+    there = Chat()
+
+    class Webhook(Handler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if there.frozen:
@@ -38,23 +41,10 @@ def chat() -> Iterator[Chat]:
                 return
             if there.status == 200:
                 there.bodies.append(body)
-            self.send_response(there.status)
-            self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
+            self.send(there.status, b"ok", Location="/elsewhere")
 
-        def log_message(self, *_: object) -> None:
-            """Not into the test's output."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    there = Chat(server.server_address[1])
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield there
-    finally:
-        there.closing.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Webhook) as there.url:
+        try:
+            yield there
+        finally:
+            there.closing.set()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from upbit_elt.backfill.planner import Backfill, BackfillResult
 from upbit_elt.backfill.time_budget import BEFORE, TimeBudget, next_live_run
 from upbit_elt.backfill.worker import WorkProgress
 from upbit_elt.candle import KST
-from upbit_elt.clock import Clock, MachineClock, SystemClock
+from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.errors import ConfigError
 from upbit_elt.exchange.client import UpbitClient
 from upbit_elt.flows import min_candle
@@ -34,7 +34,7 @@ def request(settings: Settings, wanted: Request) -> Request:
         ExchangeError: market/all fails.
     """
     if wanted.markets:
-        with _client(settings, SystemClock()) as client:
+        with closing(UpbitClient.from_settings(settings)) as client:
             check_markets(client, wanted.markets)
     return queue(settings).add(wanted)
 
@@ -95,7 +95,7 @@ def go_on(settings: Settings, run_id: str, until: datetime | None = None) -> Bac
     Without `until` it ends shortly before the next live run, and does nothing while one is in progress.
     """
     clock, lake = SystemClock(), Lake.from_settings(settings)
-    with _client(settings, clock) as client:
+    with closing(UpbitClient.from_settings(settings, clock)) as client:
         end = until or next_live_run(clock.now()) - BEFORE
         time_budget = TimeBudget(lake, clock, end, patient=until is not None)
         return _backfill(settings, client, lake, clock).run(run_id, time_budget)
@@ -116,7 +116,7 @@ def work_off(
         LeaseHeld: another backfill holds the lease.
     """
     clock, lake = SystemClock(), Lake.from_settings(settings)
-    with _client(settings, clock) as client:
+    with closing(UpbitClient.from_settings(settings, clock)) as client:
         time_budget = TimeBudget(lake, clock, patient=True, stopped=stopped)
         return _backfill(settings, client, lake, clock, on_progress).work(run_id, wanted, time_budget)
 
@@ -152,12 +152,3 @@ def _backfill(
         min_candle.register(settings, [day])
 
     return Backfill(client, lake, settings, clock, on_published=on_published, on_progress=on_progress)
-
-
-@contextmanager
-def _client(settings: Settings, clock: MachineClock) -> Iterator[UpbitClient]:
-    client = UpbitClient.from_settings(settings, clock)
-    try:
-        yield client
-    finally:
-        client.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import closing
 
 from upbit_elt.clock import SystemClock
 from upbit_elt.collect.collected import Collected
@@ -18,11 +19,8 @@ from upbit_elt.warehouse.register import register as register_pending
 def collect(settings: Settings, run_id: str) -> Collected:
     """Bring the lake up to the last closed minute. Raises as Collector.run."""
     clock = SystemClock()
-    client = UpbitClient.from_settings(settings, clock)
-    try:
+    with closing(UpbitClient.from_settings(settings, clock)) as client:
         return Collector(client, Lake.from_settings(settings), settings, clock).run(run_id)
-    finally:
-        client.close()
 
 
 def register(settings: Settings, wanted: Iterable[str], folders: Mapping[str, str] | None = None) -> list[str]:

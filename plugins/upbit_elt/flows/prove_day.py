@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from datetime import datetime, timedelta
 
 from upbit_elt.clock import SystemClock
@@ -38,12 +39,9 @@ def prove(
         LakeError, WarehouseError: run it again.
     """
     clock = SystemClock()
-    client = UpbitClient.from_settings(settings, clock)
-    try:
+    with closing(UpbitClient.from_settings(settings, clock)) as client:
         reconciler = Reconciler(client, Lake.from_settings(settings), settings, clock, tick=tick)
         return prove_in(Hive.from_settings(settings), reconciler, settings, run_id, until, chosen, wait=wait)
-    finally:
-        client.close()
 
 
 def prove_in(

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flask_app.forecasts import Forecast
 from flask_app.services import Services
+from tests.support.http_server import Handler, serving
 from tests.support.prometheus import metrics_of, queries, rules
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.world import MARKETS, NOON, World
@@ -70,25 +69,13 @@ def namenode() -> Iterator[str]:
         },
     }
 
-    class Jmx(BaseHTTPRequestHandler):
+    class Jmx(Handler):
         def do_GET(self) -> None:
             name = parse_qs(urlsplit(self.path).query)["qry"][0]
-            body = json.dumps({"beans": [{"name": name, **beans[name]}]}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send(200, json.dumps({"beans": [{"name": name, **beans[name]}]}).encode())
 
-        def log_message(self, *_: object) -> None:
-            """Not into the test's output."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Jmx)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Jmx) as url:
+        yield url
 
 
 def test_up_to_where_candles_are_known_by_quote(watched: World) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import time
 from typing import Any
 
 import pytest
 
+from tests.support.http_server import Handler, serving
 from upbit_elt.stack.options import StackSettings, load
 
 
@@ -27,8 +26,8 @@ class Stub:
     ahead: float = 0.0  # seconds by which its clock (the `Date` header) is ahead
 
 
-def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(stub: Stub) -> type[Handler]:
+    class Table(Handler):
         def answer(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
@@ -36,35 +35,21 @@ def _handler(stub: Stub) -> type[BaseHTTPRequestHandler]:
             name = f"{self.command} {self.path.partition('?')[0]}"
             status, content = stub.answers.get(name, (404, {}))
             data = (content if isinstance(content, str) else json.dumps(content)).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            if name in stub.locations:
-                self.send_header("Location", stub.locations[name])
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
+            self.send(status, data, **({"Location": stub.locations[name]} if name in stub.locations else {}))
 
         do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = answer
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string((timestamp or time()) + stub.ahead)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
-            """Quiet."""
-
-    return Handler
+    return Table
 
 
 @pytest.fixture
 def stub() -> Iterator[Stub]:
     one = Stub()
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(one)) as server:
-        one.url = f"http://127.0.0.1:{server.server_address[1]}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(_handler(one)) as one.url:
         yield one
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
