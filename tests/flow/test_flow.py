@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,18 +21,15 @@ LIVE_RUN = timedelta(minutes=2)
 
 
 @pytest.fixture(scope="module")
-def after_two_more_runs(stack: Stack) -> dict[str, Any]:
-    """The status once two live runs have landed since the start, and their forecast is there."""
+def after_two_more_runs(stack: Stack) -> None:
+    """Two live runs have landed since the start, and their forecast is there."""
     start = utc_of(stack.at_start["covered_until"])
 
-    def landed() -> dict[str, Any] | None:
-        status = stack.status()
-        forecast = utc_of(status["forecast_origin"])
-        return status if forecast >= start + 2 * LIVE_RUN else None
+    def landed() -> bool:
+        origin = stack.progress().forecast_origin
+        return origin is not None and utc_of(origin) >= start + 2 * LIVE_RUN
 
-    found = wait_for(landed, 900, every=STATUS)
-    assert found is not None
-    return found
+    assert wait_for(landed, 900, every=STATUS)
 
 
 def test_everything_is_healthy_and_fresh(stack: Stack) -> None:
@@ -71,7 +67,7 @@ def test_housekeeping_reaches_airflows_database_and_says_nothing_of_it(stack: St
     assert "sqlite:///" not in logs
 
 
-def test_metrics_hold_what_the_tasks_measured(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_metrics_hold_what_the_tasks_measured(stack: Stack, after_two_more_runs: None) -> None:
     text = requests.get(f"{stack.page}/metrics", timeout=30).text
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -88,7 +84,7 @@ def test_metrics_hold_what_the_tasks_measured(stack: Stack, after_two_more_runs:
     assert 0 < total("upbit_hdfs_free_bytes") < total("upbit_hdfs_capacity_bytes")
 
 
-def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_two_more_runs: None) -> None:
     done = stack.run("exec", "python", "-m", "upbit_elt", "verify")
     assert done.returncode == 0, done.stdout + done.stderr
     found = re.search(r"compared (\d+), lost (\d+), doubled (\d+), altered (\d+), invented (\d+)", done.stdout)
@@ -98,7 +94,7 @@ def test_hive_holds_what_the_exchange_holds_value_by_value(stack: Stack, after_t
     assert differences == [0, 0, 0, 0]
 
 
-def test_no_candle_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_no_candle_is_twice_in_hive(stack: Stack, after_two_more_runs: None) -> None:
     hive = Hive.from_settings(stack.settings)
     ((rows, keys),) = hive.query(
         "SELECT count(*), count(DISTINCT market, candle_date_time_utc) FROM upbit_lake_replica.candle"
@@ -106,7 +102,7 @@ def test_no_candle_is_twice_in_hive(stack: Stack, after_two_more_runs: dict[str,
     assert rows == keys > 10_000
 
 
-def test_forecasts_of_all_markets_are_stored_back(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_forecasts_of_all_markets_are_stored_back(stack: Stack, after_two_more_runs: None) -> None:
     hive = Hive.from_settings(stack.settings)
     origins = hive.query(
         "SELECT origin, count(*), count(DISTINCT market), max(q50) FROM upbit_lake_replica.forecast GROUP BY origin"
@@ -120,7 +116,7 @@ def test_forecasts_of_all_markets_are_stored_back(stack: Stack, after_two_more_r
     assert hive.query(f"SHOW TABLES IN upbit_lake_replica LIKE 'forecast_{day:%y%m%d}'")
 
 
-def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_airflow_is_green(stack: Stack, after_two_more_runs: None) -> None:
     api = stack.airflow_api()
 
     def get(path: str, **query: str) -> dict[str, Any]:
@@ -161,7 +157,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: dict[str, Any]) -> 
         assert "success" in states or dag in ("backfill_candle", "prove_day")
 
 
-def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: None) -> None:
     data = Path(stack.variables["UPBIT_RUN_DATA_DIR"])
     secrets = {
         value
@@ -179,20 +175,18 @@ def test_no_secret_is_readable_in_airflow(stack: Stack, after_two_more_runs: dic
         assert secret not in logs + xcoms + config
 
 
-def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
-    pids = {service["name"]: service["pid"] for service in stack.status()["services"]}
+def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_two_more_runs: None) -> None:
     for name in ("airflow-scheduler", "airflow-dag-processor", "airflow-api-server", "airflow-triggerer"):
-        maps = "".join(mapping.path for mapping in psutil.Process(pids[name]).memory_maps())
+        maps = "".join(mapping.path for mapping in stack.process(name).memory_maps())
         assert "libtorch" not in maps, name
+    flask = stack.process("flask")
     maps = "".join(
-        mapping.path
-        for process in [psutil.Process(pids["flask"]), *psutil.Process(pids["flask"]).children(recursive=True)]
-        for mapping in process.memory_maps()
+        mapping.path for process in [flask, *flask.children(recursive=True)] for mapping in process.memory_maps()
     )
     assert "libtorch" in maps, "the check can see torch where it is"
 
 
-def test_the_extract_opens_in_tableaus_own_engine(stack: Stack, after_two_more_runs: dict[str, Any]) -> None:
+def test_the_extract_opens_in_tableaus_own_engine(stack: Stack, after_two_more_runs: None) -> None:
     hyper = pytest.importorskip("tableauhyperapi", reason="tableauhyperapi has no wheel for this machine")
     answer = requests.get(f"{stack.page}/extract/upbit.hyper", timeout=300)
     assert answer.status_code == 200

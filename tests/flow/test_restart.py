@@ -12,7 +12,6 @@ import psutil
 import pytest
 
 from tests.support.audit import audits
-from tests.support.recovery import services
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.candle import Candle
 from upbit_elt.lake import ledger
@@ -79,15 +78,17 @@ def test_services_are_killed_or_frozen_and_nothing_is_lost(
     # Later than the first run's beginning: what lies before is history, which may arrive while this is compared.
     start = utc_of(restart.before["covered_until"]) - timedelta(hours=3)
     first = _kill(stack, "airflow-api-server")  # it gives the heartbeat of the frozen one
-    os.kill(services(stack)[FROZEN]["pid"], signal.SIGSTOP)
+    stack.process(FROZEN).suspend()
     killed = [f"airflow-api-server {first}", *(f"{name} {_kill(stack, name)}" for name in VICTIMS)]
     calm = datetime.now(UTC) + timedelta(minutes=1)
 
+    def covered() -> bool:
+        until = stack.progress().covered_until
+        return until is not None and utc_of(until) >= max(calm, faults_end + timedelta(minutes=1))
+
     def back() -> bool:
-        status = stack.status()
-        covered = status["covered_until"]
-        well = all(service["healthy"] for service in status["services"]) and bool(hung(status))
-        return well and covered is not None and utc_of(covered) >= max(calm, faults_end + timedelta(minutes=1))
+        status = stack.status() if covered() else None
+        return bool(status and all(one["healthy"] for one in status["services"]) and hung(status))
 
     assert wait_for(back, 900, every=STATUS), stack.status()
     restarted = hung(stack.status())
@@ -111,9 +112,9 @@ def test_services_are_killed_or_frozen_and_nothing_is_lost(
 
 def _kill(stack: Stack, name: str) -> int:
     """kill -9 of a service that runs; gives its process id once the supervisor has started it again."""
-    pid = int(wait_for(lambda: services(stack)[name]["pid"], 120, every=STATUS))
+    pid = int(wait_for(lambda: stack.pid(name) or 0, 120, every=STATUS))
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: services(stack)[name]["pid"] not in (None, pid), 120, every=STATUS)
+    wait_for(lambda: stack.pid(name) not in (None, pid), 120, every=STATUS)
     return pid
 
 
@@ -126,7 +127,7 @@ def _belongs(process: psutil.Process, data: str) -> bool:
 
 def _faults_end(stack: Stack) -> datetime:
     """When the replica's faults end."""
-    began = psutil.Process(services(stack)["replica"]["pid"]).create_time()
+    began = stack.process("replica").create_time()
     return datetime.fromtimestamp(began, UTC) + timedelta(minutes=FAULT_MINUTES)
 
 

@@ -12,12 +12,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import requests
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from upbit_elt.errors import StackError
 from upbit_elt.settings import Settings
 from upbit_elt.stack import environment
-from upbit_elt.stack.options import load
+from upbit_elt.stack.options import StackSettings, load
+from upbit_elt.stack.status import DataProgress, progress
+from upbit_elt.stack.supervision import Supervisor
 
 REPO = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -57,15 +61,37 @@ class Stack:
         status: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
         return status
 
+    def progress(self) -> DataProgress:
+        """How far the data is, for a fraction of what `status` costs; nothing is known while Flask does not say."""
+        try:
+            return progress(self.options)
+        except StackError:
+            return DataProgress()
+
+    def pid(self, service: str) -> int | None:
+        """Process id of a service, as its supervisor says; None while it does not run."""
+        return Supervisor(self.options).state(service).pid
+
+    def process(self, service: str) -> psutil.Process:
+        """The process of a service that runs."""
+        pid = self.pid(service)
+        assert pid, f"{service} does not run"
+        return psutil.Process(pid)
+
     @property
-    def settings(self) -> Settings:
-        """Settings that point to this stack, as `./run` hands them to its services."""
+    def options(self) -> StackSettings:
+        """Folders and ports of this stack."""
         given = {
             name.removeprefix("UPBIT_RUN_").lower(): value
             for name, value in self.variables.items()
             if name.startswith("UPBIT_RUN_")
         }
-        options = load(**given)
+        return load(**given)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings that point to this stack, as `./run` hands them to its services."""
+        options = self.options
         return environment.settings_for(options, dataset="replica", base_url=options.replica_url)
 
     @property
