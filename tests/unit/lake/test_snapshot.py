@@ -73,9 +73,9 @@ def many(count: int) -> Coverage:
 
 
 def test_a_large_footer_is_packed_and_comes_back() -> None:
-    coverage = many(200)
+    coverage = many(40)
     data = encode(to_table(ROWS), coverage)
-    assert len(coverage.to_json()) > 200_000
+    assert len(coverage.to_json()) > 40_000
     assert len(data) < len(coverage.to_json()) / 2
     assert coverage_of(data, "x").to_json() == coverage.to_json()
 

@@ -47,9 +47,10 @@ def starts(rows: list[dict[str, str]]) -> list[datetime]:
     ],
 )
 def test_candles_have_upbits_fields_in_order_newest_first(get: Get, path: str, fields: list[str]) -> None:
-    rows = get(path, market="KRW-BTC", count=5).json
+    count = 2 if path.endswith("years") else 5  # each minute of a year is drawn
+    rows = get(path, market="KRW-BTC", count=count).json
     assert isinstance(rows, list)
-    assert len(rows) == 5
+    assert len(rows) == count
     assert all(list(row) == fields for row in rows)
     assert starts(rows) == sorted(starts(rows), reverse=True)
     utc, kst = (datetime.fromisoformat(rows[0][f"candle_date_time_{zone}"]) for zone in ("utc", "kst"))
