@@ -14,7 +14,7 @@ from flask_app.days import iso, rows_of
 from flask_app.forecaster import RECENT
 from flask_app.forecasts import Forecast
 from flask_app.jsonio import number, zulu
-from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query
+from flask_app.params import CandleQuery, DaysQuery, ForecastQuery, Query, SkillQuery
 from flask_app.problems import BAD_PARAMETER, NO_FORECAST, TOKEN_NEEDED, TOO_MUCH, WRITES_OFF, Problem
 from flask_app.rows import wire_rows
 from flask_app.services import services
@@ -131,6 +131,15 @@ def read_forecast() -> ResponseReturnValue:
         **(stale if stale["stale"] else {**stale, "stale": now - found.origin > shared.stale_after}),
         "rows": [_row(row) for row in found.rows[query.market]],
     }
+
+
+@blueprint.get("/skill")
+def read_skill() -> ResponseReturnValue:
+    """How good the served forecasts of the last `days` KST days were, pooled over the markets: by horizon, and by day.
+
+    `skill` is the share by which their CRPS is below a baseline's on the same forecasts: 0 is no better, 1 is perfect.
+    """
+    return services().skill.report(SkillQuery.of(request.args).days)
 
 
 @blueprint.post("/forecasts")

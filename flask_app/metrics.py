@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from flask_app.daemons import NameNode
 from flask_app.services import Services, services
+from flask_app.skill import COVERAGE_DAYS
 from flask_app.window import Window
 from upbit_elt import backups
 from upbit_elt.candle import minute_count
@@ -63,6 +64,7 @@ class _ServiceCollector(Collector):
             yield from _candles(window, now, stale_after)
             yield from _holes(window.coverage)
         yield from _forecasts(shared)
+        yield from _coverage(shared)
         yield from _watch(shared)
         yield from _namenode(shared.watch.namenode)
         yield from _machine(shared)
@@ -104,6 +106,19 @@ def _holes(coverage: Coverage) -> Iterator[Metric]:
     yield _counted("upbit_recheck_minutes", "Market-minutes that live runs check again.", "state", again)
     held = {recheck.market for recheck in coverage.rechecks or () if recheck.state == "hole"}
     yield _one("upbit_quarantine_markets", "Markets with a minute whose row is in quarantine or late.", len(held))
+
+
+def _coverage(shared: Services) -> Iterator[Metric]:
+    known = shared.skill.known
+    share = GaugeMetricFamily(
+        "upbit_forecast_coverage_90",
+        f"Share of the prices within the forecasts' 90 % intervals, pooled over {COVERAGE_DAYS} days; absent before.",
+    )
+    count = GaugeMetricFamily("upbit_forecasts_scored", "Forecasts that this share is of.")
+    if known:
+        share.add_metric([], known.coverage_90)
+        count.add_metric([], known.count)
+    yield from (share, count)
 
 
 def _forecasts(shared: Services) -> Iterator[Metric]:

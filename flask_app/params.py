@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from werkzeug.datastructures import MultiDict
 
 from flask_app.problems import BAD_PARAMETER, Problem
+from flask_app.skill import MOST_DAYS
 
 MAX_COUNT = 1440
 EARLIEST, LATEST = datetime(2017, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)  # Upbit opened in 2017
@@ -81,6 +82,12 @@ class DaysQuery(Query):
     """How many KST days the calendar goes back, today included."""
 
     count: int = Field(35, ge=1, le=366)
+
+
+class SkillQuery(Query):
+    """How many KST days of scores are pooled, today included."""
+
+    days: int = Field(7, ge=1, le=MOST_DAYS)
 
 
 class ExtractQuery(Query):

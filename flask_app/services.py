@@ -17,6 +17,7 @@ from flask_app.failing import FailingDags
 from flask_app.follow import Follower
 from flask_app.forecaster import Forecaster
 from flask_app.forecasts import Forecasts
+from flask_app.skill import Skill
 from flask_app.slots import Slots
 from flask_app.watch import Watch
 from upbit_elt.clock import Clock
@@ -32,7 +33,7 @@ EXTRACTS, SEARCHES = 2, 3
 
 @dataclass(frozen=True)
 class Services:
-    """Connections to the outside, and caches: recent candles, newest forecast, champion, days, errors of DAGs.
+    """Connections to the outside, and caches: recent candles, newest forecast, champion, days, scores, errors of DAGs.
 
     `extract_trouble` says why this machine cannot write Tableau extracts, "" where it can; `scratch` is the folder in
     which they are written (None: the system's temporary folder). `disk` gives size and free space of a folder's disk.
@@ -53,6 +54,7 @@ class Services:
     forecasts: Forecasts = field(init=False)
     forecaster: Forecaster = field(init=False)
     calendar: Calendar = field(init=False)
+    skill: Skill = field(init=False)
     failing: FailingDags = field(init=False)
     troubles: Troubles = field(init=False)
     watch: Watch = field(init=False)
@@ -65,11 +67,12 @@ class Services:
         object.__setattr__(self, "forecasts", forecasts)
         object.__setattr__(self, "forecaster", forecaster)
         object.__setattr__(self, "calendar", Calendar(self.lake, self.clock))
+        object.__setattr__(self, "skill", Skill(self.lake, self.clock))
         object.__setattr__(self, "failing", FailingDags(self.lake, self.clock))
         troubles = Troubles.from_settings(self.settings, self.clock)
         alarm = Alarm(self.settings, follower, forecasts, troubles, self.clock, self.disk)
         object.__setattr__(self, "troubles", troubles)
-        object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, alarm, self.clock))
+        object.__setattr__(self, "watch", Watch(self.settings, follower, forecasts, self.skill, alarm, self.clock))
 
     @property
     def stale_after(self) -> timedelta:

@@ -1,7 +1,8 @@
 """The watch: a thread of the service that checks the age of the data, independently of Airflow.
 
 While the data in memory is fresh, the watch sends nothing to HDFS or Hive, because the forecast after each live run
-updates it. Only when the data grows old does the watch update it itself, as an open page does.
+updates it. Only when the data grows old does the watch update it itself, as an open page does. The scores, which come
+once an hour, it reads as often.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from flask_app.alarm import Alarm
 from flask_app.daemons import NameNode, namenode
 from flask_app.follow import Follower
 from flask_app.forecasts import Forecasts
+from flask_app.skill import Skill
 from flask_app.window import Window
 from upbit_elt.clock import Clock
 from upbit_elt.errors import UpbitEltError
@@ -24,6 +26,7 @@ EVERY = 20.0  # seconds
 # Data is read again this long before it would count as stale.
 EARLY = timedelta(minutes=1)
 NAMENODE_EVERY, FORECASTS_EVERY = timedelta(minutes=1), timedelta(minutes=5)
+SCORES_EVERY = timedelta(hours=1)
 
 
 class Watch:
@@ -34,10 +37,10 @@ class Watch:
     """
 
     def __init__(
-        self, settings: Settings, follower: Follower, forecasts: Forecasts, alarm: Alarm, clock: Clock
+        self, settings: Settings, follower: Follower, forecasts: Forecasts, skill: Skill, alarm: Alarm, clock: Clock
     ) -> None:
         self._settings, self._clock, self._alarm = settings, clock, alarm
-        self._follower, self._forecasts = follower, forecasts
+        self._follower, self._forecasts, self._skill = follower, forecasts, skill
         self.looked: datetime | None = None
         self.trouble = ""
         self.namenode: NameNode | None = None
@@ -66,6 +69,8 @@ class Watch:
                 self._follower.window()
             if self._forecasts.known is None and self._due("forecasts", now, FORECASTS_EVERY):
                 self._forecasts.latest()
+            if self._due("scores", now, SCORES_EVERY):
+                self._skill.look()
             trouble = ""
         except UpbitEltError as error:
             trouble = str(error)

@@ -26,6 +26,7 @@ def test_a_cycle_without_work_costs_the_same_on_a_young_and_on_an_old_lake(tmp_p
 
 def test_fresh_data_and_a_scrape_cost_no_request_to_hdfs_or_hive(tmp_path: Path) -> None:
     deployment = Deployment(1, tmp_path)
+    deployment.watched()  # once an hour it reads the scores
     assert deployment.watched()[1:] == (0, 0)
     deployment.clock.set(deployment.clock.now() + 3 * TWO_MINUTES)  # no run has come
     assert deployment.watched().operations > 0, "what is old is looked at"
