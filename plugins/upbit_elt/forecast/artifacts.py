@@ -35,7 +35,7 @@ class Champion:
 
 
 class Promotion(NamedTuple):
-    """Whether a model becomes the champion, the reason, and whether it is provisional.
+    """Whether a model becomes the champion, the reason, whether it is provisional, and the numbers of the comparison.
 
     A provisional model (the first one, or one trained on few days) is replaced even by one that cannot be compared.
     """
@@ -43,6 +43,7 @@ class Promotion(NamedTuple):
     promoted: bool
     reason: str
     provisional: bool
+    comparison: dict[str, Any] | None = None
 
 
 FIRST = Promotion(True, "the first model: there was none to compare it with, so it is provisional", provisional=True)

@@ -28,6 +28,8 @@ SETTLED_MINUTES = 3 * 1440
 HOLD_OUT = 90
 TRAIN_SAMPLES = 150_000
 HELD_SAMPLES = 40_000
+ORIGINS = 600
+"""Origins of a sample at least: a comparison needs many moments, however many markets share them."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,9 @@ def train(panel: Panel, *, now: datetime, seed: int = SEED) -> TrainedModel:
     """
     split = _split(panel)
     rng = np.random.default_rng(seed)
-    seen = _until(_sample(panel, split.minutes[split.minutes < split.hold], TRAIN_SAMPLES, rng), split.hold)
+    seen = _until(sample(panel, split.minutes[split.minutes < split.hold], TRAIN_SAMPLES, rng), split.hold)
     _check(seen)
-    held = _sample(panel, split.minutes[split.minutes >= split.hold], 2 * HELD_SAMPLES, rng)
+    held = sample(panel, split.minutes[split.minutes >= split.hold], 2 * HELD_SAMPLES, rng)
     early = held.take(held.batch.row < split.middle)
     settled = split.minutes.size >= SETTLED_MINUTES
     net = fit(seen, seed=seed, shared=settled)
@@ -87,11 +89,16 @@ def _split(panel: Panel) -> _Split:
     return _Split(minutes, int(minutes[-hold]), int(minutes[-(hold // 2)]))
 
 
-def _sample(panel: Panel, rows: Ints, samples: int, rng: np.random.Generator) -> Sample:
-    """Make about `samples` samples over all markets, usable for training, at origins chosen randomly from `rows`."""
-    wanted = min(rows.size, max(samples // len(panel.markets), 1))
+def sample(panel: Panel, rows: Ints, samples: int, rng: np.random.Generator) -> Sample:
+    """Make about `samples` samples, usable for training, of all markets at origins chosen randomly from `rows`.
+
+    There are ORIGINS origins at least, if `rows` has as many: with many markets, each has a part of them.
+    """
+    wanted = min(rows.size, max(samples // len(panel.markets), ORIGINS))
     batch = features.batch(panel, np.sort(rng.choice(rows, wanted, replace=False)))
     batch = batch.take(features.learnable(panel, batch))
+    if len(batch) > samples:
+        batch = batch.take(np.sort(rng.choice(len(batch), samples, replace=False)))
     return Sample(batch, *features.outcomes(panel, batch))
 
 

@@ -60,6 +60,7 @@ def test_a_model_is_read_from_the_lake_as_it_was_stored(
         "promoted": True,
         "provisional": True,
         "reason": "the first model: there was none to compare it with, so it is provisional",
+        "comparison": None,
     }
     assert set(lake.files) == {
         f"/replica/model/{version}/weights.pt",
@@ -279,8 +280,8 @@ def test_the_first_model_is_promoted_and_a_challenger_is_measured_on_minutes_tha
     assert "CRPS ratio on 86 unseen origins" in second["reason"]
     for rival in ("naive", "unconditional", "scaled", f"champion {first['version']}"):
         assert f"to {rival}" in second["reason"]
-    worst = max(float(word) for word in second["reason"].replace(",", "").split() if word.startswith(("0.", "1.")))
-    assert second["promoted"] is (worst < 1)
+    assert second["promoted"] is (second["comparison"]["ratio"] < 1)
+    assert json.loads(lake.files[f"/replica/model/{second['version']}/card.json"])["comparison"] == second["comparison"]
     assert champion_version(lake) == (second if second["promoted"] else first)["version"]
 
 

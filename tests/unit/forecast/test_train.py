@@ -18,7 +18,7 @@ from upbit_elt.forecast.evaluate import prices
 from upbit_elt.forecast.panel import Panel, PanelBuilder
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS, MEDIAN, QUANTILE_COLUMNS
-from upbit_elt.forecast.train import LEAST_MINUTES, TrainedModel, train
+from upbit_elt.forecast.train import LEAST_MINUTES, ORIGINS, TrainedModel, sample, train
 
 
 def test_a_signal_that_can_be_learnt_is_learnt(trained: TrainedModel) -> None:
@@ -210,3 +210,13 @@ def test_an_origin_that_is_not_covered_is_refused(champion: Champion, reverting:
         predict(champion, reverting, END + timedelta(minutes=2))
     with pytest.raises(NotEnoughHistory, match=r"needs 30 minutes .* there are 10"):
         predict(champion, reverting, reverting.start + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(("markets", "samples"), [(5, 4000), (40, 4000)])
+def test_with_many_markets_a_sample_has_as_many_moments(markets: int, samples: int) -> None:
+    panel = panel_of(closes({f"KRW-{number:02}": np.full(800, 5.0) for number in range(markets)}), 800)
+    made = sample(panel, np.arange(100, 800), samples, np.random.default_rng(0))
+    assert len(made.batch) <= samples
+    assert len(made.batch) > 0.8 * min(samples, 700 * markets)
+    assert np.unique(made.batch.market).size == markets
+    assert np.unique(made.batch.row).size >= 0.99 * ORIGINS
