@@ -33,7 +33,7 @@ class ProgressLine:
         self._console = console
         self._began = monotonic()
         self._status: Status | None = None
-        self._said = ""
+        self._about = ""
         self._closing = ExitStack()
 
     def __enter__(self) -> ProgressLine:
@@ -49,13 +49,14 @@ class ProgressLine:
         """Since this progress began."""
         return monotonic() - self._began
 
-    def waiting(self, text: str) -> None:
-        """Say what is being waited for."""
+    def waiting(self, text: str, about: str = "") -> None:
+        """Say what is being waited for; without a terminal only when `about` (by default the text) is another."""
+        about = about or text
         if self._status:
             self._status.update(f"{text} ({self.seconds:.0f} s)")
-        elif text.partition(" (")[0] != self._said.partition(" (")[0]:
+        elif about != self._about:
             self._console.print(f"[dim]{self.seconds:4.0f} s[/]  ... {text}", highlight=False)
-        self._said = text
+        self._about = about
 
     def done(self, text: str) -> None:
         """Say what is ready."""
@@ -106,7 +107,7 @@ def until_healthy(stack: StackSettings, services: list[Service], progress: Progr
                     if trouble := future.result():
                         raise failure(stack, one.service.name, trouble, one.patience.words)
                     progress.done(one.service.name)
-                progress.waiting(_summary(list(pending.values())))
+                progress.waiting(*_summary(list(pending.values())))
         finally:
             cancel.set()
 
@@ -142,14 +143,14 @@ class _Wait:
         return until(lambda: trouble_of(self.service, supervisor.state(self.service.name)), self.patience, say, cancel)
 
 
-def _summary(waits: Sequence[_Wait]) -> str:
+def _summary(waits: Sequence[_Wait]) -> tuple[str, str]:
     """`waiting for namenode (in safe mode, for 12 s), flask`: all that is waited for, and what is wrong with the first.
 
-    `still waiting for` when one takes longer than its patience.
+    `still waiting for` when one takes longer than its patience. The second text is the part that says what it is about.
     """
     if not waits:
-        return "all services are healthy"
+        return "all services are healthy", ""
     first, *others = waits
     begin = "still waiting for " if any(one.patience.prolonged for one in waits) else "waiting for "
     words = f"{first.service.name} ({first.trouble}, {first.patience.words})"
-    return begin + ", ".join([words, *(one.service.name for one in others)])
+    return begin + ", ".join([words, *(one.service.name for one in others)]), begin + first.service.name

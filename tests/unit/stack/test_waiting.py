@@ -58,8 +58,8 @@ def test_a_failure_shows_the_end_of_the_log_and_the_command_for_more(tmp_path: P
 def test_without_a_terminal_a_line_a_change(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressLine(Console(file=sys.stdout, force_terminal=False)) as progress:
         for reason in ("no answer", "in safe mode"):
-            progress.waiting(f"waiting for namenode ({reason})")
-        progress.waiting("waiting for flask (no answer)")
+            progress.waiting(f"waiting for namenode ({reason})", "namenode")
+        progress.waiting("waiting for flask (no answer)", "flask")
         progress.done("flask")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(" s ", 1)[1].split() for line in lines] == [
