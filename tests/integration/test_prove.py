@@ -151,7 +151,7 @@ def test_a_removed_file_is_found_repaired_and_proven_again(world: World) -> None
     assert account(world).unexplained() == 0
 
 
-def test_what_cannot_be_repaired_is_a_discrepancy_with_its_numbers(world: World) -> None:
+def test_a_difference_that_cannot_be_repaired_is_a_discrepancy_with_its_numbers(world: World) -> None:
     market = world.busiest(START, END)
     world.wire.spoil = wrong_hour(world, market, "candle_acc_trade_volume", 1.5)
     (reconciled,) = world.prove([DAY])

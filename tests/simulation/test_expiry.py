@@ -130,7 +130,7 @@ def test_a_day_that_somebody_writes_waits_and_one_to_be_kept_after_all_comes_bac
             assert list(broken(world)) == []
 
 
-def test_an_expiring_day_that_hive_shows_again_is_hidden_again_and_its_grace_begins_anew() -> None:
+def test_an_expiring_day_that_hive_shows_again_is_hidden_again_and_gets_a_new_grace() -> None:
     with determined(1):
         world = hidden()
         process = world.process()

@@ -67,7 +67,7 @@ def test_a_scheduler_that_waits_for_redis_does_not_hang(stub: Stub, executor: st
     assert (found, "no heartbeat" in words, "the broker does not answer" in words) == (code, code == 3, code == 1)
 
 
-def test_what_waits_for_the_database_does_not_hang(stub: Stub) -> None:
+def test_a_part_that_waits_for_the_database_does_not_hang(stub: Stub) -> None:
     stub.answers[HEALTH] = without_heartbeat("triggerer", database="unhealthy")
     assert examine("airflow-triggerer", stub)[0] == 1
 

@@ -56,7 +56,7 @@ def test_a_measurement_that_could_not_be_stored_is_stored_the_next_time(tmp_path
     assert process.sums()["rows_total", ""] == 1
 
 
-def test_a_damaged_file_is_begun_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_replaced_by_an_empty_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "metrics.db").write_bytes(b"no database" * 100)
     process = Process(tmp_path)
     process.rows.inc()

@@ -64,7 +64,7 @@ def test_a_disk_that_takes_nothing_and_a_folder_in_the_way(tmp_path: Path) -> No
         add(tmp_path / "file" / "numbers.db")
 
 
-def test_a_file_whose_rows_are_damaged_is_begun_anew_by_the_next_try(tmp_path: Path) -> None:
+def test_a_file_whose_rows_are_damaged_is_replaced_by_the_next_try(tmp_path: Path) -> None:
     file = tmp_path / "numbers.db"
     add(file, 5000)
     whole = file.read_bytes()

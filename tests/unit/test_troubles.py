@@ -166,7 +166,7 @@ def test_slack_and_discord_have_their_own_forms(scene: Scene) -> None:
     assert slack["text"].endswith("candles are &lt;stale&gt; &amp; old")
 
 
-def test_a_damaged_file_is_begun_anew(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_replaced_by_an_empty_one(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     (scene.folder / "troubles.db").write_bytes(b"no database" * 100)
     scene.report()
     assert scene.notify() == [LINE]

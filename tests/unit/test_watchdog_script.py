@@ -70,7 +70,7 @@ def test_a_service_that_hangs_for_three_minutes_is_ended(container: Container) -
     assert log == "watchdog: ending the main process, which hangs: what is wrong, for 180 s\n"
 
 
-def test_what_is_wrong_otherwise_ends_nothing_and_is_not_healthy(container: Container) -> None:
+def test_other_faults_end_nothing_and_are_not_healthy(container: Container) -> None:
     assert container.look(1) == 1
     assert container.looks_until_ended(1, most=10) is None
 
@@ -81,7 +81,7 @@ def test_a_service_that_has_not_been_well_yet_has_fifteen_minutes(container: Con
 
 
 @pytest.mark.parametrize("between", [0, 1])
-def test_another_answer_begins_it_anew(container: Container, between: int) -> None:
+def test_an_answer_restarts_the_count(container: Container, between: int) -> None:
     assert container.looks_until_ended(3, most=6) is None
     container.look(between)
     assert container.looks_until_ended(3) == 1 + 180 // EVERY

@@ -54,7 +54,7 @@ def test_holes_of_one_page_are_one_request_and_a_delisted_market_is_requested_no
     assert due_requests([HOLE], ["KRW-B"], utc(3, 2), utc(3, 4)) == ()
 
 
-def test_what_a_response_covers_is_rechecked_no_more() -> None:
+def test_a_span_that_a_response_covers_is_rechecked_no_more() -> None:
     wide = HOLE._replace(start=utc(3), end=utc(3, 3))
     quarantined = Span("KRW-A", utc(3, 1), utc(3, 2), "hole", HoleReason.QUARANTINED_ROW, "again")
     spans = resolved([wide], [FetchResult(FetchRequest("KRW-A", utc(3), utc(3, 3)), holes=(quarantined,))], MUCH_LATER)

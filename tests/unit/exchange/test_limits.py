@@ -197,7 +197,7 @@ def test_a_ban_that_the_release_before_wrote_down_holds(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["limits.db"]
 
 
-def test_a_damaged_file_is_begun_anew(tmp_path: Path) -> None:
+def test_a_damaged_file_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "limits.db").write_bytes(b"zeros after a loss of power" * 100)
     clock = ManualClock(utc(3))
     limits = AddressLimits(tmp_path, 10, clock)

@@ -54,7 +54,7 @@ def get(world: World, **query: str) -> dict[str, Any]:
     return body
 
 
-def test_it_is_pooled_by_what_was_scored_and_compared_on_the_same_forecasts(world: World) -> None:
+def test_skill_is_pooled_by_what_was_scored_and_compared_on_the_same_forecasts(world: World) -> None:
     put(world, DAYS[2], ROWS)
     put(world, DAYS[1], [score("KRW-BTC", "served", 400, 2.0), score("KRW-BTC", "naive", 400, 4.0)])
     body = get(world)
@@ -105,11 +105,11 @@ def test_a_damaged_file_is_named_and_costs_its_own_day_alone(world: World) -> No
 
 
 @pytest.mark.parametrize("days", ["0", "32", "all"])
-def test_more_days_than_a_request_may_ask_for_are_400(world: World, days: str) -> None:
+def test_more_days_than_a_request_may_have_are_400(world: World, days: str) -> None:
     assert problem(world.client.get(URL, query_string={"days": days}))["status"] == 400
 
 
-def test_the_coverage_of_three_days_is_a_metric_that_a_scrape_asks_nobody_for(world: World) -> None:
+def test_the_coverage_of_three_days_is_a_metric_and_a_scrape_costs_no_request(world: World) -> None:
     def share() -> list[str]:
         lines = world.client.get("/metrics").get_data(as_text=True).splitlines()
         return [line for line in lines if line.startswith("upbit_forecast_coverage_90 ")]

@@ -202,7 +202,7 @@ def closed_day() -> World:
     return world
 
 
-def test_a_closed_day_is_scored_once_and_anew_after_a_repair(closed: World) -> None:
+def test_a_closed_day_is_scored_once_and_again_after_a_repair(closed: World) -> None:
     world = closed.copy()
     assert {made.day for made in score(world).made} == {DAY, "261125"}
     (source,) = read_files(world.process().lake, SCORE, DAY)

@@ -43,7 +43,9 @@ def test_neighbouring_base_quantiles_that_are_equal_can_still_part(net: Quantile
 
 
 @pytest.mark.parametrize(("blend", "shift"), [(0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0)])
-def test_shrinking_keeps_the_order_and_moves_the_median_as_told(net: QuantileNet, blend: float, shift: float) -> None:
+def test_shrinking_keeps_the_order_and_moves_the_median_by_the_given_part(
+    net: QuantileNet, blend: float, shift: float
+) -> None:
     z, _, _ = shaken(net, 1.0)(torch.randn(100, FEATURES))
     share = [torch.full((len(HORIZONS),), value) for value in (blend, shift)]
     served = shrink(z, net.base, *share)

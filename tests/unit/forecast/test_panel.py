@@ -26,7 +26,7 @@ def test_an_empty_minute_carries_the_last_price_with_zero_volume() -> None:
     assert panel.first.tolist() == [1]
 
 
-def test_of_a_key_that_comes_twice_the_later_row_counts_once() -> None:
+def test_the_later_row_of_a_key_that_comes_twice_counts_once() -> None:
     builder = PanelBuilder(end=END, minutes=5)
     builder.add(to_table([at(0, 100.0), at(1, 101.0)]))
     builder.add(to_table([at(1, 150.0, volume=7.0)]))
@@ -44,7 +44,7 @@ def test_rows_outside_of_the_window_are_left_out_and_markets_are_sorted() -> Non
     assert panel.covered.all(), "of three markets none may have traded"
 
 
-def test_of_many_markets_none_trades_in_an_outage_alone() -> None:
+def test_minutes_without_any_trade_are_an_outage_only_of_many_markets() -> None:
     few, many = ({f"KRW-{i}": [1.0, np.nan, np.nan, 2.0] for i in range(count)} for count in (19, 20))
     assert panel_of(closes(few), 5).covered.tolist() == [False, True, True, True, True]
     assert panel_of(closes(many), 5).covered.tolist() == [False, True, False, False, True]

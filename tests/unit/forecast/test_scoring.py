@@ -19,7 +19,7 @@ def test_pinball_by_hand() -> None:
     assert absolute_error(STEPS, np.array(6.5)) == 1.5
 
 
-def test_of_a_point_forecast_crps_is_the_absolute_error() -> None:
+def test_crps_of_a_point_forecast_is_the_absolute_error() -> None:
     outcome = np.array([3.0, -2.5, 0.0])
     np.testing.assert_allclose(crps(np.zeros((3, 9)), outcome), np.abs(outcome))
 

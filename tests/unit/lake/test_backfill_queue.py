@@ -210,7 +210,7 @@ def test_a_save_that_died_before_it_looked_again_brings_nothing_back() -> None:
     assert f"{FOLDER}/{request.id}.json" not in lake.files
 
 
-def test_a_late_save_does_not_replace_a_request_that_was_made_anew() -> None:
+def test_a_late_save_does_not_replace_a_request_that_was_made_again() -> None:
     queue = BackfillQueue(MemoryLake())
     old = queued(queue, "KRW-A", by="one")
     queue.cancel(old.id)

@@ -9,7 +9,7 @@ from upbit_elt.lake.quarantine import quarantine
 from upbit_elt.lake.webhdfs import Lake
 
 
-def test_a_row_with_a_lone_surrogate_is_kept_as_it_came() -> None:
+def test_a_row_with_a_lone_surrogate_is_stored_as_received() -> None:
     hdfs = MemoryHdfs(ManualClock(utc(3)))
     row = {"market": "KRW-\ud800", "name\udfff": ["비트코인", "\x00"]}
     rows = [QuarantinedRow("KRW-A", utc(2), utc(2, 1), "market is another", row)]

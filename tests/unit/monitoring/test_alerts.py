@@ -144,7 +144,7 @@ def test_every_alert_says_what_it_is_in_one_line(alert: str) -> None:
 
 
 @pytest.mark.parametrize("alert", list(TROUBLE))
-def test_what_an_alert_says_is_true_while_it_is_pending_too(alert: str) -> None:
+def test_alerts_say_what_is_true_while_they_are_pending_too(alert: str) -> None:
     """How long it has lasted is `for`, which a pending alert has not lasted; Prometheus shows both states."""
     rule = rules()[alert]
     lasted = re.search(r"for (\d+ minutes|half an hour|an hour)", rule["annotations"]["summary"])

@@ -202,7 +202,7 @@ def test_a_day_that_cannot_be_read_is_left_and_the_others_are_reconciled(world: 
     assert wanted(world.lake, world.clock.now() + timedelta(minutes=18)) == [DAY]
 
 
-def test_a_result_that_cannot_be_read_is_made_anew(world: MemoryWorld) -> None:
+def test_a_result_that_cannot_be_read_is_made_again(world: MemoryWorld) -> None:
     world.prove([DAY, BEFORE])
     found = results.latest(world.lake, DAY)
     assert found is not None

@@ -230,7 +230,7 @@ def test_markets_may_be_repeated_or_joined(get: Get) -> None:
     assert get("/ticker", markets="KRW-BTC,KRW-ETH").json == repeated
 
 
-def test_ticker_all_tells_which_markets_traded(get: Get, source: Source) -> None:
+def test_ticker_all_shows_which_markets_traded(get: Get, source: Source) -> None:
     rows = get("/ticker/all", quote_currencies="KRW").json or []
     assert len(rows) == 64
     for row in rows:

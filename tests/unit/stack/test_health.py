@@ -54,7 +54,7 @@ def test_a_datanode_is_well_only_when_writers_reach_it(
     assert said is None if trouble is None else trouble in str(said)
 
 
-def test_airflow_parts_are_told_apart(stub: Stub) -> None:
+def test_parts_of_airflow_are_checked_one_by_one(stub: Stub) -> None:
     stub.answers["GET /api/v2/monitor/health"] = (
         200,
         {

@@ -74,7 +74,7 @@ class Supervised:
         return State(name, "RUNNING", self._pid, "")
 
 
-def test_what_waiting_does_not_change_is_not_waited_for_longer(stub: Stub, stack: StackSettings) -> None:
+def test_an_error_that_waiting_does_not_change_ends_the_wait(stub: Stub, stack: StackSettings) -> None:
     stack = stack.model_copy(update={"flask_port": urlsplit(stub.url).port})
     stub.answers["POST /auth/token"] = (201, {"access_token": "t"})
     api, me = AirflowApi(stub.url, "secret"), Supervised(os.getpid())
