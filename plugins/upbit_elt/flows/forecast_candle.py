@@ -8,7 +8,13 @@ import requests
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from upbit_elt import direct
-from upbit_elt.errors import ForecastError, NoModel
+from upbit_elt.errors import ForecastError, NoModel, NotEnoughHistory
+
+# Types of the service's problems (flask_app/problems.py) that have an error of their own here.
+_ERRORS: dict[str, type[ForecastError]] = {
+    "/problems/no_model": NoModel,
+    "/problems/not_enough_history": NotEnoughHistory,
+}
 
 
 def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict[str, Any]:
@@ -19,6 +25,7 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
 
     Raises:
         NoModel: there is no trained model yet.
+        NotEnoughHistory: too few minutes are closed.
         ForecastError: the service does not answer, sends no JSON, or reports an error; the message says which.
     """
     try:
@@ -35,7 +42,7 @@ def request_forecast(flask_url: str, token: str, timeout: float = 120.0) -> dict
     if response.ok:
         return body
     text = f"{flask_url}: {response.status_code} {body.get('title')}: {body.get('detail')}"
-    raise NoModel(text) if response.status_code == 409 else ForecastError(text)
+    raise _ERRORS.get(str(body.get("type")), ForecastError)(text)
 
 
 @retry(
