@@ -45,9 +45,9 @@ _ID = re.compile(r"^[\w-]{1,150}$", re.ASCII)
 class Request:
     """A request for the candles of [start, end) (UTC minutes) of `markets`; of all collected ones when that is empty.
 
-    The backfill has worked through [at, end), except the KST days `left`; `passes` counts how often. `asked` and `by`
-    are when (UTC) and by which run it was made. `nothing_before` gives, by market, the minute (UTC) before which the
-    exchange has no candle. `done` is when it was finished; `trouble` is why the last run failed, at `troubled`.
+    The backfill has worked through [at, end), except the KST days `left`; `passes` counts how often. `requested` (UTC)
+    and `by` are when and by which run it was made. `nothing_before` gives, by market, the minute (UTC) before which
+    the exchange has no candle. `done` is when it was finished; `trouble` is why the last run failed, at `troubled`.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Request:
     end: AwareDatetime
     markets: tuple[str, ...]
     at: AwareDatetime
-    asked: AwareDatetime
+    requested: AwareDatetime
     by: str
     left: tuple[str, ...] = ()
     passes: int = 0
@@ -108,7 +108,7 @@ def make_request(start: datetime, end: datetime, markets: Iterable[str], now: da
     chosen = tuple(sorted(set(markets)))
     digest = hashlib.sha256(" ".join(chosen).encode()).hexdigest()[:8] if len(chosen) > 1 else "".join(chosen)
     name = f"{layout.stamp(start)}-{layout.stamp(end)}-{digest or 'all'}"
-    return Request(name, start, end, chosen, at=end, asked=now, by=by)
+    return Request(name, start, end, chosen, at=end, requested=now, by=by)
 
 
 def check_markets(client: UpbitClient, markets: Iterable[str]) -> list[Market]:
@@ -157,7 +157,7 @@ class BackfillQueue:
             return False
         except ValueError:  # the stored file is damaged; `request` replaces it
             queued = request
-        if queued.asked != request.asked:
+        if queued.requested != request.requested:
             return False
         self._write(request)
         if self._lake.exists(self._path(request.id, CANCELLED)):  # cancelled since it was read
@@ -174,13 +174,13 @@ class BackfillQueue:
         open_ones = self._listed()  # moves finished ones to done/
         names = [entry.name for entry in self._lake.list(self._done) if _is_request(entry.name)]
         done = [request for name in names if (request := self._read(f"{self._done}/{name}"))]
-        return sorted([*(r for r in open_ones if not r.done), *done], key=lambda r: (r.asked, r.id))
+        return sorted([*(r for r in open_ones if not r.done), *done], key=lambda r: (r.requested, r.id))
 
     def open(self) -> list[Request]:
         """The requests not done: first those without a trouble, oldest first; then the others by when they failed."""
         return sorted(
             (request for request in self._listed() if not request.done),
-            key=lambda r: (r.troubled or datetime.min.replace(tzinfo=UTC), r.asked, r.id),
+            key=lambda r: (r.troubled or datetime.min.replace(tzinfo=UTC), r.requested, r.id),
         )
 
     def unreadable(self) -> list[str]:
@@ -295,7 +295,8 @@ def _is_unreadable(entry: Entry) -> bool:
 
 
 def _to_json(request: Request) -> bytes:
-    return json.dumps({"version": VERSION, **_REQUEST.dump_python(request, mode="json")}, indent=1).encode()
+    row = {_STORED_NAMES.get(name, name): value for name, value in _REQUEST.dump_python(request, mode="json").items()}
+    return json.dumps({"version": VERSION, **row}, indent=1).encode()
 
 
 def _from_json(data: bytes) -> Request:
@@ -306,10 +307,11 @@ def _from_json(data: bytes) -> Request:
         raise NewerRequest(f"its version {version} is newer than this program")
     if version != VERSION:
         raise ValueError("it is no request")
-    request = _REQUEST.validate_python(row)
+    request = _REQUEST.validate_python({_NAMES.get(name, name): value for name, value in row.items()})
     if not _ID.match(request.id):
         raise ValueError("its id is none")
-    if not FIRST_EVER <= request.start <= request.at <= request.end <= request.asked or request.start == request.end:
+    ordered = FIRST_EVER <= request.start <= request.at <= request.end <= request.requested
+    if not ordered or request.start == request.end:
         raise ValueError("its times are in no order")
     for day in request.left:
         day_start(day)
@@ -317,3 +319,6 @@ def _from_json(data: bytes) -> Request:
 
 
 _REQUEST = TypeAdapter(Request)
+# Fields that the files of requests spell otherwise.
+_STORED_NAMES = {"requested": "asked"}
+_NAMES = {stored: name for name, stored in _STORED_NAMES.items()}

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -110,6 +111,15 @@ def test_a_request_that_cannot_be_read_is_renamed_and_the_others_go_on(damage: o
     again = queued(queue, "KRW-B", by="b", minutes=3)
     assert queue.open() == [first, last, again]
     assert queue.unreadable() == [renamed], "it is kept"
+
+
+def test_a_request_is_stored_under_the_names_that_the_release_before_reads() -> None:
+    lake = MemoryLake()
+    queue = BackfillQueue(lake)
+    mine = queued(queue, "KRW-A")
+    row = json.loads(lake.files[f"{FOLDER}/{mine.id}.json"])
+    assert "requested" not in row
+    assert datetime.fromisoformat(row["asked"]) == mine.requested
 
 
 def test_a_request_of_a_newer_release_is_left_alone() -> None:
