@@ -61,7 +61,7 @@ def browser() -> Iterator[Any]:
 def page(stack: Stack, browser: Any) -> Any:
     """The browser with the page open, once candles and forecast are drawn."""
     browser.get(stack.page)
-    _wait(browser, lambda driver: {"candles", "median"} <= _traces(driver).keys())
+    wait_for(browser, lambda driver: {"candles", "median"} <= _traces(driver).keys())
     return browser
 
 
@@ -100,7 +100,7 @@ def test_the_picture_fits_the_window(page: Any) -> None:
 
 
 def test_the_calendar_has_a_word_for_every_day(page: Any) -> None:
-    _wait(page, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#days .day a"))
+    wait_for(page, lambda driver: driver.find_elements(By.CSS_SELECTOR, "#days .day a"))
     cells = page.find_elements(By.CSS_SELECTOR, "#days .day a")
     assert {cell.find_element(By.TAG_NAME, "span").text for cell in cells} <= {"open", "closed", "proven"}
     assert cells[-1].find_element(By.TAG_NAME, "span").text == "open", "today"
@@ -113,9 +113,11 @@ def test_another_market_is_found_by_typing(page: Any) -> None:
     field = page.find_element(By.ID, "market")
     field.send_keys(other.lower())
     field.send_keys(*[Keys.ARROW_DOWN] * _options(page).index(other), Keys.ENTER)
-    _wait(page, lambda driver: driver.find_element(By.ID, "chart-title").text == other)
+    wait_for(page, lambda driver: driver.find_element(By.ID, "chart-title").text == other)
     assert page.current_url.endswith(f"#{other}")
-    _wait(page, lambda driver: driver.find_element(By.ID, "link-candles").get_attribute("href").endswith(f"={other}"))
+    wait_for(
+        page, lambda driver: driver.find_element(By.ID, "link-candles").get_attribute("href").endswith(f"={other}")
+    )
 
 
 def test_the_console_stays_clean(page: Any) -> None:
@@ -132,5 +134,5 @@ def _options(driver: Any) -> list[str]:
     return [option.get_attribute("data-market") for option in found]
 
 
-def _wait(driver: Any, condition: Any) -> None:
+def wait_for(driver: Any, condition: Any) -> None:
     WebDriverWait(driver, 60).until(condition)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.by import By
 
-from tests.browser.test_page import SCREENSHOT, _wait, browser
+from tests.browser.test_page import SCREENSHOT, browser, wait_for
 from tests.unit.flask_app.test_freshness import failed_run
 from tests.unit.flask_app.world import NOON, World
 from upbit_elt.lake.dag_errors import DagError, report
@@ -33,7 +33,7 @@ def said(driver: Any) -> list[str]:
 def test_stale_prices_are_called_so_with_since_and_why(served: tuple[World, str], browser: Any) -> None:
     world, address = served
     browser.get(address)
-    _wait(browser, lambda driver: driver.find_element(By.ID, "covered").text.endswith("KST"))
+    wait_for(browser, lambda driver: driver.find_element(By.ID, "covered").text.endswith("KST"))
     assert browser.find_element(By.ID, "stale").is_displayed() is False
     failed_run(world, 10, ("KRW-ETH",))
     now = world.clock.now()
@@ -41,7 +41,7 @@ def test_stale_prices_are_called_so_with_since_and_why(served: tuple[World, str]
     # While one request loads what is new, others are answered from what was there before.
     assert world.client.get("/api/v1/status").get_json()["stale_markets"] == 1
     browser.get(address)
-    _wait(browser, said)
+    wait_for(browser, said)
     assert said(browser) == [
         "STALE PRICES. 1 of 3 markets are known only until 11-24 12:00 KST, 10 min ago. "
         "Why: unreachable (1): no answer in time.",
@@ -52,6 +52,6 @@ def test_stale_prices_are_called_so_with_since_and_why(served: tuple[World, str]
     browser.save_screenshot(str(SCREENSHOT.with_name("stale.png")))
     browser.get(f"{address}#KRW-ETH")
     browser.refresh()
-    _wait(browser, lambda driver: "known only until" in driver.find_element(By.ID, "price-at").text)
+    wait_for(browser, lambda driver: "known only until" in driver.find_element(By.ID, "price-at").text)
     assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
     assert [line for line in browser.get_log("browser") if "Content Security Policy" in line["message"]] == []

@@ -152,7 +152,7 @@ class BackfillQueue:
     def save(self, request: Request) -> bool:
         """Store how far a request is; False when it is no longer in the queue, to which it is not added again."""
         try:
-            queued = _from_json(self._lake.read(self._path(request.id)))
+            queued = from_stored(self._lake.read(self._path(request.id)))
         except LakeCorrupt:  # there is no such file
             return False
         except ValueError:  # the stored file is damaged; `request` replaces it
@@ -226,7 +226,7 @@ class BackfillQueue:
     def _read(self, path: str) -> Request | None:
         """The request in a file; None when it is not there or cannot be read. A damaged file is renamed."""
         try:
-            return _from_json(self._lake.read(path))
+            return from_stored(self._lake.read(path))
         except LakeCorrupt:  # no such file: the request was finished or cancelled since the listing
             return None
         except LakeUnavailable as error:
@@ -242,9 +242,9 @@ class BackfillQueue:
 
     def _write(self, request: Request) -> None:
         if not request.done:
-            self._lake.replace(self._path(request.id), _to_json(request))
+            self._lake.replace(self._path(request.id), to_stored(request))
             return
-        self._lake.replace(f"{self._done}/{request.id}{OPEN}", _to_json(request))
+        self._lake.replace(f"{self._done}/{request.id}{OPEN}", to_stored(request))
         self._lake.delete(self._path(request.id))
 
     def _cancelled(self, request_id: str) -> str | None:
@@ -294,13 +294,14 @@ def _is_unreadable(entry: Entry) -> bool:
     return entry.name.endswith(UNREADABLE)
 
 
-def _to_json(request: Request) -> bytes:
+def to_stored(request: Request) -> bytes:
+    """The content of a request's file."""
     row = {_STORED_NAMES.get(name, name): value for name, value in _REQUEST.dump_python(request, mode="json").items()}
     return json.dumps({"version": VERSION, **row}, indent=1).encode()
 
 
-def _from_json(data: bytes) -> Request:
-    """Parse the request that `_to_json` wrote. Raises NewerRequest, or ValueError on anything else."""
+def from_stored(data: bytes) -> Request:
+    """Parse the request that `to_stored` wrote. Raises NewerRequest, or ValueError on anything else."""
     row = from_json(data)
     version = row.pop("version", None) if isinstance(row, dict) else None
     if isinstance(version, int) and version > VERSION:

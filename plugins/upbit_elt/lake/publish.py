@@ -122,7 +122,7 @@ def publish_snapshot(
     parts = [source.coverage for source in sources if source.coverage]
     parts += [*salvage.lost_coverage(lake, found, coverage.run, {span.market for span in coverage.spans}), coverage]
     merged = merge(parts, coverage.run).clipped(day_start(day), day_end(day))
-    _check_merged(parts, merged)
+    check_merged(parts, merged)
     name = "candle.parquet" if complete else layout.window_name(merged.start, merged.end)
     tables = [outside(source.table, replaces) for source in sources]
     if table.num_rows or replaces or found.lost:
@@ -151,7 +151,7 @@ def rebuild_snapshot(lake: Lake, day: str, run: str, lease: Lease, *, complete: 
     return publish_snapshot(lake, day, SCHEMA.empty_table(), nothing, lease, complete=complete)
 
 
-def _check_merged(parts: list[Coverage], merged: Coverage) -> None:
+def check_merged(parts: list[Coverage], merged: Coverage) -> None:
     """Raise LakeCorrupt unless the merged coverage accounts for every minute that one of its parts does."""
     start, end = merged.start, merged.end
     known = by_market(merged.known())

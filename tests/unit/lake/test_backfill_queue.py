@@ -10,8 +10,8 @@ from tests.support.clock import utc
 from tests.unit.flask_app.fakes import MemoryLake
 from upbit_elt.errors import ConfigError, LakeUnavailable
 from upbit_elt.lake.backfill_queue import PASSES, BackfillQueue, Request, make_request, next_pass
-from upbit_elt.lake.backfill_queue import _from_json as read
-from upbit_elt.lake.backfill_queue import _to_json as written
+from upbit_elt.lake.backfill_queue import from_stored as read
+from upbit_elt.lake.backfill_queue import to_stored as written
 
 NOW = utc(3, 30)
 START, END = utc(15, day=18), utc(15, day=21)

@@ -15,7 +15,7 @@ from upbit_elt.candle import SCHEMA, Candle, from_table, to_table
 from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import coverage_of, encode
-from upbit_elt.lake.publish import _check_merged
+from upbit_elt.lake.publish import check_merged
 from upbit_elt.lake.read import latest
 from upbit_elt.lake.row_hash import row_hashes, winners
 from upbit_elt.lake.table_spec import CANDLE
@@ -82,9 +82,9 @@ def test_a_large_footer_is_packed_and_comes_back() -> None:
 
 def test_coverage_that_is_lost_in_merging_is_seen() -> None:
     whole = many(5)
-    _check_merged([whole], whole)
+    check_merged([whole], whole)
     with pytest.raises(LakeCorrupt, match="KRW-003 was lost"):
-        _check_merged(
+        check_merged(
             [whole],
             replace(
                 whole,
