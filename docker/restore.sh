@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-(cd "$folder" && sha256sum --quiet --check SHA256SUMS) || fail "$folder is no whole backup: see the lines above; nothing was changed"
+(cd "$folder" && sha256sum --quiet --check SHA256SUMS) || fail "$folder is not a complete backup: see the lines above; nothing was changed"
 if [ ! -e "$env_file" ]; then
   install -m 600 "$folder/env" "$env_file" # the Fernet key and the passwords belong to the databases
 fi

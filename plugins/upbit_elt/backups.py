@@ -75,7 +75,7 @@ def check(backup: Path) -> None:
     """Hold every file of a backup against its checksum.
 
     Raises:
-        BackupFailed: it is no whole backup; the words name the file.
+        BackupFailed: it is not a complete backup; the message names the file.
     """
     try:
         lines = (backup / SUMS).read_text().splitlines()
@@ -83,9 +83,9 @@ def check(backup: Path) -> None:
             want, _, name = line.partition("  ")
             with (backup / name).open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != want:
-                    raise BackupFailed(f"{backup} is no whole backup: {name} is not as it was written")
+                    raise BackupFailed(f"{backup} is not a complete backup: {name} differs from its checksum")
     except FileNotFoundError as error:
-        raise BackupFailed(f"{backup} is no whole backup: there is no {error.filename}") from error
+        raise BackupFailed(f"{backup} is not a complete backup: {error.filename} is missing") from error
 
 
 def made(folder: Path) -> list[tuple[datetime, Path]]:
@@ -105,7 +105,7 @@ def prune(folder: Path, count: int, days: int, now: datetime) -> list[Path]:
         gone = path.with_name(path.name + _PART)  # what is half removed is no backup
         path.rename(gone)
         shutil.rmtree(gone)
-        log.info("%s was old and went", path)
+        log.info("removed the old backup %s", path)
     return old
 
 

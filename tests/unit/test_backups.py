@@ -49,7 +49,7 @@ def test_a_backup_has_every_part_with_its_checksum_and_nobody_else_reads_it(tmp_
 def test_a_file_that_differs_from_its_checksum_is_named(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     whole = made(tmp_path)
     harm(whole / "lake.tar")
-    with pytest.raises(BackupFailed, match=r"no whole backup: .*lake\.tar"):
+    with pytest.raises(BackupFailed, match=r"not a complete backup: .*lake\.tar"):
         backups.check(whole)
 
 

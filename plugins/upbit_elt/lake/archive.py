@@ -71,7 +71,7 @@ def restore(lake: Lake, source: BinaryIO, *, owners: bool = True) -> int:
             for member in tar:
                 files += _put(lake, tar, member, owners=owners)
     except (tarfile.TarError, EOFError) as error:
-        raise BackupFailed(f"this is no whole backup of the lake: {error}") from error
+        raise BackupFailed(f"this is not a complete backup of the lake: {error}") from error
     return files
 
 

@@ -102,7 +102,7 @@ def make_request(start: datetime, end: datetime, markets: Iterable[str], now: da
     start = max(start, FIRST_EVER).astimezone(UTC).replace(second=0, microsecond=0)
     if start >= end:
         raise ConfigError(
-            f"nothing to bring in from {start.astimezone(KST):%Y-%m-%d %H:%M} to {end.astimezone(KST):%Y-%m-%d %H:%M} "
+            f"nothing to fetch from {start.astimezone(KST):%Y-%m-%d %H:%M} to {end.astimezone(KST):%Y-%m-%d %H:%M} "
             "KST: the start must lie before the end, and before now"
         )
     chosen = tuple(sorted(set(markets)))
@@ -307,13 +307,13 @@ def from_stored(data: bytes) -> Request:
     if isinstance(version, int) and version > VERSION:
         raise NewerRequest(f"its version {version} is newer than this program")
     if version != VERSION:
-        raise ValueError("it is no request")
+        raise ValueError("it is not a request")
     request = _REQUEST.validate_python({_NAMES.get(name, name): value for name, value in row.items()})
     if not _ID.match(request.id):
-        raise ValueError("its id is none")
+        raise ValueError("its ID is not valid")
     ordered = FIRST_EVER <= request.start <= request.at <= request.end <= request.requested
     if not ordered or request.start == request.end:
-        raise ValueError("its times are in no order")
+        raise ValueError("its times are not in order")
     for day in request.left:
         day_start(day)
     return request

@@ -100,7 +100,7 @@ def _known(lake: Lake, market: str, minute: datetime, now: datetime) -> Coverage
     if market not in known.watermark and not _mentioned(lake, market, kst_day(minute)):
         raise NotCollected(
             f"{market}: not collected here ({len(known.watermark)} markets are), and none of its history of "
-            f"{kst_day(minute)} was brought in{near(market, known.watermark)}"
+            f"{kst_day(minute)} was fetched by a backfill{near(market, known.watermark)}"
         )
     if minute >= known.end:
         if minute > now:

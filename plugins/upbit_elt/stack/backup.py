@@ -76,12 +76,12 @@ def restore(stack: StackSettings, backup: Path, progress: ProgressLine) -> int:
     """Bring a backup of `once` into a data folder without data; nothing runs at the end. Returns the number of files.
 
     Raises:
-        BackupFailed: it is no whole backup, or the data folder holds data.
+        BackupFailed: it is not a complete backup, or the data folder holds data.
         StackError: HDFS does not start.
     """
     backups.check(backup)
     if not (backup / FILES / "secrets.json").exists():
-        raise BackupFailed(f"{backup} is none of ./run: docker/restore.sh brings those of docker compose back")
+        raise BackupFailed(f"{backup} is not a backup of ./run: docker/restore.sh restores those of docker compose")
     for taken in (stack.data_dir / "hdfs", stack.data_dir / _DATABASE):
         if taken.exists():
             raise BackupFailed(

@@ -79,7 +79,7 @@ def check_memory(stack: Machine, here: Memory | None = None) -> None:
         whose = f"a limit ({here.limit}) leaves" if here.limit else "this machine has"
         raise StackError(
             f"{whose} {here.total / 1e9:.1f} GB of memory, {stack.min_memory_gb:g} GB are needed: give it more, "
-            f"or set {variable('min_memory_gb')} and see"
+            f"or set {variable('min_memory_gb')} to a smaller number and try"
         )
 
 

@@ -160,7 +160,7 @@ class Watchdog:
     def _restart(self, service: Service, pid: int, why: str) -> None:
         before = self._restarts.get(service.name)
         count = before.count + 1 if before else 1
-        logger.warning("restarting %s (pid %d), the time number %d: %s", service.name, pid, count, why)
+        logger.warning("restarting %s (pid %d), restart %d: %s", service.name, pid, count, why)
         processes.end_tree(pid, service.stop_seconds)
         self._watches[service.name].restarted(self._clock())
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -85,5 +85,5 @@ def test_a_cut_off_backup_is_not_a_complete_one(hdfs: MemoryHdfs, share: float) 
     with tarfile.open(fileobj=BytesIO(whole)) as tar:
         ends = [member.offset_data + member.size for member in tar]
     cut = whole[: int(ends[-1] * share) + 100]
-    with pytest.raises(BackupFailed, match="no whole backup"):
+    with pytest.raises(BackupFailed, match="not a complete backup"):
         archive.restore(Lake(MemoryHdfs(ManualClock(LATER)).client()), BytesIO(cut))

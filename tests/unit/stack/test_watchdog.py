@@ -200,7 +200,7 @@ def test_a_frozen_process_is_ended_and_serves_again(
     (restart,) = restarts.known(one.stack).values()
     assert restart.count == 1
     assert restart.why.startswith("ReadTimeout, for ")
-    assert f"restarting server (pid {first}), the time number 1: ReadTimeout, for " in caplog.text
+    assert f"restarting server (pid {first}), restart 1: ReadTimeout, for " in caplog.text
     assert restarts.watchdog(one.stack)() is None
 
 
