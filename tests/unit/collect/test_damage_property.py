@@ -65,16 +65,24 @@ HARM = st.one_of(
 )
 
 
-@pytest.fixture(scope="module", params=["closed", "waiting"])
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MemoryWorld:
-    """A day that is closed and proven, or waits for its holes; one with a compacted file and windows; a request, and
-    the lease of a writer that died.
-    """
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> MemoryWorld:
+    """A day that waits for its holes, and one with a compacted file and windows."""
     made = MemoryWorld(tmp_path_factory.mktemp("state"), BEGAN, markets=3, history_days=0, first_minutes=10)
     for minute in range(20, 60, 4):
         made.collect(utc(14, minute, 5, day=23))
     for minute in range(0, 40, 2):
         made.collect(utc(15, minute, 5, day=23))
+    return made
+
+
+@pytest.fixture(scope="module", params=["closed", "waiting"])
+def built(
+    request: pytest.FixtureRequest, collected: MemoryWorld, tmp_path_factory: pytest.TempPathFactory
+) -> MemoryWorld:
+    """The same, its older day closed and proven or still waiting; a request, and the lease of a writer that died."""
+    now = collected.clock.now()
+    made = MemoryWorld(tmp_path_factory.mktemp("state"), now, like=collected, history_days=0, first_minutes=10)
     if request.param == "closed":
         made.close_day(BEFORE)
         made.prove([BEFORE])

@@ -30,7 +30,9 @@ def sleeping(world: MemoryWorld, request: int, hours: float) -> None:
     world.wire.spoil = spoil
 
 
-@pytest.mark.parametrize(("request_number", "hours"), [(0, 0.05), (1, 1), (3, 1), (2, 14)])
+@pytest.mark.parametrize(
+    ("request_number", "hours"), [(0, 0.05), pytest.param(1, 1, marks=pytest.mark.soak), (3, 1), (2, 14)]
+)
 def test_the_next_runs_fetch_what_a_sleep_missed(tmp_path: Path, request_number: int, hours: float) -> None:
     world = MemoryWorld(tmp_path, START, history_days=0)
     world.collect()
