@@ -17,7 +17,7 @@ from upbit_elt.reporting import reported
     catchup=False,
     max_active_runs=1,
     default_args={
-        **reported(timedelta(hours=2)),
+        **reported(timedelta(hours=2, minutes=10)),
         "retries": 2,
         "retry_delay": timedelta(minutes=1),
     },
