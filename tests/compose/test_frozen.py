@@ -17,7 +17,7 @@ from tests.support.stack import wait_for
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 
-HEALS = 1500.0
+RECOVERS = 1500.0
 PAUSE = 180.0  # of all containers, as when a laptop sleeps
 AWAY = 300.0  # of the exchange: longer than the watchdog's patience with its slowest look
 # Those of one wave need nothing of each other, but for the last, where two wait for PostgreSQL.
@@ -34,7 +34,7 @@ def celery(new_deployment: Callable[[], Deployment]) -> Deployment:
     started = new_deployment()
     started.choose("--executor", "celery")
     started.compose("up", "--wait", "--detach", timeout=1800)
-    wait_for(lambda: started.status().get("covered_until"), HEALS, every=3)
+    wait_for(lambda: started.status().get("covered_until"), RECOVERS, every=3)
     return started
 
 
@@ -46,9 +46,9 @@ def test_a_pause_of_all_containers_restarts_nothing(celery: Deployment, note: No
     finally:
         celery.run("docker", "unpause", *names)
     began = time.monotonic()
-    wait_for(lambda: not not_healthy(celery.containers()), HEALS, every=3)
+    wait_for(lambda: not not_healthy(celery.containers()), RECOVERS, every=3)
     note(f"paused for {PAUSE:.0f} s: all healthy after (s)", round(time.monotonic() - began))
-    note("verify after the pause", celery.verified(HEALS))
+    note("verify after the pause", celery.verified(RECOVERS))
     assert starts(celery) == before
 
 
@@ -65,7 +65,7 @@ def test_an_exchange_that_is_away_restarts_nothing(celery: Deployment, note: Not
         finally:
             celery.run("docker", come, replica)
     assert without(starts(celery), "replica") == without(before, "replica")
-    note("verify after the exchange was away", celery.verified(HEALS))
+    note("verify after the exchange was away", celery.verified(RECOVERS))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may freeze the processes of containers")
@@ -76,28 +76,28 @@ def test_each_container_that_is_frozen_is_restarted_and_nothing_is_lost(celery: 
         already = ended(celery)
         for container in before.values():
             os.kill(main_process(container), signal.SIGSTOP)
-        healed = seconds_to_heal(celery, before)
-        for name, seconds in healed.items():
+        recovered = seconds_to_recover(celery, before)
+        for name, seconds in recovered.items():
             note(f"frozen {name}, healthy again (s)", seconds)
-        wait_for(lambda: not not_healthy(celery.containers()), HEALS, every=3)
+        wait_for(lambda: not not_healthy(celery.containers()), RECOVERS, every=3)
         assert ended(celery) == already + Counter(wave), "no other was ended (parts of Airflow die with their database)"
-    last = celery.verified(HEALS)
+    last = celery.verified(RECOVERS)
     note("verify after every container was frozen", last)
 
 
-def seconds_to_heal(deployment: Deployment, before: dict[str, Any]) -> dict[str, int]:
+def seconds_to_recover(deployment: Deployment, before: dict[str, Any]) -> dict[str, int]:
     """Until each of these containers runs anew and is healthy."""
-    began, healed = time.monotonic(), dict[str, int]()
+    began, recovered = time.monotonic(), dict[str, int]()
 
-    def all_healed() -> bool:
+    def all_recovered() -> bool:
         for name, container in running(deployment).items():
             anew = name in before and container["State"]["StartedAt"] != before[name]["State"]["StartedAt"]
             if anew and container["State"]["Health"]["Status"] == "healthy":
-                healed.setdefault(name, round(time.monotonic() - began))
-        return len(healed) == len(before)
+                recovered.setdefault(name, round(time.monotonic() - began))
+        return len(recovered) == len(before)
 
-    assert wait_for(all_healed, HEALS, every=3), (healed, not_healthy(deployment.containers()))
-    return healed
+    assert wait_for(all_recovered, RECOVERS, every=3), (recovered, not_healthy(deployment.containers()))
+    return recovered
 
 
 def ended(deployment: Deployment) -> Counter[str]:

@@ -120,9 +120,9 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: None) -> None:
     api = stack.airflow_api()
 
     def get(path: str, **query: str) -> dict[str, Any]:
-        answer = api.get(f"{stack.airflow}/api/v2/{path}", params=query, timeout=30)
-        answer.raise_for_status()
-        body: dict[str, Any] = answer.json()
+        response = api.get(f"{stack.airflow}/api/v2/{path}", params=query, timeout=30)
+        response.raise_for_status()
+        body: dict[str, Any] = response.json()
         return body
 
     assert get("importErrors")["total_entries"] == 0
@@ -188,11 +188,11 @@ def test_torch_is_not_loaded_by_scheduler_or_dag_processor(stack: Stack, after_t
 
 def test_the_extract_opens_in_tableaus_own_engine(stack: Stack, after_two_more_runs: None) -> None:
     hyper = pytest.importorskip("tableauhyperapi", reason="tableauhyperapi has no wheel for this machine")
-    answer = requests.get(f"{stack.page}/extract/upbit.hyper", timeout=300)
-    assert answer.status_code == 200
+    response = requests.get(f"{stack.page}/extract/upbit.hyper", timeout=300)
+    assert response.status_code == 200
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "upbit.hyper"
-        path.write_bytes(answer.content)
+        path.write_bytes(response.content)
         parameters = {"log_dir": folder}
         telemetry = hyper.Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU
         with (

@@ -135,6 +135,6 @@ def _truth(lake: Lake, start: datetime, end: datetime) -> list[Candle]:
     """What the exchange holds of the minutes that the lake claims to know."""
     source = SyntheticSource(0, 289)
     spans: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
-    for ask in accounted(lake, start, end):
-        spans[ask.market].append((ask.start, ask.end))
+    for span in accounted(lake, start, end):
+        spans[span.market].append((span.start, span.end))
     return [candle for market, pieces in spans.items() for piece in pieces for candle in truth(source, market, *piece)]

@@ -107,10 +107,10 @@ def test_chosen_markets_are_added_to_a_complete_day_as_a_new_snapshot(world: Wor
     whole = ledger.current(world.lake, "candle", "261120")
     assert whole is not None
     assert whole.complete
-    asked = len(world.wire.candle_requests())
+    sent = len(world.wire.candle_requests())
     again = world.work_off(replace(world.request(FIRST, END, late), at=END, done=None))
     assert again is not None
-    assert len(world.wire.candle_requests()) == asked, "what is known is not requested again"
+    assert len(world.wire.candle_requests()) == sent, "what is known is not requested again"
     assert ledger.current(world.lake, "candle", "261120") == whole
 
 
@@ -130,11 +130,11 @@ def test_a_market_ends_at_its_first_candle_and_the_coverage_says_so(world: World
         (late, "asked", HoleReason.NOT_LISTED),
     }
 
-    asked = len(world.wire.candle_requests())
+    sent = len(world.wire.candle_requests())
     alone = world.work_off(world.request(start - timedelta(days=2000), start, late))
     assert alone is not None
     assert alone.done
-    assert len(world.wire.candle_requests()) - asked < 200, "2000 days of nothing cost no request each"
+    assert len(world.wire.candle_requests()) - sent < 200, "2000 days of nothing cost no request each"
     assert kst_day(start - timedelta(hours=1)) not in days(world.hive, world.settings, "candle"), "no table of nothing"
 
 

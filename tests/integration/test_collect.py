@@ -87,9 +87,9 @@ def test_one_response_with_a_wrong_clock_lets_no_open_minute_in(world: World) ->
     def early(path: str, query: dict[str, str]) -> Reply | None:
         if path != "/v1/market/all":
             return None
-        answer = world.wire.app.test_client().get(path, query_string=query)
+        response = world.wire.app.test_client().get(path, query_string=query)
         ahead = headers_at(world.clock.now() + timedelta(seconds=80))
-        return answer.status_code, answer.data, dict(answer.headers) | {"Date": ahead["Date"]}
+        return response.status_code, response.data, dict(response.headers) | {"Date": ahead["Date"]}
 
     world.wire.spoil = early
     assert world.collect(utc(3, 0, 30)).end == utc(3)

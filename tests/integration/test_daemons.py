@@ -71,8 +71,8 @@ def test_without_the_header_that_a_page_cannot_send_nothing_is_changed(
     lake.create("/test/page/a", b"seven")
     address = webhdfs(daemons, "/test/page/a", operation)
     agent = {"User-Agent": client}
-    answer = requests.request(method, address, headers=agent, data=b"", allow_redirects=False, timeout=30)
-    assert answer.status_code == 400
+    response = requests.request(method, address, headers=agent, data=b"", allow_redirects=False, timeout=30)
+    assert response.status_code == 400
     assert lake.read("/test/page/a") == b"seven"
 
 

@@ -71,6 +71,6 @@ def test_new_minutes_are_followed_and_a_forecast_is_stored_and_read_back(world: 
 
 
 def test_the_extract_is_written(client: FlaskClient) -> None:
-    with client.get("/extract/upbit.hyper") as answer:
-        assert answer.status_code == 200
-        assert len(answer.data) > 50_000
+    with client.get("/extract/upbit.hyper") as response:
+        assert response.status_code == 200
+        assert len(response.data) > 50_000

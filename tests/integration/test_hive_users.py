@@ -201,9 +201,9 @@ def test_a_reader_becomes_nobody_else(guarded: GuardedHive) -> None:
         assert executed(client, session, "CREATE DATABASE evil") is not None
         assert "tableau" in str(executed(client, session, "CREATE DATABASE evil"))
     with guarded.driver("tableau") as client:
-        answer = open_session(client, "tableau", {"hive.server2.proxy.user": "upbit"})
-        assert answer.status.statusCode not in SUCCESS
-        assert re.search("proxy|impersonate", answer.status.errorMessage)
+        response = open_session(client, "tableau", {"hive.server2.proxy.user": "upbit"})
+        assert response.status.statusCode not in SUCCESS
+        assert re.search("proxy|impersonate", response.status.errorMessage)
 
 
 @pytest.mark.parametrize(
@@ -261,12 +261,12 @@ def test_the_metadata_calls_of_odbc_and_jdbc_drivers_succeed(guarded: GuardedHiv
 
 def executed(client: Any, session: Any, sql: str, overlay: dict[str, str] | None = None) -> str | None:
     """Runs a statement as JDBC does, with settings of its own; the words of a refusal."""
-    answer = client.ExecuteStatement(ttypes.TExecuteStatementReq(session, sql, overlay or {}))
-    return None if answer.status.statusCode in SUCCESS else str(answer.status.errorMessage)
+    response = client.ExecuteStatement(ttypes.TExecuteStatementReq(session, sql, overlay or {}))
+    return None if response.status.statusCode in SUCCESS else str(response.status.errorMessage)
 
 
-def column(client: Any, answer: Any, number: int) -> list[str]:
+def column(client: Any, response: Any, number: int) -> list[str]:
     """Strings of a column of what a metadata call found."""
-    wanted = ttypes.TFetchResultsReq(answer.operationHandle, ttypes.TFetchOrientation.FETCH_NEXT, 1000)
+    wanted = ttypes.TFetchResultsReq(response.operationHandle, ttypes.TFetchOrientation.FETCH_NEXT, 1000)
     found: list[str] = client.FetchResults(wanted).results.columns[number].stringVal.values
     return found

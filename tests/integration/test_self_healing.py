@@ -158,11 +158,11 @@ def test_inactive_markets_cost_no_request(world: World) -> None:
     before = len(world.wire.requests)
     collected = world.collect(utc(3, 2, 5))
     traded = {candle.market for candle in world.truth(utc(3), utc(3, 2))}
-    asked = {
+    urls = {
         str(r.url).split("market=")[1].split("&")[0] for r in world.wire.requests[before:] if "market=" in str(r.url)
     }
     assert collected.inactive > 0
-    assert traded <= asked
+    assert traded <= urls
     assert len(world.wire.requests) - before == 2 + collected.requested
 
 

@@ -43,9 +43,9 @@ def not_healthy(containers: dict[str, dict[str, Any]]) -> dict[str, str]:
 @cache  # it holds for hours and for every start with the same secrets; each sign-in costs Airflow a password hash
 def airflow_token(url: str, password: str) -> str:
     """What signs requests to Airflow's API as its admin."""
-    answer = requests.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
-    answer.raise_for_status()
-    return str(answer.json()["access_token"])
+    response = requests.post(f"{url}/auth/token", json={"username": "admin", "password": password}, timeout=30)
+    response.raise_for_status()
+    return str(response.json()["access_token"])
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ class Deployment:
     def status(self) -> dict[str, Any]:
         """What Flask says of the data."""
         port = self.settings()["FLASK_PORT"]
-        answer = requests.get(f"http://127.0.0.1:{port}/api/v1/status", timeout=30)
-        found: dict[str, Any] = answer.json() if answer.ok else {}
+        response = requests.get(f"http://127.0.0.1:{port}/api/v1/status", timeout=30)
+        found: dict[str, Any] = response.json() if response.ok else {}
         return found
 
     def airflow(self, path: str) -> dict[str, Any]:
@@ -126,9 +126,9 @@ class Deployment:
         known = self.settings()
         url = f"http://127.0.0.1:{known['AIRFLOW_PORT']}"
         token = airflow_token(url, known["AIRFLOW_ADMIN_PASSWORD"])
-        answer = requests.get(f"{url}/api/v2{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
-        answer.raise_for_status()
-        found: dict[str, Any] = answer.json()
+        response = requests.get(f"{url}/api/v2{path}", headers={"Authorization": f"Bearer {token}"}, timeout=30)
+        response.raise_for_status()
+        found: dict[str, Any] = response.json()
         return found
 
     def successes(self, dag: str) -> list[str]:

@@ -55,11 +55,11 @@ class WsgiAdapter(HandlerAdapter):
 
     def __init__(self, app: Any) -> None:
         self._client = app.test_client()
-        super().__init__(self._ask)
+        super().__init__(self._reply)
 
-    def _ask(self, path: str, query: dict[str, str]) -> Reply:
-        answer = self._client.get(path, query_string=query)
-        return answer.status_code, answer.data, dict(answer.headers)
+    def _reply(self, path: str, query: dict[str, str]) -> Reply:
+        got = self._client.get(path, query_string=query)
+        return got.status_code, got.data, dict(got.headers)
 
 
 class Exchange:

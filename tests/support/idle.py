@@ -58,7 +58,7 @@ class StillExchange:
     def __init__(self, clock: ManualClock, since: datetime, until: datetime) -> None:
         self.clock, self.since, self.until = clock, since, until
 
-    def answer(self, path: str, query: dict[str, str]) -> Reply:
+    def respond(self, path: str, query: dict[str, str]) -> Reply:
         return 200, json.dumps(self._rows(path, query)), headers_at(self.clock.now())
 
     def _rows(self, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
@@ -91,7 +91,7 @@ class Deployment:
         began = day_start((past or [kst_day(NOW)])[0])
         exchange = StillExchange(self.clock, began, NOW.replace(second=0) - TWO_MINUTES)
         limits = AddressLimits(state, 1000, self.clock)
-        session = session_on(HandlerAdapter(exchange.answer))
+        session = session_on(HandlerAdapter(exchange.respond))
         self.client = UpbitClient("http://exchange", limits, self.clock, session=session)
         self._fill(past)
         save_model(self.lake, _model())
@@ -143,9 +143,9 @@ class Deployment:
         min_candle.register_in(self.hive, self.lake, self.settings, published, published)
 
     def _forecast(self) -> None:
-        answer = self._service.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
-        assert answer.status_code == 200, answer.text
-        assert answer.get_json()["stored"]
+        response = self._service.post("/api/v1/forecasts", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert response.status_code == 200, response.text
+        assert response.get_json()["stored"]
 
     def _backfill(self) -> None:
         def show(day: str) -> None:

@@ -27,12 +27,12 @@ def company_proxy() -> Iterator[Proxy]:
     proxy = Proxy()
 
     class Forwarder(Handler):
-        def answer(self) -> None:
+        def respond(self) -> None:
             proxy.requests.append(f"{self.command} {self.path}")
             known = self.path.startswith("http://exchange.test/")
             self.send(200 if known else 403, json.dumps(MARKETS if known else {}).encode())
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_CONNECT = answer
+        do_GET = do_PUT = do_POST = do_DELETE = do_CONNECT = respond
 
     with serving(Forwarder) as proxy.url:
         yield proxy

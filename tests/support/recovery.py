@@ -55,8 +55,8 @@ def verified(stack: Stack, say: Say) -> None:
 def unknown(stack: Stack, start: datetime, end: datetime) -> dict[str, list[Interval]]:
     """Minutes of [start, end) (UTC) that the lake does not account for, by market."""
     known: dict[str, list[Interval]] = {}
-    for ask in accounted(Lake.from_settings(stack.settings), start, end):
-        known.setdefault(ask.market, []).append(Interval(ask.start, ask.end))
+    for span in accounted(Lake.from_settings(stack.settings), start, end):
+        known.setdefault(span.market, []).append(Interval(span.start, span.end))
     missing = {market: gaps(spans, start, end) for market, spans in known.items()}
     assert missing, "the lake knows of no market"
     return {market: spans for market, spans in missing.items() if spans}

@@ -102,10 +102,10 @@ class Wire(HandlerAdapter):
     """The way to the exchange, as one process has it."""
 
     def __init__(self, exchange: SmallExchange, clock: Clock, watch: Watch) -> None:
-        super().__init__(self._ask)
+        super().__init__(self._reply)
         self._exchange, self._clock, self._watch = exchange, clock, watch
 
-    def _ask(self, path: str, query: dict[str, str]) -> Reply:
+    def _reply(self, path: str, query: dict[str, str]) -> Reply:
         fault = self._watch(Call("http", "GET", f"{path} {json.dumps(query)}"))
         if fault in DEATHS:
             raise Killed
@@ -114,7 +114,7 @@ class Wire(HandlerAdapter):
         if fault is Fault.SLOW:
             self._clock.sleep(9)
         self._clock.sleep(TRAVEL)
-        status, body, headers = self._exchange.answer(path, query)
+        status, body, headers = self._exchange.respond(path, query)
         if fault is Fault.ANSWER_LOST:
             self._clock.sleep(10)
             raise requests.ReadTimeout("read timed out")

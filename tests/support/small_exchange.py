@@ -71,7 +71,7 @@ class SmallExchange:
         """All candles of [start, end), sorted by market and time."""
         return [found for market in sorted(self.markets) for found in self._between(market, start, end)]
 
-    def answer(self, path: str, query: dict[str, str]) -> Reply:
+    def respond(self, path: str, query: dict[str, str]) -> Reply:
         """The answer to a GET of `path` below the origin; `spoil` may give another in its place."""
         return (self.spoil and self.spoil(path, query)) or self.truthful(path, query)
 

@@ -236,21 +236,23 @@ def http(
     """A request; it is done or refused, and a redirect counts as done. What went wrong otherwise is neither."""
 
     def act() -> str | None:
-        answer = requests.request(method, url, auth=auth, headers=headers, json=json, timeout=60, allow_redirects=False)
-        assert answer.status_code < 400 or answer.status_code in REFUSED, f"{method} {url}: {answer.text[:500]}"
-        return None if answer.status_code < 400 else f"{answer.status_code} {reason(answer)}"
+        response = requests.request(
+            method, url, auth=auth, headers=headers, json=json, timeout=60, allow_redirects=False
+        )
+        assert response.status_code < 400 or response.status_code in REFUSED, f"{method} {url}: {response.text[:500]}"
+        return None if response.status_code < 400 else f"{response.status_code} {reason(response)}"
 
     return act
 
 
-def reason(answer: requests.Response) -> str:
+def reason(response: requests.Response) -> str:
     """The words of a refusal, short: of Hadoop, Flask or Airflow, or of the status line where there is but a page."""
     try:
-        said = answer.json()
+        said = response.json()
     except requests.JSONDecodeError:
-        said = {"message": "" if "<html" in answer.text.lower() else answer.text}
+        said = {"message": "" if "<html" in response.text.lower() else response.text}
     said = said.get("RemoteException", said)
-    words = said.get("message") or said.get("title") or said.get("detail") or answer.reason
+    words = said.get("message") or said.get("title") or said.get("detail") or response.reason
     return str(words).strip().splitlines()[0]
 
 

@@ -57,10 +57,10 @@ class Wire(WsgiAdapter):
         self._clock = clock
         self.spoil: Spoil = lambda path, query: None
 
-    def _ask(self, path: str, query: dict[str, str]) -> Reply:
+    def _reply(self, path: str, query: dict[str, str]) -> Reply:
         began = self._clock.now()
         self._clock.sleep(TRAVEL)
-        reply = self.spoil(path, query) or super()._ask(path, query)
+        reply = self.spoil(path, query) or super()._reply(path, query)
         if (self._clock.now() - began).total_seconds() > TIMEOUT:
             raise requests.ReadTimeout("no answer in time, by the hand-turned clock")
         return reply
@@ -282,8 +282,8 @@ def changing(
     def spoil(wanted: str, query: dict[str, str]) -> Reply | None:
         if not wanted.startswith(path) or query.get("market") != market:
             return None
-        answer = app.test_client().get(wanted, query_string=query)
-        return answer.status_code, json.dumps(change(answer.get_json())), dict(answer.headers)
+        response = app.test_client().get(wanted, query_string=query)
+        return response.status_code, json.dumps(change(response.get_json())), dict(response.headers)
 
     return spoil
 

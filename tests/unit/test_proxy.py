@@ -99,8 +99,8 @@ def markets(url: str, stack: StackSettings) -> list[str]:
 def test_requests_to_our_own_services_pass_by_the_proxy(
     name: str, services: Stub, stack: StackSettings, proxy: Proxy
 ) -> None:
-    ask, expected = OURS[name]
-    assert (ask(services, stack), proxy.requests) == (expected, [])
+    call, expected = OURS[name]
+    assert (call(services, stack), proxy.requests) == (expected, [])
 
 
 def test_files_come_directly_from_the_datanode_that_the_namenode_names(services: Stub, proxy: Proxy) -> None:

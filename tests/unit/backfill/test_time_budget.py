@@ -44,10 +44,10 @@ def test_the_next_live_run_is_at_an_even_minute() -> None:
 
 
 def test_a_backfill_that_is_stopped_gets_no_more_time() -> None:
-    told: list[str] = []
+    signals: list[str] = []
     clock = ManualClock(utc(3, 10))
-    made = TimeBudget(Lake(MemoryHdfs(clock).client()), clock, patient=True, stopped=lambda: bool(told))
+    made = TimeBudget(Lake(MemoryHdfs(clock).client()), clock, patient=True, stopped=lambda: bool(signals))
     assert made.await_time()
-    told.append("Ctrl-C")
+    signals.append("Ctrl-C")
     assert not made.await_time()
     assert made.must_stop()

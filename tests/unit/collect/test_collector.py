@@ -50,12 +50,12 @@ def test_a_run_ends_in_time_when_the_candle_endpoint_hangs_and_the_next_one_brin
     assert seconds(world) < FETCH_SECONDS + TIMEOUT
     assert collected.candles == 0
     assert collected.outage.startswith(f"none of {collected.requested} requests for candles was answered (")
-    asked = {span.market for span in world.newest.holes()}
-    assert len(asked) == collected.requested > 2
+    wanted = {span.market for span in world.newest.holes()}
+    assert len(wanted) == collected.requested > 2
     assert {span.reason for span in world.newest.holes()} <= {
         HoleReason.UNREACHABLE, HoleReason.ENDPOINT_DOWN, HoleReason.OUT_OF_TIME,
     }  # fmt: skip
-    assert all(world.newest.watermark[market] == utc(3) for market in asked)
+    assert all(world.newest.watermark[market] == utc(3) for market in wanted)
     world.wire.spoil = FINE
     later = world.collect(utc(3, 4, 5))
     assert (later.holes, later.outage) == ((), "")
@@ -73,10 +73,10 @@ def test_the_others_are_published_when_some_markets_hang(world: MemoryWorld) -> 
     ]
     before = len(world.wire.requests)
     world.collect(utc(3, 4, 5))
-    asked = [
+    wanted = [
         str(r.url).split("market=")[1].split("&")[0] for r in world.wire.requests[before:] if "market=" in str(r.url)
     ]
-    assert asked.index(bad) >= len(set(asked)) - 2, "a market that failed the last time is requested last"
+    assert wanted.index(bad) >= len(set(wanted)) - 2, "a market that failed the last time is requested last"
     world.wire.spoil = FINE
     world.collect(utc(3, 6, 5))
     assert world.stored(FIRST, utc(4)) == world.truth(FIRST, utc(3, 6))

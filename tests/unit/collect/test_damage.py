@@ -112,9 +112,9 @@ def test_a_damaged_compacted_file_is_replaced_by_the_files_it_was_made_of(world:
     lose(world, damaged)
     for path in files(world)[1:]:
         lose(world, path)
-    asked = len(world.wire.candle_requests())
+    sent = len(world.wire.candle_requests())
     world.collect(utc(3, 32, 5))
-    assert len(world.wire.candle_requests()) - asked <= 2 * len(world.markets), "nothing of it is requested again"
+    assert len(world.wire.candle_requests()) - sent <= 2 * len(world.markets), "nothing of it is requested again"
     assert world.stored(FIRST, utc(3, 32)) == world.truth(FIRST, utc(3, 32))
 
 

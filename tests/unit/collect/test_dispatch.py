@@ -27,7 +27,7 @@ class World:
     def run(
         self, names: Iterable[str], *, within: float = 1000, suspects: str = "", pages: int = 1, workers: int = 1
     ) -> dict[str, ExchangeError | None]:
-        jobs = [Asked(name, self, name in suspects.split(), pages) for name in names]
+        jobs = [MarketJob(name, self, name in suspects.split(), pages) for name in names]
         dispatcher = Dispatcher(self.clock, jobs, workers, Deadline(self.clock, within))
         return {job.name: None if job.done else job.error for job in dispatcher.run(lambda: None)}
 
@@ -37,7 +37,7 @@ class World:
 
 
 @dataclass
-class Asked:
+class MarketJob:
     name: str
     world: World
     suspect: bool

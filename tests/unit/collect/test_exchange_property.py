@@ -130,10 +130,10 @@ def unaccounted(world: World, end: datetime) -> list[str]:
     named += [(recheck.market, recheck.start, recheck.end) for recheck in rechecks]
     found = []
     for market in EVERY:
-        asked_until = known.watermark.get(market, BEGIN)
+        known_until = known.watermark.get(market, BEGIN)
         for candle in truth(market, BEGIN, end):
             hole = any(span[0] == market and span[1] <= candle.start < span[2] for span in named)
-            if (market, candle.start) not in stored and not hole and candle.start < asked_until:
+            if (market, candle.start) not in stored and not hole and candle.start < known_until:
                 found.append(f"{market} {candle.start:%H:%M}")
     return found
 

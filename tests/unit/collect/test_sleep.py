@@ -19,10 +19,10 @@ START = utc(3, 0, 5)
 
 def sleeping(world: MemoryWorld, request: int, hours: float) -> None:
     """At its `request`-th request the machine falls asleep; when it wakes, the connection is gone."""
-    asked = iter(range(10_000))
+    number = iter(range(10_000))
 
     def spoil(path: str, query: dict[str, str]) -> Reply | None:
-        if next(asked) == request:
+        if next(number) == request:
             world.clock.suspend(hours * 3600)
             raise requests.ConnectionError("Connection reset by peer")
         return None

@@ -20,11 +20,11 @@ class Market:
     def __init__(self, folder: Path, traded: list[datetime]) -> None:
         self._traded, self.fails = traded, False
         clock = ManualClock(utc(12))
-        self.adapter = HandlerAdapter(self._answer)
+        self.adapter = HandlerAdapter(self._reply)
         limits = AddressLimits(folder, 10, clock)
         self.client = UpbitClient("http://exchange", limits, clock, session=session_on(self.adapter))
 
-    def _answer(self, path: str, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
+    def _reply(self, path: str, query: dict[str, str]) -> tuple[int, str, dict[str, str]]:
         if self.fails:
             return 302, "", headers_at(utc(12))
         to = datetime.fromisoformat(query["to"])

@@ -60,7 +60,7 @@ class MemoryLake(Lake):
         self.reads = 0
 
     def list(self, folder: str) -> list[Entry]:
-        self._answer()
+        self._respond()
         below = [
             path[len(folder.rstrip("/")) + 1 :] for path in self.files if path.startswith(f"{folder.rstrip('/')}/")
         ]
@@ -69,37 +69,37 @@ class MemoryLake(Lake):
         return sorted([*plain, *(Entry(name, True, 0, WRITTEN) for name in folders)])
 
     def size(self, path: str) -> int | None:
-        self._answer()
+        self._respond()
         return len(self.files[path]) if path in self.files else None
 
     def read(self, path: str, offset: int = 0, length: int | None = None) -> bytes:
-        self._answer()
+        self._respond()
         self.reads += 1
         if path not in self.files:
             raise LakeCorrupt(f"{path}: no such file in HDFS")
         return self.files[path][offset : None if length is None else offset + length]
 
     def create(self, path: str, data: bytes) -> None:
-        self._answer()
+        self._respond()
         if path in self.files:
             raise LakeConflict(f"{path}: already there")
         self.files[path] = data
 
     def delete(self, path: str) -> None:
-        self._answer()
+        self._respond()
         self.files = {k: v for k, v in self.files.items() if k != path and not k.startswith(f"{path}/")}
 
     def make_folder(self, path: str) -> None:
-        self._answer()
+        self._respond()
 
     def _rename(self, source: str, target: str, options: str) -> None:
-        self._answer()
+        self._respond()
         if target in self.files and options != "OVERWRITE":
             raise LakeConflict(f"{target}: already there")
         for path in [path for path in self.files if path == source or path.startswith(f"{source}/")]:
             self.files[target + path.removeprefix(source)] = self.files.pop(path)
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         if not self.up:
             raise LakeUnavailable("HDFS at http://memory does not answer")
 
@@ -122,11 +122,11 @@ class FileHive(Hive):
 
     @contextmanager
     def session(self) -> Iterator[Statements]:
-        self._answer()
+        self._respond()
         yield self
 
     def execute(self, *statements: str) -> None:
-        self._answer()
+        self._respond()
         for sql in statements:
             for match in filter(None, (PARTITION.match(sql), MOVE.match(sql))):
                 if match.re is MOVE or (match[1], match[2]) not in self.places:
@@ -136,7 +136,7 @@ class FileHive(Hive):
                 self.places.setdefault((daily[1], ""), daily[2])
 
     def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        self._answer()
+        self._respond()
         if sql.startswith("SHOW DATABASES"):
             return [(self._database,)] if self.places else []
         if sql.startswith("SHOW TABLES"):
@@ -184,7 +184,7 @@ class FileHive(Hive):
         tables = [decode(self._lake.read(f"{folder}/{name}"), name, SCHEMAS[kind], ADDED[kind]) for name in names]
         return pa.concat_tables([SCHEMAS[kind].empty_table(), *tables])
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         if self.refusal:
             raise QueryFailed(self.refusal)
         if not self.up:

@@ -83,9 +83,9 @@ def test_fresh_data_sends_nothing(scene: Scene) -> None:
 
 
 def test_a_dead_scheduler_is_reported_once_and_its_end_once(scene: Scene) -> None:
-    told = "[replica] all 3 markets are stale, known only until 2026-11-24T03:00Z, 6 min ago (not_asked 3)"
-    assert scene.look(600) == [told]
-    assert scene.look(600) == [told]
+    sent = "[replica] all 3 markets are stale, known only until 2026-11-24T03:00Z, 6 min ago (not_asked 3)"
+    assert scene.look(600) == [sent]
+    assert scene.look(600) == [sent]
     publish_run(scene.world, NOON, NOON + 20 * MINUTE)
     found = scene.look(200)
     assert len(found) == 2
@@ -101,10 +101,10 @@ def test_an_endpoint_that_does_not_answer_is_named(scene: Scene) -> None:
 
 
 def test_a_restart_reports_no_trouble_again_and_no_end_too_early(scene: Scene) -> None:
-    (told,) = scene.look(600)
+    (sent,) = scene.look(600)
     scene.world.later(600)
     scene.restart()
-    assert scene.look(300) == [told]
+    assert scene.look(300) == [sent]
 
 
 def test_a_hdfs_that_is_away_is_reported_alone(scene: Scene) -> None:
@@ -216,8 +216,8 @@ def error_of(scene: Scene, words: str) -> bytes:
 def test_the_error_of_a_task_is_reported_until_it_succeeds(scene: Scene) -> None:
     header = {"Authorization": f"Bearer {TOKEN}"}
     for words in ("QueryFailed: first", "QueryFailed: second"):
-        answer = scene.world.client.post("/api/v1/troubles", data=error_of(scene, words), headers=header)
-        assert answer.status_code == 202
+        response = scene.world.client.post("/api/v1/troubles", data=error_of(scene, words), headers=header)
+        assert response.status_code == 202
         assert scene.look(20) == ["[replica] prove_day.prove fails: QueryFailed: first"]
     publish_run(scene.world, NOON, NOON + 10 * MINUTE)
     assert scene.look(360)[1] == (

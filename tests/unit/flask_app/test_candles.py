@@ -18,9 +18,9 @@ from upbit_elt.lake.layout import live_folder
 
 
 def fetch(world: World, **query: object) -> list[dict[str, Any]]:
-    answer = world.client.get("/api/v1/candles", query_string=query)
-    assert answer.status_code == 200, answer.text
-    rows: list[dict[str, Any]] = answer.get_json()
+    response = world.client.get("/api/v1/candles", query_string=query)
+    assert response.status_code == 200, response.text
+    rows: list[dict[str, Any]] = response.get_json()
     return rows
 
 
@@ -57,8 +57,8 @@ def test_count_cuts_the_oldest(world: World, age: timedelta) -> None:
 
 def test_memory_and_hive_give_the_same_rows_over_their_border(world: World) -> None:
     border = NOON - timedelta(hours=26)
-    asked = {"market": "KRW-BTC", "from": wire(border - 30 * MINUTE), "to": wire(border + 30 * MINUTE)}
-    assert starts(fetch(world, **asked)) == [wire(border + n * MINUTE) for n in range(29, -31, -1)]
+    span = {"market": "KRW-BTC", "from": wire(border - 30 * MINUTE), "to": wire(border + 30 * MINUTE)}
+    assert starts(fetch(world, **span)) == [wire(border + n * MINUTE) for n in range(29, -31, -1)]
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def old_world(world: World) -> World:
 def test_a_search_ends_after_some_weeks_and_says_where_to_go_on(old_world: World) -> None:
     address, found, searched = "/api/v1/candles?market=KRW-THIN&count=1440", [], []
     while address:
-        answer = old_world.client.get(address)
-        found += starts(answer.get_json())
+        response = old_world.client.get(address)
+        found += starts(response.get_json())
         searched.append(len(set(old_world.hive.scanned)))
         old_world.hive.scanned.clear()
-        rest = re.fullmatch(r'<(.+)>; rel="next"', answer.headers.get("Link", ""))
+        rest = re.fullmatch(r'<(.+)>; rel="next"', response.headers.get("Link", ""))
         address = rest[1] if rest else ""
     assert searched == [MOST_DAYS, 83 - MOST_DAYS]
     assert len(found) == len(set(found)) == 80 + 72, "80 old ones, and those of 60 hours, one in 50 minutes"
@@ -100,13 +100,13 @@ def test_a_search_ends_after_some_weeks_and_says_where_to_go_on(old_world: World
 
 
 def test_a_span_too_long_for_one_request_is_refused_with_its_parts(old_world: World) -> None:
-    asked = {"market": "KRW-THIN", "from": "2017-10-01T00:00:00Z", "count": 1440}
-    body = problem(old_world.client.get("/api/v1/candles", query_string=asked))
+    span = {"market": "KRW-THIN", "from": "2017-10-01T00:00:00Z", "count": 1440}
+    body = problem(old_world.client.get("/api/v1/candles", query_string=span))
     assert (body["status"], body["type"]) == (422, "/problems/too_much")
     parts = re.search(r"from=(\S+), then with to=(\S+) ", body["detail"])
     assert parts
-    newer = fetch(old_world, **asked | {"from": parts[1]})
-    older = fetch(old_world, **asked | {"to": parts[2]})
+    newer = fetch(old_world, **span | {"from": parts[1]})
+    older = fetch(old_world, **span | {"to": parts[2]})
     assert len(starts(newer) + starts(older)) == 80 + 72
 
 

@@ -47,9 +47,9 @@ def proof(market: str, **changes: Any) -> Proof:
 
 
 def days(world: World, **query: int) -> dict[str, dict[str, Any]]:
-    answer = world.client.get("/api/v1/days", query_string=query)
-    assert answer.status_code == 200, answer.text
-    return {row["day"]: row for row in answer.get_json()}
+    response = world.client.get("/api/v1/days", query_string=query)
+    assert response.status_code == 200, response.text
+    return {row["day"]: row for row in response.get_json()}
 
 
 def test_an_empty_lake_has_no_days(empty_world: World) -> None:
@@ -107,9 +107,9 @@ def test_a_proof_of_an_older_snapshot_counts_no_more(world: World) -> None:
 
 
 def test_a_wrong_day_gets_an_error_message(world: World) -> None:
-    answer = world.client.get("/api/v1/days/261123")
-    assert answer.status_code == 400
-    assert "2026-11-24" in answer.get_json()["detail"]
+    response = world.client.get("/api/v1/days/261123")
+    assert response.status_code == 400
+    assert "2026-11-24" in response.get_json()["detail"]
     assert world.client.get("/api/v1/days?count=0").status_code == 400
 
 

@@ -38,9 +38,9 @@ def read(world: World, **query: str) -> TestResponse:
 
 
 def test_a_forecast_of_the_newest_covered_minute_is_stored(forecasting: World, trained: TrainedModel) -> None:
-    answer = make(forecasting)
-    assert answer.status_code == 200, answer.text
-    body = answer.get_json()
+    response = make(forecasting)
+    assert response.status_code == 200, response.text
+    body = response.get_json()
     assert (body["origin"], body["issued_utc"]) == ("2026-11-24T03:00:00Z", "2026-11-24T03:00:20Z")
     assert body["rows"] == 3 * len(HORIZONS)
     assert body["model_version"] == trained.card["version"]
@@ -174,9 +174,9 @@ def test_an_edge_that_does_not_answer_is_503_and_stores_nothing(forecasting: Wor
 )
 def test_writing_needs_the_token(forecasting: World, header: str | None) -> None:
     headers = {"Authorization": header} if header else {}
-    answer = forecasting.client.post("/api/v1/forecasts", headers=headers)
-    assert problem(answer)["type"] == "/problems/token_needed"
-    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    response = forecasting.client.post("/api/v1/forecasts", headers=headers)
+    assert problem(response)["type"] == "/problems/token_needed"
+    assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
     assert forecasting.hive.query("SHOW TABLES IN upbit_lake_replica LIKE 'forecast'") == []
 
 
@@ -198,18 +198,18 @@ def test_calls_at_the_same_time_store_one_forecast(forecasting: World) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(answer["stored"] for answer in answers) == [False, False, False, True]
-    assert {answer["origin"] for answer in answers} == {"2026-11-24T03:00:00Z"}
+    assert sorted(response["stored"] for response in answers) == [False, False, False, True]
+    assert {response["origin"] for response in answers} == {"2026-11-24T03:00:00Z"}
 
 
 def test_numbers_that_json_does_not_have_become_null(forecasting: World) -> None:
     """The only source of such numbers is a driver that hands out a stored NaN (SQLite would hand out NULL)."""
     make(forecasting)
     forecasting.hive.hand_out = _holed
-    answer = read(forecasting, origin="2026-11-24T03:00:00Z")
-    assert {row["expected_volume"] for row in answer.get_json()["rows"]} == {None}
-    assert {row["volatility"] for row in answer.get_json()["rows"]} == {None}
-    json.loads(answer.text, parse_constant=pytest.fail)
+    response = read(forecasting, origin="2026-11-24T03:00:00Z")
+    assert {row["expected_volume"] for row in response.get_json()["rows"]} == {None}
+    assert {row["volatility"] for row in response.get_json()["rows"]} == {None}
+    json.loads(response.text, parse_constant=pytest.fail)
 
 
 def _holed(row: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -44,10 +44,10 @@ def test_every_answer_has_the_strict_headers(empty_world: World, method: str, pa
     def broken() -> str:
         raise RuntimeError("something unforeseen")
 
-    with empty_world.client.open(path, method=method) as answer:
-        assert answer.status_code == status
-        assert {name: answer.headers[name] for name in STRICT} == STRICT
-        policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
+    with empty_world.client.open(path, method=method) as response:
+        assert response.status_code == status
+        assert {name: response.headers[name] for name in STRICT} == STRICT
+        policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["script-src"] == "'self'"
     assert "unsafe" not in str(policy)

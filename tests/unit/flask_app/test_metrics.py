@@ -35,10 +35,10 @@ def services(world: World) -> Services:
 
 def scrape(world: World) -> Samples:
     """Every sample by `name{label="value",...}`."""
-    answer = world.client.get("/metrics")
-    assert answer.status_code == 200
+    response = world.client.get("/metrics")
+    assert response.status_code == 200
     found = {}
-    for family in text_string_to_metric_families(answer.get_data(as_text=True)):
+    for family in text_string_to_metric_families(response.get_data(as_text=True)):
         for sample in family.samples:
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value

@@ -13,9 +13,9 @@ BANNER = "REPLICA DATA - not the real exchange"
 
 def test_the_page_opens_while_hive_and_hdfs_are_down(empty_world: World) -> None:
     empty_world.hive.up = empty_world.lake.up = False
-    answer = empty_world.client.get("/")
-    assert answer.status_code == 200
-    assert answer.content_type.startswith("text/html")
+    response = empty_world.client.get("/")
+    assert response.status_code == 200
+    assert response.content_type.startswith("text/html")
 
 
 @pytest.mark.parametrize(("dataset", "shown"), [("upbit", False), ("replica", True), ("replay", True)])
@@ -32,15 +32,15 @@ def test_everything_that_the_page_loads_comes_from_the_service(empty_world: Worl
     assert len(loaded) >= 6
     assert all(link.startswith("/") for link in links)
     for link in loaded:
-        with empty_world.client.get(link) as answer:
-            assert answer.status_code == 200, link
+        with empty_world.client.get(link) as response:
+            assert response.status_code == 200, link
 
 
 def test_plotly_comes_from_its_package_and_is_kept_by_the_browser(empty_world: World) -> None:
-    answer = empty_world.client.get("/static/vendor/plotly.min.js")
-    assert b"Plotly" in answer.data[:200_000]
-    assert answer.content_type.startswith("text/javascript")
-    assert answer.cache_control.max_age == 31_536_000
+    response = empty_world.client.get("/static/vendor/plotly.min.js")
+    assert b"Plotly" in response.data[:200_000]
+    assert response.content_type.startswith("text/javascript")
+    assert response.cache_control.max_age == 31_536_000
 
 
 def test_a_hostile_base_url_stays_text() -> None:

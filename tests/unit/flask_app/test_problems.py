@@ -15,10 +15,10 @@ from upbit_elt.lake.coverage import FOOTER_KEY
 from upbit_elt.lake.parquet import coverage_of, decode, parquet_writer
 
 
-def problem(answer: TestResponse) -> dict[str, Any]:
-    assert answer.content_type == "application/problem+json"
-    body: dict[str, Any] = answer.get_json()
-    assert body["status"] == answer.status_code
+def problem(response: TestResponse) -> dict[str, Any]:
+    assert response.content_type == "application/problem+json"
+    body: dict[str, Any] = response.get_json()
+    assert body["status"] == response.status_code
     assert set(body) >= {"type", "title", "status", "detail"}
     return body
 
@@ -68,19 +68,19 @@ def test_an_unknown_path_is_404(world: World) -> None:
 
 
 def test_a_wrong_method_is_405_and_names_the_right_ones(world: World) -> None:
-    answer = world.client.delete("/api/v1/candles")
-    assert problem(answer)["status"] == 405
-    assert "GET" in answer.headers["Allow"]
+    response = world.client.delete("/api/v1/candles")
+    assert problem(response)["status"] == 405
+    assert "GET" in response.headers["Allow"]
 
 
 @pytest.mark.parametrize("path", ["/readyz", "/api/v1/status", "/api/v1/markets", "/api/v1/candles?market=KRW-BTC"])
 @pytest.mark.parametrize(("edge", "name"), [("hive", "hive_unavailable"), ("lake", "lake_unavailable")])
 def test_an_edge_that_does_not_answer_is_503(world: World, path: str, edge: str, name: str) -> None:
     getattr(world, edge).up = False
-    answer = world.client.get(path)
-    body = problem(answer)
+    response = world.client.get(path)
+    body = problem(response)
     assert (body["status"], body["type"]) == (503, f"/problems/{name}")
-    assert answer.headers["Retry-After"].isdigit()
+    assert response.headers["Retry-After"].isdigit()
 
 
 def test_the_service_recovers_when_hive_does(world: World) -> None:
@@ -122,9 +122,9 @@ def test_a_damaged_file_stops_nothing_and_is_named(
 ) -> None:
     path, data = other_file
     world.lake.files[path] = data[:100]
-    answer = world.client.get("/api/v1/markets")
-    assert answer.status_code == 200
-    assert [market["market"] for market in answer.get_json()] == ["KRW-BTC", "KRW-ETH", "KRW-THIN"]
+    response = world.client.get("/api/v1/markets")
+    assert response.status_code == 200
+    assert [market["market"] for market in response.get_json()] == ["KRW-BTC", "KRW-ETH", "KRW-THIN"]
     assert path in caplog.text
 
 

@@ -48,9 +48,9 @@ def world(tmp_path: Path) -> World:
 
 
 def get(world: World, **query: str) -> dict[str, Any]:
-    answer = world.client.get(URL, query_string=query)
-    assert answer.status_code == 200, answer.text
-    body: dict[str, Any] = answer.get_json()
+    response = world.client.get(URL, query_string=query)
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.get_json()
     return body
 
 

@@ -19,8 +19,8 @@ def test_the_process_is_alive_whatever_hive_does(empty_world: World) -> None:
 
 
 def test_ready_when_hdfs_and_hive_answer_even_before_any_candle(empty_world: World) -> None:
-    answer = empty_world.client.get("/readyz")
-    assert (answer.status_code, answer.get_json()) == (200, {"status": "ready"})
+    response = empty_world.client.get("/readyz")
+    assert (response.status_code, response.get_json()) == (200, {"status": "ready"})
 
 
 def test_status_of_an_empty_lake_is_nulls_and_zeros(empty_world: World) -> None:

@@ -149,16 +149,16 @@ def test_json_of_another_form_is_not_a_folder_nor_a_missing_file(wire: Starts, t
 @pytest.mark.parametrize("status", [b"500 Oops", b"502 Bad Gateway", b"403 Forbidden"])
 @pytest.mark.parametrize("text", [b"<html>sorry</html>", b"[]", b"{}", b""])
 def test_an_error_response_is_not_taken_for_a_missing_file(wire: Starts, status: bytes, text: bytes) -> None:
-    answer = whole(text).replace(b"200 OK", status)
-    for call in everything(wire(**dict.fromkeys(OPERATIONS, answer)).lake()):
+    response = whole(text).replace(b"200 OK", status)
+    for call in everything(wire(**dict.fromkeys(OPERATIONS, response)).lake()):
         with pytest.raises(LakeUnavailable):
             call()
 
 
 def test_a_missing_file_has_no_size_and_cannot_be_read(wire: Starts) -> None:
     missing = {"RemoteException": {"exception": "FileNotFoundException", "message": "File does not exist"}}
-    answer = whole(json.dumps(missing).encode()).replace(b"200 OK", b"404 Not Found")
-    lake = wire(getfilestatus=answer, open=answer, liststatus=answer).lake()
+    response = whole(json.dumps(missing).encode()).replace(b"200 OK", b"404 Not Found")
+    lake = wire(getfilestatus=response, open=response, liststatus=response).lake()
     assert (lake.size(PATH), lake.exists(PATH), lake.list("/candle")) == (None, False, [])
     with pytest.raises(LakeCorrupt, match="no such file"):
         lake.read(PATH)

@@ -113,8 +113,8 @@ def test_count_is_one_by_default_and_silently_cut_at_200(get: Get) -> None:
 
 def test_before_listing_the_answer_is_empty(get: Get) -> None:
     for kind in ("minutes/1", "days", "weeks", "seconds"):
-        answer = get(f"/candles/{kind}", market="KRW-BTC", to="2017-09-01T00:00:00Z")
-        assert (answer.status_code, answer.text) == (200, "[]")
+        response = get(f"/candles/{kind}", market="KRW-BTC", to="2017-09-01T00:00:00Z")
+        assert (response.status_code, response.text) == (200, "[]")
 
 
 def test_unknown_parameters_are_ignored(get: Get) -> None:
@@ -148,10 +148,10 @@ INVALID = "Invalid parameter. Check the given value!"
     ],
 )
 def test_errors_have_upbits_status_and_body(get: Get, path: str, status: int, name: object, message: str) -> None:
-    answer = get(path)
-    assert answer.status_code == status
-    assert answer.json == {"error": {"name": name, "message": message}}
-    assert ("Remaining-Req" in answer.headers) == (name != "not_found")
+    response = get(path)
+    assert response.status_code == status
+    assert response.json == {"error": {"name": name, "message": message}}
+    assert ("Remaining-Req" in response.headers) == (name != "not_found")
 
 
 def test_a_market_is_unknown_until_its_listing(source: Source, clock: FakeClock, get: Get) -> None:

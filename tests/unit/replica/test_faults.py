@@ -96,12 +96,12 @@ def test_over_http_a_cut_response_and_a_hanging_one_are_different_errors(source:
     given_up = Event()
     faults = inject(app, FakeClock(), 1, {"cut": 1.0}, pause=lambda seconds: given_up.wait(60))
     with running(app) as url, requests.Session() as session:
-        ask = f"{url}{PATH}?market=KRW-BTC&count=50"
+        address = f"{url}{PATH}?market=KRW-BTC&count=50"
         with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-            session.get(ask, timeout=10)
+            session.get(address, timeout=10)
         faults.rates = {"hang": 1.0}
         with pytest.raises(requests.ReadTimeout):
-            session.get(ask, timeout=0.2)
+            session.get(address, timeout=0.2)
         given_up.set()
         faults.rates = {}
-        assert len(session.get(ask, timeout=10).json()) == 50
+        assert len(session.get(address, timeout=10).json()) == 50

@@ -24,8 +24,8 @@ def from_address(client: FlaskClient, address: str, path: str = MINUTES) -> Test
 
 def test_the_header_counts_down_and_the_eleventh_request_is_refused(client: FlaskClient) -> None:
     answers = [client.get(MINUTES) for _ in range(12)]
-    assert [answer.status_code for answer in answers] == [200] * 10 + [429] * 2
-    left = [answer.headers["Remaining-Req"] for answer in answers[:10]]
+    assert [response.status_code for response in answers] == [200] * 10 + [429] * 2
+    left = [response.headers["Remaining-Req"] for response in answers[:10]]
     assert left == [f"group=candles; min=600; sec={n}" for n in range(9, -1, -1)]
     quarantined = answers[-1]
     assert quarantined.text == "Too many API requests."
@@ -75,9 +75,9 @@ def test_an_origin_header_leaves_one_request_in_ten_seconds(client: FlaskClient,
 def press_on(client: FlaskClient) -> TestResponse:
     """Sends requests in spite of each 429 until the response is a ban."""
     for _ in range(60):
-        answer = client.get(MINUTES)
-        if answer.status_code == 418:
-            return answer
+        response = client.get(MINUTES)
+        if response.status_code == 418:
+            return response
     raise AssertionError("no ban after 60 requests at once")
 
 

@@ -35,10 +35,10 @@ def test_one_connection_serves_many_requests(source: Source, clock: FakeClock) -
         opened = client.sock
         for path, status in ((MINUTES, 200), ("/v1/nothing", 404), (MINUTES, 200)):
             client.request("GET", path)
-            answer = client.getresponse()
-            assert answer.status == status
-            assert len(answer.read()) == int(answer.headers["Content-Length"])
-            assert answer.headers.get_all("Date") == ["Tue, 24 Nov 2026 12:00:30 GMT"]
+            response = client.getresponse()
+            assert response.status == status
+            assert len(response.read()) == int(response.headers["Content-Length"])
+            assert response.headers.get_all("Date") == ["Tue, 24 Nov 2026 12:00:30 GMT"]
             assert client.sock is opened
         client.close()
 
@@ -47,9 +47,9 @@ def test_a_head_request_has_headers_only(source: Source, clock: FakeClock) -> No
     with running(create_replica(source, clock)) as origin:
         client = connection(origin)
         client.request("HEAD", MINUTES)
-        answer = client.getresponse()
-        assert int(answer.headers["Content-Length"]) > 10_000
-        assert answer.read() == b""
+        response = client.getresponse()
+        assert int(response.headers["Content-Length"]) > 10_000
+        assert response.read() == b""
         client.request("GET", MINUTES)
         assert client.getresponse().status == 200
         client.close()
@@ -59,9 +59,9 @@ def test_a_request_with_a_body_does_not_spoil_the_next_one(source: Source, clock
     with running(create_replica(source, clock)) as origin:
         client = connection(origin)
         client.request("POST", "/v1/market/all", body=b"GET /v1/market/all HTTP/1.1\r\n\r\n")
-        answer = client.getresponse()
-        assert (answer.status, answer.headers["Connection"]) == (404, "close")
-        answer.read()
+        response = client.getresponse()
+        assert (response.status, response.headers["Connection"]) == (404, "close")
+        response.read()
         client.request("GET", MINUTES)
         assert client.getresponse().status == 200
         client.close()

@@ -42,11 +42,11 @@ def test_any_window_gives_the_rows_of_a_larger_one(source: Source, market: str) 
 
 
 def test_another_process_or_a_past_question_changes_nothing(source: Source) -> None:
-    asked = source.minutes("KRW-ETH", END - timedelta(hours=5), END)
+    once = source.minutes("KRW-ETH", END - timedelta(hours=5), END)
     fresh = SyntheticSource(seed=7, markets=64, quotes=("KRW",))
-    assert same(fresh.minutes("KRW-ETH", END - timedelta(hours=5), END), asked)
+    assert same(fresh.minutes("KRW-ETH", END - timedelta(hours=5), END), once)
     other = SyntheticSource(seed=8, markets=64, quotes=("KRW",))
-    assert not same(other.minutes("KRW-ETH", END - timedelta(hours=5), END), asked)
+    assert not same(other.minutes("KRW-ETH", END - timedelta(hours=5), END), once)
 
 
 @pytest.mark.parametrize("market", ["KRW-BTC", "KRW-XRP", "KRW-DOGE", "KRW-SHIB", "KRW-BTT", "BTC-ETH", "USDT-SOL"])

@@ -28,7 +28,7 @@ class Stub:
 
 def _handler(stub: Stub) -> type[Handler]:
     class Table(Handler):
-        def answer(self) -> None:
+        def respond(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             stub.requests.append((self.command, self.path, body))
@@ -37,7 +37,7 @@ def _handler(stub: Stub) -> type[Handler]:
             data = (content if isinstance(content, str) else json.dumps(content)).encode()
             self.send(status, data, **({"Location": stub.locations[name]} if name in stub.locations else {}))
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = answer
+        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = respond
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string((timestamp or time()) + stub.ahead)

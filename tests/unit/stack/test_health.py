@@ -17,7 +17,7 @@ def beans(**values: object) -> tuple[int, object]:
 
 
 @pytest.mark.parametrize(
-    ("answer", "trouble"),
+    ("response", "trouble"),
     [
         (beans(FSState="Operational", NumLiveDataNodes=1), None),
         (beans(FSState="Operational", NumLiveDataNodes=0), "no DataNode has reported yet"),
@@ -29,8 +29,8 @@ def beans(**values: object) -> tuple[int, object]:
         ((200, {"beans": {"a": 1}}), "makes no sense"),
     ],
 )
-def test_namenode(stub: Stub, answer: tuple[int, object], trouble: str | None) -> None:
-    stub.answers["GET /jmx"] = answer
+def test_namenode(stub: Stub, response: tuple[int, object], trouble: str | None) -> None:
+    stub.answers["GET /jmx"] = response
     stub.answers["GET /webhdfs/v1/"] = (200, {"FileStatuses": {"FileStatus": []}})
     said = health.namenode(stub.url)()
     assert said is None if trouble is None else trouble in str(said)

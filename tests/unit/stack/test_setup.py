@@ -111,12 +111,12 @@ def test_without_root_all_that_a_start_misses_is_one_line(world: World, tmp_path
 
 def python(world: World, name: str, version: str) -> None:
     """The Python of these tests under another version, which makes environments at once."""
-    told = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 'final', 0); exec(sys.argv[1])"
+    code = f"import sys; sys.version_info = ({version.replace('.', ', ')}, 'final', 0); exec(sys.argv[1])"
     lines = (
         f"echo {name} $* >>{world.calls}",
         f'case "$*" in *"-m venv --clear"*) mkdir -p {world.venv}; cp -r {world.bin}/environment/. {world.venv} ;;',
         f"  *python_version*) echo {version} ;;",
-        f'  -c*) exec {sys.executable} -c "{told}" "$2" ;; esac',
+        f'  -c*) exec {sys.executable} -c "{code}" "$2" ;; esac',
     )
     program(world.bin / name, "\n".join(lines))
 
@@ -158,8 +158,8 @@ def test_compiled_files_are_kept(world: World) -> None:
 
 
 def test_setup_and_pyproject_agree_on_the_versions(world: World) -> None:
-    told = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert world.run('echo ">=3.$oldest_python,<3.$((newest_python + 1))"').stdout.strip() == told
+    code = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["requires-python"]
+    assert world.run('echo ">=3.$oldest_python,<3.$((newest_python + 1))"').stdout.strip() == code
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")

@@ -104,7 +104,7 @@ def test_status_requests_everything_from_the_service(stack: StackSettings, stub:
     stub.answers["GET /api/v1/status"] = (200, WELL | {"stale": STALE, "errors": [ERROR], "now": "later"})
     there = stack.model_copy(update={"flask_port": int(stub.url.rpartition(":")[2])})
     assert len(status.progress(there).troubles) == 2
-    for answer in ((200, "<html>"), (503, {}), (200, {"errors": 7})):
-        stub.answers["GET /api/v1/status"] = answer
+    for response in ((200, "<html>"), (503, {}), (200, {"errors": 7})):
+        stub.answers["GET /api/v1/status"] = response
         with pytest.raises(StackError, match="gives no status"):
             status.progress(there)

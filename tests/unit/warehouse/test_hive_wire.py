@@ -81,9 +81,9 @@ class Server:
             connection.sendall(struct.pack(">BI", 5, 0))
             processor, number = TCLIService.Processor(Service()), 0
             while header := lines.read(4):
-                asked, answer = TMemoryBuffer(lines.read(struct.unpack(">I", header)[0])), TMemoryBuffer()
-                processor.process(TBinaryProtocol(asked), TBinaryProtocol(answer))
-                frame = struct.pack(">I", len(answer.getvalue())) + answer.getvalue()
+                request, response = TMemoryBuffer(lines.read(struct.unpack(">I", header)[0])), TMemoryBuffer()
+                processor.process(TBinaryProtocol(request), TBinaryProtocol(response))
+                frame = struct.pack(">I", len(response.getvalue())) + response.getvalue()
                 connection.sendall(self._damage(frame) if number == self._spoilt else frame)
                 if number == self._spoilt:
                     return
