@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flask_app.days import iso
 from upbit_elt.candle import kst_day
@@ -29,7 +30,9 @@ MOST_DAYS = 31  # days of which one request may ask
 # Days over which the coverage is pooled of which the metric and its alert speak.
 COVERAGE_DAYS = 3
 BASELINES = tuple(expert for expert in EXPERTS if expert != SERVED)
-_MEANS = ("crps", "mae", "coverage_90")
+QUANTITY = "price"
+_COUNTS, _MEANS = ("count", "late", "missed", "holes"), ("crps", "mae", "coverage_90")
+_COLUMNS = ("market", "horizon", "expert", *_COUNTS, *_MEANS)
 Row = dict[str, Any]
 
 
@@ -37,12 +40,12 @@ Row = dict[str, Any]
 class Pool:
     """Sums of the served forecasts of one horizon over markets, and over days when pools are merged.
 
-    `markets` is their number, of days the largest. `sums` are those of _MEANS; `rivals` has of each baseline the number
-    of forecasts, the CRPS sum of the served ones among them, and its own.
+    `markets` is their number, of days the largest. `counts` are those of _COUNTS, `sums` those of _MEANS; `rivals`
+    has of each baseline the number of forecasts, the CRPS sum of the served ones among them, and its own.
     """
 
     markets: int = 0
-    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(4, np.int64))  # count, late, missed, holes
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(_COUNTS), np.int64))
     sums: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(len(_MEANS)))
     rivals: defaultdict[str, npt.NDArray[np.float64]] = field(default_factory=lambda: defaultdict(lambda: np.zeros(3)))
 
@@ -50,7 +53,7 @@ class Pool:
         """Add the scores of a market by expert."""
         served = rows[SERVED]
         self.markets += 1
-        self.counts += [served[name] for name in ("count", "late", "missed", "holes")]
+        self.counts += [served[name] for name in _COUNTS]
         if served["count"]:
             self.sums += [served["count"] * served[name] for name in _MEANS]
             for name in BASELINES:
@@ -119,7 +122,7 @@ class Skill:
         """
         days = self._pools(count)
         return {
-            "quantity": "price",
+            "quantity": QUANTITY,
             "expert": SERVED,
             "unit": "basis points of the price",
             "pooled": _rows(_merged(days.values())),
@@ -177,7 +180,7 @@ class Skill:
 def _pooled(table: pa.Table) -> dict[int, Pool]:
     """The scores of a day, pooled over the markets by horizon."""
     groups: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
-    for row in table.to_pylist():
+    for row in table.filter(pc.field("quantity") == QUANTITY).select(_COLUMNS).to_pylist():
         groups[row["market"], row["horizon"]][row["expert"]] = row
     pools: dict[int, Pool] = defaultdict(Pool)
     for (_, horizon), rows in groups.items():

@@ -55,7 +55,7 @@ def get(world: World, **query: str) -> dict[str, Any]:
 
 
 def test_skill_is_pooled_by_what_was_scored_and_compared_on_the_same_forecasts(world: World) -> None:
-    put(world, DAYS[2], ROWS)
+    put(world, DAYS[2], [*ROWS, score("KRW-BTC", "served", 100, 50.0, quantity="volume")])
     put(world, DAYS[1], [score("KRW-BTC", "served", 400, 2.0), score("KRW-BTC", "naive", 400, 4.0)])
     body = get(world)
     assert (body["quantity"], body["expert"], body["unreadable"]) == ("price", "served", [])
