@@ -59,10 +59,10 @@ def test_live_runs_go_between_the_chunks_of_a_request(world: World) -> None:
     lives: list[Collected] = []
 
     def live_now_and_then(progress: WorkProgress) -> None:
-        if progress.candles > 2000 * (len(lives) + 1) and len(lives) < 3:
+        if progress.candles > 700 * (len(lives) + 1) and len(lives) < 3:
             lives.append(world.collect(NOW + timedelta(minutes=2 * len(lives) + 2)))
 
-    request = world.request(FIRST - timedelta(days=6), END)
+    request = world.request(FIRST - timedelta(days=2), END)
     time_budget = TimeBudget(world.lake, world.clock, patient=True)
     done = world.history(chunk=24, on_progress=live_now_and_then).work("test", request, time_budget)
     assert done is not None
@@ -74,12 +74,12 @@ def test_live_runs_go_between_the_chunks_of_a_request(world: World) -> None:
 
 def test_a_live_run_that_begins_in_mid_chunk_has_the_exchange_to_itself(world: World) -> None:
     world.collect()
-    request = world.request(FIRST - timedelta(days=3), END)
+    request = world.request(FIRST - timedelta(days=1), END)
     live = Lease(world.lake, f"{layout.kind_folder(world.lake.root, 'candle')}/_lease", world.clock)
     before: list[int] = []
 
     def begin(progress: WorkProgress) -> None:
-        if progress.candles > 1000 and not before:
+        if progress.candles > 400 and not before:
             live.acquire(timedelta(0))
             before.append(len(world.wire.candle_requests()))
 
