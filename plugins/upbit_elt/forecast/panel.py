@@ -21,8 +21,8 @@ Ints = npt.NDArray[np.int64]
 
 FIELDS = {"close": "trade_price", "high": "high_price", "low": "low_price", "volume": "candle_acc_trade_volume"}
 KINDS = {"close": np.float64, "high": np.float32, "low": np.float32, "volume": np.float32}
-OUTAGE_MARKETS = 20
-"""With fewer listed markets, none may have traded in a minute by chance; with as many, that is an outage."""
+BUSY = 5
+"""With fewer markets trading in a usual minute, none may have traded by chance; with as many, that is an outage."""
 COLUMNS = ("market", "candle_date_time_utc", *FIELDS.values())
 """The candle columns from which a panel is built."""
 
@@ -69,11 +69,13 @@ class Panel:
     def covered(self) -> Bools:
         """Mask (minutes,) of the minutes that are data: any market traded, or none did and that is no outage.
 
-        Without a trade it is an outage when OUTAGE_MARKETS are listed; it is not loaded when none is, or all are holes.
+        Without a trade it is an outage when BUSY markets or more traded in a minute with trades, on average so far. It
+        is not loaded when no price is known yet, or all are holes.
         """
-        covered: Bools = np.logical_or.reduce(self.traded, axis=1)
-        listed = np.cumsum(np.bincount(self.first, minlength=self.minutes + 1))[: self.minutes]
-        pause = np.flatnonzero(~covered & (listed > 0) & (listed < OUTAGE_MARKETS))
+        traders = self.traded.sum(axis=1)
+        covered: Bools = traders > 0
+        usual = np.cumsum(traders) / np.maximum(np.cumsum(covered), 1)
+        pause = np.flatnonzero(~covered & (usual < BUSY))
         covered[pause] = (~self.missing[pause] & ~np.isnan(self.close[pause])).any(axis=1)
         return covered
 

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.forecast.market import END, bounce, candle, closes, panel_of
 from upbit_elt.candle import to_table, wire
 from upbit_elt.forecast import features
-from upbit_elt.forecast.panel import OUTAGE_MARKETS, Panel, PanelBuilder
+from upbit_elt.forecast.panel import BUSY, Panel, PanelBuilder
 from upbit_elt.forecast.schema import HORIZONS
 from upbit_elt.intervals import Interval
 
@@ -137,7 +137,7 @@ def test_outcomes_are_what_followed_and_unknown_past_the_end(reverting: Panel) -
 
 
 def test_an_outage_is_not_learnt_as_a_calm_market() -> None:
-    table = bounce(600, OUTAGE_MARKETS)
+    table = bounce(600, BUSY)
     dark = [wire(END - timedelta(minutes=600 - i)) for i in range(300, 340)]
     kept = table.filter(pc.invert(pc.is_in(table.column("candle_date_time_utc"), pa.array(dark))))
     panel = panel_of(kept, 600)

@@ -44,10 +44,12 @@ def test_rows_outside_of_the_window_are_left_out_and_markets_are_sorted() -> Non
     assert panel.covered.all(), "of three markets none may have traded"
 
 
-def test_minutes_without_any_trade_are_an_outage_only_of_many_markets() -> None:
-    few, many = ({f"KRW-{i}": [1.0, np.nan, np.nan, 2.0] for i in range(count)} for count in (19, 20))
+def test_minutes_without_any_trade_are_an_outage_only_where_many_markets_trade_in_a_minute() -> None:
+    few, many = ({f"KRW-{i}": [1.0, np.nan, np.nan, 2.0] for i in range(count)} for count in (4, 5))
     assert panel_of(closes(few), 5).covered.tolist() == [False, True, True, True, True]
     assert panel_of(closes(many), 5).covered.tolist() == [False, True, False, False, True]
+    thin = {f"BTC-{i:02}": np.where(np.arange(300) % 100 == 3 * i, 1.0, np.nan) for i in range(30)}
+    assert panel_of(closes(thin), 300).covered.all(), "each of thirty trades once in 100 minutes"
 
 
 def test_minutes_that_are_holes_of_all_markets_are_no_data() -> None:
