@@ -19,28 +19,30 @@ from upbit_elt.exchange import clock_steps
 from upbit_elt.exchange.limits import OUR_WINDOW, AddressLimits
 
 TAKE = """
-import sys, time
+import sys
 from pathlib import Path
 from upbit_elt.clock import SystemClock
 from upbit_elt.exchange.limits import AddressLimits
 limits = AddressLimits(Path(sys.argv[1]), 10, SystemClock())
 for _ in range(12):
     limits.acquire("candles")
-    print(time.time())
+"""
+# what a request's turn is, whenever the process then gets the processor
+KEEP_ALL = """
+CREATE TABLE turns (up REAL);
+CREATE TRIGGER keep_all AFTER INSERT ON sent BEGIN INSERT INTO turns VALUES (NEW.up); END;
 """
 
 
 def test_two_processes_together_send_at_most_ten_a_second(tmp_path: Path) -> None:
-    AddressLimits(tmp_path, 10, SystemClock())
+    AddressLimits(tmp_path, 10, SystemClock()).ban_left()
+    with closing(sqlite3.connect(tmp_path / "limits.db")) as database:
+        database.executescript(KEEP_ALL)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", TAKE, str(tmp_path)], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    moments = sorted(float(line) for worker in workers for line in worker.communicate(timeout=60)[0].split())
-    assert [worker.returncode for worker in workers] == [0, 0]
+    workers = [subprocess.Popen([sys.executable, "-c", TAKE, str(tmp_path)], env=environment) for _ in range(2)]
+    assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
+    with closing(sqlite3.connect(tmp_path / "limits.db")) as database:
+        moments = [up for (up,) in database.execute("SELECT up FROM turns ORDER BY up")]
     assert len(moments) == 24
     busiest = max(sum(start <= moment < start + 1 for moment in moments) for start in moments)
     assert busiest <= 10
