@@ -33,7 +33,7 @@ from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.lake.publish import publish_snapshot
 from upbit_elt.lake.read import read_day
-from upbit_elt.quality.coverage_report import ledger_of
+from upbit_elt.quality.coverage_report import accounts_of
 from upbit_elt.quality.reconcile import wanted
 from upbit_elt.quality.reconciled_day import ReconciledDay
 
@@ -119,7 +119,7 @@ def account(world: World, days: list[str]) -> None:
     known = ledger.live_coverage(world.lake)
     assert known is not None
     began = time.monotonic()
-    found = ledger_of(world.lake, known, day_start(days[0]), day_end(days[-1]))
+    found = accounts_of(world.lake, known, day_start(days[0]), day_end(days[-1]))
     seconds = time.monotonic() - began
     empty = {name: sum(getattr(one, name) for one in found.accounts) for name in ("inactive", "empty", "proven")}
     candles = sum(one.candles for one in found.accounts)

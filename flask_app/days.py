@@ -80,18 +80,18 @@ def iso(day: str) -> str:
 def rows_of(lake: Lake, day: str) -> list[dict[str, Any]]:
     """Reconciliation of a KST day `yyMMdd`, a row per market; [] while the day has no valid one."""
     found = results.read(lake, results.valid(lake, day)).values()
-    return [_row(proof) for proof in sorted(found, key=lambda proof: (proof.state, proof.market))]
+    return [_row(one) for one in sorted(found, key=lambda one: (one.state, one.market))]
 
 
-def _row(proof: results.Proof) -> dict[str, Any]:
-    row = {name: value for name, value in results.stored_row(proof).items() if name not in ("digest", "detail")}
-    entries, found = proof.entries(), proof.found()
+def _row(one: results.MarketResult) -> dict[str, Any]:
+    row = {name: value for name, value in results.stored_row(one).items() if name not in ("digest", "detail")}
+    entries, found = one.entries(), one.found()
     not_compared = [entry for entry in entries if entry not in found]
-    return {**row, "checked": zulu(parse_wire(proof.checked)), "details": found, "unjudged": not_compared}
+    return {**row, "checked": zulu(parse_wire(one.checked)), "details": found, "unjudged": not_compared}
 
 
-def _totals(rows: dict[str, results.Proof]) -> dict[str, Any]:
-    proven = [results.stored_row(proof) for proof in rows.values()]
+def _totals(rows: dict[str, results.MarketResult]) -> dict[str, Any]:
+    proven = [results.stored_row(one) for one in rows.values()]
     sums = ("candles", "differences", "repaired", "findings")
     return {
         "markets": len(proven),

@@ -49,7 +49,7 @@ class HoleReason(StrEnum):
         return self not in _LABELS
 
     @property
-    def final(self) -> bool:
+    def skipped_by_backfill(self) -> bool:
         """Whether the backfill skips the hole: of a delisted market nothing comes, and rows are rechecked."""
         return self in _FINAL
 

@@ -30,7 +30,7 @@ from upbit_elt.lake.folder import FolderLake
 from upbit_elt.lake.read import latest, read_sources
 from upbit_elt.lake.snapshot import read_files
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.coverage_report import Account, ledger_of
+from upbit_elt.quality.coverage_report import Account, accounts_of
 from upbit_elt.settings import settings
 
 Time = datetime | str
@@ -130,7 +130,7 @@ class MarketData:
 
     def _account(self, market: str, span: _Span) -> Account:
         known = self._coverage()
-        (account,) = ledger_of(self._lake, known, span.start, span.end, [market]).accounts
+        (account,) = accounts_of(self._lake, known, span.start, span.end, [market]).accounts
         if market not in known.watermark and not account.known:
             raise NotCollected(f"{market}: the lake has nothing of it there; MarketData.markets() lists what there is")
         return account

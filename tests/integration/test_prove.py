@@ -18,7 +18,7 @@ from upbit_elt.candle import Candle, from_table, to_table
 from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.parquet import coverage_of, decode, encode
-from upbit_elt.quality.coverage_report import Ledger, ledger_of
+from upbit_elt.quality.coverage_report import Accounts, accounts_of
 from upbit_elt.quality.explain import explain
 from upbit_elt.quality.rechecks import FIRST, LONGEST
 from upbit_elt.quality.reconcile import wanted
@@ -40,9 +40,9 @@ def world(edge: Edge, tmp_path: Path) -> Iterator[World]:
     made.close()
 
 
-def account(world: World, start: datetime = START, end: datetime = END) -> Ledger:
+def account(world: World, start: datetime = START, end: datetime = END) -> Accounts:
     known = world.newest
-    return ledger_of(world.lake, known, start, end)
+    return accounts_of(world.lake, known, start, end)
 
 
 def explained(world: World, market: str, minute: datetime) -> str:

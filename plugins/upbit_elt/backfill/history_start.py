@@ -37,7 +37,7 @@ class HistoryStart:
     def observe(self, result: FetchResult) -> None:
         """Note what a result says; after an empty one, request the newest candle before its span to find the bounds."""
         request = result.request
-        if result.final and result.failure:
+        if result.delisted and result.failure:
             self._delisted[request.market] = result.failure
         elif not result.trouble and not result.candles and self.known(request) is None:
             self._probe(request)

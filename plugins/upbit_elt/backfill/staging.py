@@ -143,7 +143,7 @@ def pages_of(request: FetchRequest) -> int:
 
 def settled(spans: Iterable[Span]) -> list[Span]:
     """The spans that another request would not change."""
-    return [span for span in spans if span.state != "hole" or span.reason.final]
+    return [span for span in spans if span.state != "hole" or span.reason.skipped_by_backfill]
 
 
 def _coverage(spans: list[Span], run_id: str) -> Coverage:

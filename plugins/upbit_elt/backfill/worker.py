@@ -252,7 +252,7 @@ class Worker:
     def _take_result(self, works: list[_Work], result: FetchResult, scope: Scope) -> None:
         request = result.request
         self.history_start.observe(result)
-        lost = result.failure is not None and not result.final
+        lost = result.failure is not None and not result.delisted
         if result.failure:
             log.warning("history of %s, %s: %s", works[0].day.day, request.market, result.failure)
         if lost:

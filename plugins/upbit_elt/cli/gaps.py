@@ -18,7 +18,7 @@ from upbit_elt.cli.parameters import MarketCode, Moment, kst
 from upbit_elt.errors import NotCollected
 from upbit_elt.lake import ledger
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.coverage_report import Account, Hole, Ledger, ledger_of
+from upbit_elt.quality.coverage_report import Account, Accounts, Hole, accounts_of
 from upbit_elt.quality.explain import Chain, Evidence, near
 from upbit_elt.quality.explain import explain as evidence_of
 from upbit_elt.settings import settings
@@ -47,7 +47,7 @@ def gaps(start: datetime | None, end: datetime | None, markets: tuple[str, ...],
             f"nothing lies between {kst(begin)} and {kst(stop)}; the lake reaches until {kst(known.end)}",
             param_hint="--from/--to",
         )
-    found = ledger_of(lake, known, begin, stop, markets)
+    found = accounts_of(lake, known, begin, stop, markets)
     if unknown := [one.market for one in found.accounts if one.market not in known.watermark and not one.known]:
         raise click.BadParameter(
             f"{', '.join(unknown)}: not collected here, and no history of it was backfilled between {kst(begin)} and "
@@ -70,7 +70,7 @@ def explain(market: str, minute: datetime) -> None:
         click.echo(line)
 
 
-def _document(found: Ledger, start: datetime, end: datetime) -> dict[str, Any]:
+def _document(found: Accounts, start: datetime, end: datetime) -> dict[str, Any]:
     return {
         "start": f"{wire(start)}Z",
         "end": f"{wire(end)}Z",
@@ -100,7 +100,7 @@ def _hole(hole: Hole) -> dict[str, Any]:
     }
 
 
-def _print(found: Ledger, start: datetime, end: datetime) -> None:
+def _print(found: Accounts, start: datetime, end: datetime) -> None:
     console = Console(highlight=False, soft_wrap=True)
     table = Table(title=f"{kst(start)} to {kst(end)}: minutes by what they are", title_justify="left")
     table.add_column("market", footer=f"{len(found.accounts)} markets")
@@ -140,7 +140,7 @@ def _hole_lines(accounts: Sequence[Account]) -> list[str]:
     return lines
 
 
-def _verdict(found: Ledger) -> str:
+def _verdict(found: Accounts) -> str:
     missing = found.unexplained()
     return f"{missing:,} market-minutes may be missing" if missing else "every minute is accounted for"
 
@@ -174,15 +174,15 @@ def _evidence(found: Evidence) -> list[str]:
 
 def _reconciliation(chain: Chain) -> list[str]:
     day = kst_day(chain.minute)
-    if chain.day_proof is None:
+    if chain.day_result is None:
         return [f"day {day} is {chain.day_state}; not reconciled" + ("" if chain.day_state == "open" else " yet")]
-    lines = [f"day {day} is {chain.day_state}; reconciliation {chain.day_proof.path}"]
-    if proof := chain.proof:
+    lines = [f"day {day} is {chain.day_state}; reconciliation {chain.day_result.path}"]
+    if one := chain.market_result:
         lines.append(
-            f"    {proof.state}: {proof.hours} hours compared with the exchange's own at {proof.checked}Z, "
-            f"{proof.differences} differed, {proof.repaired} repaired, {proof.discrepancies} discrepancies"
+            f"    {one.state}: {one.hours} hours compared with the exchange's own at {one.checked}Z, "
+            f"{one.differences} differed, {one.repaired} repaired, {one.discrepancies} discrepancies"
         )
-        found = proof.found()
+        found = one.found()
         lines += [f"    discrepancy: {json.dumps(discrepancy)}" for discrepancy in found]
-        lines += [f"    not reconciled: {json.dumps(entry)}" for entry in proof.entries() if entry not in found]
+        lines += [f"    not reconciled: {json.dumps(entry)}" for entry in one.entries() if entry not in found]
     return lines

@@ -61,7 +61,7 @@ def collected_of(
     A hole of a market that the exchange delisted during the run is only information.
     """
     holes = coverage.holes()
-    delisted = {result.request.market for result in results if result.final}
+    delisted = {result.request.market for result in results if result.delisted}
     for span in holes:
         level = logging.INFO if span.market in delisted else logging.WARNING
         log.log(level, "hole, requested again later: %s %s to %s: %s", span.market, span.start, span.end, span.why)

@@ -118,7 +118,7 @@ class Collector:
         left = beyond_reach(plan, [*near.inactive, *(result.request for result in results if not result.failure)])
         rechecks = recheck.after(state.rechecks, near, results, resolved, end, left)
         coverage = coverage_after(plan, near, results, left, Coverage(end, end, run_id, (), state.watermark, rechecks))
-        self._request(left, run_id)
+        self._queue_backfill(left, run_id)
         quarantine(self._lake, quarantined, run_id)
         before = [candle for result in results for candle in result.before]
         before += [candle for result in recheck_results for candle in result.candles]
@@ -135,7 +135,7 @@ class Collector:
             outage=outage_of([*results, *recheck_results]),
         )
 
-    def _request(self, left: Sequence[Span], run_id: str) -> None:
+    def _queue_backfill(self, left: Sequence[Span], run_id: str) -> None:
         """Add backfill requests for the spans left to the backfill. A run that is retried adds none twice."""
         queue = BackfillQueue(self._lake)
         for wanted in requests_for(left, self._clock.now(), run_id):

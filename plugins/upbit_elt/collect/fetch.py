@@ -62,20 +62,20 @@ class FetchResult(NamedTuple):
 
     With a `failure` no minute before `reached` (UTC) is known; there may be candles from `reached` on.
     `holes` are the minutes whose row is quarantined or late, also minutes before the span that were read again.
-    `quarantined` are those rows, `added` the names of fields that this release does not know. `empty`: the exchange
-    says that the market has no older candle than these. `final`: the exchange neither knows nor lists the market, so
-    another request would fail too.
+    `quarantined` are those rows, `added` the names of fields that this release does not know.
+    `nothing_older`: the exchange says that the market has no older candle than these.
+    `delisted`: the exchange neither knows nor lists the market, so another request would fail too.
     """
 
     request: FetchRequest
     candles: tuple[Candle, ...] = ()
     before: tuple[Candle, ...] = ()
     failure: Failure | None = None
-    final: bool = False
+    delisted: bool = False
     holes: tuple[Span, ...] = ()
     quarantined: tuple[QuarantinedRow, ...] = ()
     added: frozenset[str] = frozenset()
-    empty: bool = False
+    nothing_older: bool = False
     reached: datetime | None = None
 
     @property
@@ -189,11 +189,11 @@ class _Job:
         if allow_partial and request.start < pages.reached < request.end:
             part = _result(request, pages)
             return part._replace(failure=failure, reached=pages.reached, quarantined=(*part.quarantined, *quarantined))
-        return FetchResult(request, failure=failure, final=self._delisted, quarantined=quarantined)
+        return FetchResult(request, failure=failure, delisted=self._delisted, quarantined=quarantined)
 
     def _check(self, pages: Pages) -> None:
         arrived, traded = pages.arrived, self._request.traded
-        if arrived.empty and traded and not (arrived.rows or arrived.quarantined):
+        if arrived.nothing_older and traded and not (arrived.rows or arrived.quarantined):
             raise BadResponse(f"an empty response, though {pages.market} traded at {traded:%Y-%m-%dT%H:%M:%SZ}")
 
     def _unless_listed(self, error: UnknownMarket) -> ExchangeError:
@@ -217,7 +217,7 @@ def _result(request: FetchRequest, pages: Pages) -> FetchResult:
         holes=tuple(_holes(request, max(since, pages.reached), arrived)),
         quarantined=tuple(arrived.quarantined),
         added=frozenset(arrived.added),
-        empty=arrived.empty,
+        nothing_older=arrived.nothing_older,
     )
 
 

@@ -71,7 +71,7 @@ def resolved(rechecks: Iterable[Recheck], results: Sequence[FetchResult], end: d
     known: dict[str, list[Span]] = defaultdict(list)
     for result in results:
         oldest = min((candle.start for candle in result.candles), default=result.request.end)
-        sure = oldest if result.empty else result.request.start
+        sure = oldest if result.nothing_older else result.request.start
         for span in result.spans():
             if span.state == "asked":
                 known[span.market].append(span._replace(start=max(span.start, sure)))
@@ -113,7 +113,7 @@ def after(
     remaining += [
         Recheck(a.request.market, a.request.since or a.request.start, end, "empty", end)
         for a in results
-        if a.empty and not a.failure and a.request.market not in already_empty
+        if a.nothing_older and not a.failure and a.request.market not in already_empty
     ]
     remaining += [
         Recheck(a.request.market, h.start, h.end, "hole", end) for a in results for h in a.holes if not a.failure

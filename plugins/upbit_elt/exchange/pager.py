@@ -27,13 +27,13 @@ class UnusablePage(BadResponse):
 class Arrived:
     """The rows received for a span: valid candles (newest first), quarantined rows, and names of unknown fields.
 
-    `empty`: the exchange says that the market has no older candle than these.
+    `nothing_older`: the exchange says that the market has no older candle than these.
     """
 
     rows: tuple[MinuteCandle, ...] = ()
     quarantined: tuple[QuarantinedRow, ...] = ()
     added: frozenset[str] = frozenset()
-    empty: bool = False
+    nothing_older: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Pages:
             (*self.arrived.rows, *(row for row in page.rows if row.start >= self.begin)),
             (*self.arrived.quarantined, *quarantined),
             self.arrived.added | set(page.added),
-            self.arrived.empty or not page.received,
+            self.arrived.nothing_older or not page.received,
         )
         reached = self.begin if last or page.oldest is None else page.oldest
         return replace(self, reached=reached, done=last, arrived=arrived)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from upbit_elt.lake.table_spec import Shape
+from upbit_elt.lake.table_spec import TableSpec
 
 HORIZONS = (1, 2, 3, 5, 10, 15, 30, 60)
 """Minutes from the origin to the target."""
@@ -32,5 +32,7 @@ target (the close of the minute that ends there), in the quote currency. `expect
 the horizon; `volatility` is the standard deviation of the log return over the horizon. `issued_utc` is the second (wire
 string, UTC) at which the row was written to the lake, so that nobody read it before; null in files of before 0.2.0."""
 
-FORECAST = Shape("forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False, added=("issued_utc",))
+FORECAST = TableSpec(
+    "forecast", FORECAST_SCHEMA, ["market", "origin", "horizon"], later_wins=False, added=("issued_utc",)
+)
 """Table of the forecasts. Of several forecasts with the same key the one stored first counts."""

@@ -19,7 +19,7 @@ from upbit_elt.candle import MINUTE, day_start
 from upbit_elt.forecast.outcomes import DAY_MINUTES, Bools, Ints, Outcomes, minutes_of
 from upbit_elt.forecast.schema import HORIZONS, QUANTILE_COLUMNS, QUANTILES
 from upbit_elt.forecast.scoring import Floats, absolute_error, coverage_90, crps, pinball
-from upbit_elt.lake.table_spec import Shape
+from upbit_elt.lake.table_spec import TableSpec
 
 SERVED, NAIVE, UNCONDITIONAL = "served", "naive", "unconditional"
 EXPERTS = (SERVED, NAIVE, UNCONDITIONAL)
@@ -47,7 +47,7 @@ SCORE_SCHEMA = pa.schema(
 """One row per market, horizon (minutes), quantity (`price`) and expert, of a KST day of origins. Means over `count`
 scored forecasts, null where it is 0: losses in basis points of the log price, `coverage_90` as a share. `late`,
 `missed` and `holes` count forecasts that were not scored; they are the same for every expert."""
-SCORE = Shape("score", SCORE_SCHEMA, ["market", "horizon", "quantity", "expert"], later_wins=True)
+SCORE = TableSpec("score", SCORE_SCHEMA, ["market", "horizon", "quantity", "expert"], later_wins=True)
 
 NEEDED = ("market", "origin", "horizon", "target", *QUANTILE_COLUMNS, "issued_utc")
 """The columns of a forecast that a Tally reads."""

@@ -16,7 +16,7 @@ from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.layout import parse_window
 from upbit_elt.lake.parquet import coverage_of, decode
-from upbit_elt.lake.table_spec import CANDLE, Shape
+from upbit_elt.lake.table_spec import CANDLE, TableSpec
 from upbit_elt.lake.webhdfs import Entry, Lake
 
 
@@ -75,7 +75,7 @@ def outside(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
     return table.filter(pa.array(remaining))
 
 
-def latest(tables: Sequence[pa.Table], shape: Shape = CANDLE) -> pa.Table:
+def latest(tables: Sequence[pa.Table], shape: TableSpec = CANDLE) -> pa.Table:
     """Merge tables, oldest first, into one with each key once, sorted by key; `shape` says which row of a key wins."""
     if not tables:
         return shape.schema.empty_table()

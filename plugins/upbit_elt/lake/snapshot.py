@@ -22,7 +22,7 @@ from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.parquet import ROW_GROUP, coverage_of, decode, metadata, notes_of, parquet_writer
 from upbit_elt.lake.read import latest
 from upbit_elt.lake.row_hash import RowHashes, row_hashes, winners
-from upbit_elt.lake.table_spec import Shape
+from upbit_elt.lake.table_spec import TableSpec
 from upbit_elt.lake.webhdfs import Lake
 
 SAME_ROWS = "same_rows_as"
@@ -51,14 +51,14 @@ class Published(NamedTuple):
     lost: tuple[str, ...] = ()
 
 
-def read_files(lake: Lake, shape: Shape, day: str) -> list[SnapshotFile]:
+def read_files(lake: Lake, shape: TableSpec, day: str) -> list[SnapshotFile]:
     """Read all files of a day's current snapshot, oldest first. Raises LakeCorrupt when one cannot be read."""
     snapshot = ledger.current(lake, shape.kind, day)
     found = ledger.files(lake, snapshot, day) if snapshot else []
     return [read_source(lake, shape, file) for file in found]
 
 
-def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> SnapshotFile:
+def read_source(lake: Lake, shape: TableSpec, file: ledger.DataFile) -> SnapshotFile:
     """Read one file of a snapshot. Raises LakeCorrupt when it cannot be read."""
     data, name = lake.read(file.path), file.path.rsplit("/", 1)[1]
     coverage = coverage_of(data, file.path) if shape.kind == "candle" else None
@@ -67,7 +67,7 @@ def read_source(lake: Lake, shape: Shape, file: ledger.DataFile) -> SnapshotFile
 
 def write_snapshot(
     lake: Lake,
-    shape: Shape,
+    shape: TableSpec,
     day: str,
     name: str,
     tables: Sequence[pa.Table],
@@ -97,7 +97,9 @@ def write_snapshot(
     return Published(day, folder, name, rows)
 
 
-def compaction_notes(lake: Lake, shape: Shape, day: str, sources: Sequence[SnapshotFile], run: str) -> dict[str, Any]:
+def compaction_notes(
+    lake: Lake, shape: TableSpec, day: str, sources: Sequence[SnapshotFile], run: str
+) -> dict[str, Any]:
     """The notes of a file that holds exactly the rows of `sources`: a follower need not load these again."""
     snapshot = ledger.current(lake, shape.kind, day)
     same = {SAME_ROWS: snapshot.path.rsplit("/", 1)[1]} if snapshot else {}
@@ -132,7 +134,7 @@ def _next_folder(lake: Lake, kind: Kind, day: str, *, complete: bool) -> str:
 
 
 def _merged(
-    shape: Shape, tables: Sequence[pa.Table], coverage: Coverage | None, notes: Mapping[str, Any] | None
+    shape: TableSpec, tables: Sequence[pa.Table], coverage: Coverage | None, notes: Mapping[str, Any] | None
 ) -> bytes:
     sink = io.BytesIO()
     with parquet_writer(sink, shape.schema, metadata(coverage, notes)) as writer:
@@ -141,7 +143,7 @@ def _merged(
     return sink.getvalue()
 
 
-def _parts(shape: Shape, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
+def _parts(shape: TableSpec, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
     """Yield the sorted rows, some markets at a time: a whole day of forecasts needs too much memory to sort."""
     runs = [_runs(table) for table in _folded(shape, tables)]
     group: list[str] = []
@@ -156,7 +158,7 @@ def _parts(shape: Shape, tables: Sequence[pa.Table]) -> Iterator[pa.Table]:
         yield _sorted(shape, runs, group)
 
 
-def _folded(shape: Shape, tables: Sequence[pa.Table]) -> list[pa.Table]:
+def _folded(shape: TableSpec, tables: Sequence[pa.Table]) -> list[pa.Table]:
     """The same rows in fewer tables: small neighbouring tables are merged."""
     groups: list[list[pa.Table]] = []
     for table in tables:
@@ -166,7 +168,7 @@ def _folded(shape: Shape, tables: Sequence[pa.Table]) -> list[pa.Table]:
     return [latest(group, shape) if len(group) > 1 else group[0] for group in groups]
 
 
-def _sorted(shape: Shape, runs: Sequence[Mapping[str, pa.Table]], markets: Sequence[str]) -> pa.Table:
+def _sorted(shape: TableSpec, runs: Sequence[Mapping[str, pa.Table]], markets: Sequence[str]) -> pa.Table:
     parts = [[found[market] for market in markets if market in found] for found in runs]
     return latest([pa.concat_tables(part) for part in parts if part], shape)
 
@@ -184,7 +186,7 @@ def _runs(table: pa.Table) -> dict[str, pa.Table]:
     return {name: table.slice(a, b - a) for name, a, b in zip(names, starts, [*starts[1:], len(index)], strict=True)}
 
 
-def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], coverage: Coverage | None) -> int:
+def _verify(lake: Lake, path: str, shape: TableSpec, tables: Sequence[pa.Table], coverage: Coverage | None) -> int:
     """Read the file back and compare keys, values and coverage with the sources; returns the number of rows."""
     data = lake.read(path)
     file = pq.ParquetFile(io.BytesIO(data))
@@ -203,7 +205,7 @@ def _verify(lake: Lake, path: str, shape: Shape, tables: Sequence[pa.Table], cov
     return rows
 
 
-def _hashes(shape: Shape, tables: Iterable[pa.Table]) -> tuple[RowHashes, RowHashes]:
+def _hashes(shape: TableSpec, tables: Iterable[pa.Table]) -> tuple[RowHashes, RowHashes]:
     keys, rows = [], []
     for table in tables:
         keys.append(row_hashes(table, shape.key))

@@ -10,7 +10,7 @@ from upbit_elt.candle import KEY, SCHEMA
 from upbit_elt.lake.layout import Kind
 
 
-class Shape(NamedTuple):
+class TableSpec(NamedTuple):
     """The columns of a kind, and the key that is unique within a day; the key's first column is the market.
 
     Of two rows with the same key the one written later counts with `later_wins`, else the one written first. Files of
@@ -24,4 +24,4 @@ class Shape(NamedTuple):
     added: tuple[str, ...] = ()
 
 
-CANDLE = Shape("candle", SCHEMA, KEY, later_wins=True)
+CANDLE = TableSpec("candle", SCHEMA, KEY, later_wins=True)

@@ -98,7 +98,7 @@ def _derived(lake: Lake, kind: Kind, now: datetime) -> Iterator[Pending]:
         if snapshot and not snapshot.complete:
             yield Pending("close", kind, day)
         elif snapshot and kind == "candle":
-            proof = results.valid(lake, day)
-            given_up = proof and proof.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
-            if not given_up and not (proof and proof.verdict == "proven"):
+            day_result = results.valid(lake, day)
+            given_up = day_result and day_result.verdict == "findings" and now - day_end(day) > RECHECK_DAYS
+            if not given_up and not (day_result and day_result.verdict == "proven"):
                 yield Pending("reconcile", kind, day, snapshot.path.rsplit("/", 1)[1])

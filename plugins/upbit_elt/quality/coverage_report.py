@@ -110,7 +110,7 @@ class Grid(NamedTuple):
     reasons: Sequence[tuple[HoleReason, str]]
 
 
-class Ledger(NamedTuple):
+class Accounts(NamedTuple):
     """The accounts of markets over a span, and the outages: spans (UTC) in which no market traded, though requested."""
 
     accounts: Sequence[Account]
@@ -121,7 +121,7 @@ class Ledger(NamedTuple):
         return sum(found.missing(explained=False) for found in self.accounts)
 
 
-def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Ledger:
+def accounts_of(lake: Lake, known: Coverage, start: datetime, end: datetime, markets: Iterable[str] = ()) -> Accounts:
     """Account for the minutes of [start, end) (UTC) by market; without `markets`, of all that live runs ever collected.
 
     `known` is the newest live coverage (ledger.live_coverage); minutes after its end are left out. One
@@ -140,7 +140,7 @@ def ledger_of(lake: Lake, known: Coverage, start: datetime, end: datetime, marke
         for row, market in enumerate(grid.markets):
             if market in found:
                 _add(found[market], grid, row)
-    return Ledger(list(found.values()), silent)
+    return Accounts(list(found.values()), silent)
 
 
 def grid_of(
@@ -296,12 +296,12 @@ def _set_candles(grid: Grid, rows: Mapping[str, int], keys: pa.Table) -> None:
 
 
 def _set_proven(
-    grid: Grid, rows: Mapping[str, int], counts: Mapping[str, int], found: Mapping[str, results.Proof], day: str
+    grid: Grid, rows: Mapping[str, int], counts: Mapping[str, int], found: Mapping[str, results.MarketResult], day: str
 ) -> None:
-    """Set the empty minutes of proven hours to PROVEN; a proof counts only while the number of candles is the same."""
-    for market, proof in found.items():
-        holds = market in rows and proof.candles == counts.get(market, 0)
-        for hour in proof.proven_hours(day) if holds else ():
+    """Set the empty minutes of proven hours to PROVEN; a result counts only while the number of candles is the same."""
+    for market, market_result in found.items():
+        holds = market in rows and market_result.candles == counts.get(market, 0)
+        for hour in market_result.proven_hours(day) if holds else ():
             first, last = _columns(grid, hour, hour + HOUR)
             part = grid.state[rows[market], first:last]
             np.maximum(part, PROVEN, out=part)

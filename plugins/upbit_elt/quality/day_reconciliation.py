@@ -1,4 +1,4 @@
-"""The reconciliation of one closed KST day: the lake's hours, the exchange's hours, and the proof of each market.
+"""The reconciliation of one closed KST day: the lake's hours, the exchange's hours, and the result of each market.
 
 Each hour of a market is reconciled by itself. An hour that cannot be (its row is quarantined, or the request for its
 minutes failed) stays open with its reason; the others count.
@@ -24,7 +24,7 @@ from upbit_elt.lake.read import read_sources
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
 from upbit_elt.quality.hours import HOUR, Difference, Hours, Summed, differences, exchange_hours, sum_up
-from upbit_elt.quality.results import Proof, Verdict, hours_of
+from upbit_elt.quality.results import MarketResult, Verdict, hours_of
 
 log = logging.getLogger(__name__)
 _NOTHING = Summed({}, 0, "")
@@ -34,7 +34,7 @@ Checked = Callable[[], str]  # gives the exchange's time (UTC, wire form), known
 
 @dataclass
 class DayReconciliation:
-    """A closed day: its current snapshot, the sums of each market's hours, and the proofs so far.
+    """A closed day: its current snapshot, the sums of each market's hours, and the results so far.
 
     `expected` are, by market, the hours (start, UTC) to reconcile: all 24 of markets that are or were collected, of
     others those that the day's files account for. `differing` are the discrepancies that wait for a repair. `theirs`
@@ -46,7 +46,7 @@ class DayReconciliation:
     snapshot: str
     sums: dict[str, Summed]
     expected: dict[str, frozenset[datetime]]
-    proofs: dict[str, Proof]
+    market_results: dict[str, MarketResult]
     differing: dict[str, list[Difference]] = field(default_factory=dict)
     theirs: dict[str, Hours] = field(default_factory=dict)
     answered: dict[str, frozenset[datetime]] = field(default_factory=dict)
@@ -55,9 +55,9 @@ class DayReconciliation:
 
     @classmethod
     def load(cls, lake: Lake, day: str, collected: Iterable[str], *, retry: bool) -> DayReconciliation | None:
-        """Load a day with its proofs that still hold; None while it has no complete snapshot.
+        """Load a day with its results that still hold; None while it has no complete snapshot.
 
-        `collected` are the markets that live runs collect. With `retry` proofs that have discrepancies, or say that a
+        `collected` are the markets that live runs collect. With `retry` results that have discrepancies, or say that a
         market is gone, are dropped, so that these are reconciled again.
         """
         snapshot = ledger.current(lake, "candle", day)
@@ -68,8 +68,8 @@ class DayReconciliation:
         name = snapshot.path.rsplit("/", 1)[1]
         digests = {market: summed.digest for market, summed in sums.items()}
         old = results.carried(results.read(lake, results.latest(lake, day)), digests, name)
-        proofs = {market: proof for market, proof in old.items() if not retry or proof.state in ("proven", "partial")}
-        return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), proofs)
+        market_results = {market: one for market, one in old.items() if not retry or one.state in ("proven", "partial")}
+        return cls(day, name, sums, _expected(day, coverages, frozenset(collected)), market_results)
 
     def todo(self) -> set[str]:
         """The markets with an hour that is not reconciled."""
@@ -77,8 +77,8 @@ class DayReconciliation:
 
     def open_hours(self, market: str) -> frozenset[datetime]:
         """The hours (start, UTC) of a market that are not reconciled."""
-        proof = self.proofs.get(market)
-        return self.expected[market] - (proof.reconciled_hours(self.day) if proof else frozenset())
+        one = self.market_results.get(market)
+        return self.expected[market] - (one.reconciled_hours(self.day) if one else frozenset())
 
     def left(self) -> dict[str, str]:
         """The markets with an hour that is not reconciled, and why; "" when no hour of a market was requested."""
@@ -88,8 +88,8 @@ class DayReconciliation:
         """Reconcile a market's open hours with its 60-minute candles; hours that differ wait for a repair."""
         market = result.request.market
         wanted = self.open_hours(market)
-        if result.final:
-            self.proofs[market] = self._gone(market, checked())
+        if result.delisted:
+            self.market_results[market] = self._gone(market, checked())
         elif result.failure:
             self._leave_open(market, dict.fromkeys(wanted, str(result.failure)))
         else:
@@ -108,7 +108,7 @@ class DayReconciliation:
         market, start, end = result.request[:3]
         summed_up = sum_up(to_table(result.candles)).get(market, _NOTHING).hours
         own = {hour: summed for hour, summed in self.theirs[market].items() if start <= hour < end}
-        return not result.empty and not differences(market, summed_up, own)
+        return not result.nothing_older and not differences(market, summed_up, own)
 
     def unanswered(self, market: str, hours: Mapping[datetime, str], checked: Checked) -> bool:
         """Leave `hours`, whose minutes did not come, open; True when other differing hours of the market remain."""
@@ -143,13 +143,13 @@ class DayReconciliation:
         ]
 
     def after_repair(self, lake: Lake) -> None:
-        """Load the snapshot that the repair made. The proofs stay: the repair changed only hours without one."""
+        """Load the snapshot that the repair made. The results stay: the repair changed only hours without one."""
         now = DayReconciliation.load(lake, self.day, self.expected, retry=False)
         if now is None:
             return
-        self.proofs = {
-            market: replace(proof, snapshot=now.snapshot, digest=now.sums.get(market, _NOTHING).digest)
-            for market, proof in self.proofs.items()
+        self.market_results = {
+            market: replace(one, snapshot=now.snapshot, digest=now.sums.get(market, _NOTHING).digest)
+            for market, one in self.market_results.items()
         }
         self.snapshot, self.sums = now.snapshot, now.sums
 
@@ -158,7 +158,7 @@ class DayReconciliation:
         """The verdict on the whole day."""
         if self.todo():
             return "partial"
-        return "findings" if any(proof.state == "finding" for proof in self.proofs.values()) else "proven"
+        return "findings" if any(one.state == "finding" for one in self.market_results.values()) else "proven"
 
     def _store(self, market: str, result: FetchResult, wanted: frozenset[datetime]) -> None:
         """Store the exchange's values of the wanted hours; hours for which a row is quarantined stay open."""
@@ -191,29 +191,29 @@ class DayReconciliation:
     def _summed(self, market: str) -> Summed:
         return self.sums.get(market, _NOTHING)
 
-    def _gone(self, market: str, checked: str) -> Proof:
+    def _gone(self, market: str, checked: str) -> MarketResult:
         summed = self._summed(market)
-        return Proof(market, self.snapshot, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
+        return MarketResult(market, self.snapshot, 0, summed.candles, 0, 0, 0, "gone", checked, summed.digest)
 
     def _settle(self, market: str, checked: str, found: Sequence[Difference] = ()) -> None:
-        """Make the proof of a market, of the hours answered in this run and those reconciled before."""
-        old, summed, answered = self.proofs.get(market), self._summed(market), self.answered[market]
+        """Make the result of a market, of the hours answered in this run and those reconciled before."""
+        old, summed, answered = self.market_results.get(market), self._summed(market), self.answered[market]
         before = old.reconciled_hours(self.day) - answered if old else frozenset()
         details = [entry for entry in (old.found() if old else []) if results.hour_of(entry) in before]
         details += [difference.to_json() for difference in found]
         left = len({results.hour_of(entry) for entry in details})
         first, last = self.first.get(market, _hours(found)) & answered, _hours(found)
-        proofs = answered | before
-        open_hours = [hour for hour in hours_of(self.day) if hour not in proofs]
-        self.proofs[market] = Proof(
+        reconciled = answered | before
+        open_hours = [hour for hour in hours_of(self.day) if hour not in reconciled]
+        self.market_results[market] = MarketResult(
             market=market,
             snapshot=self.snapshot,
-            hours=len(proofs),
+            hours=len(reconciled),
             candles=summed.candles,
             differences=len(first | last) + (old.differences if old else 0),
             repaired=len(first - last) + (old.repaired if old else 0),
             discrepancies=left,
-            state="finding" if left else "partial" if self.expected[market] - proofs else "proven",
+            state="finding" if left else "partial" if self.expected[market] - reconciled else "proven",
             checked=checked,
             digest=summed.digest,
             detail=json.dumps(

@@ -20,7 +20,7 @@ from upbit_elt.lake.parquet import coverage_of, decode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
 from upbit_elt.quality.coverage_report import CANDLE, EMPTY, INACTIVE, PROVEN, Firsts, Hole, grid_of, read_keys
-from upbit_elt.quality.results import DayProof, Proof
+from upbit_elt.quality.results import DayResult, MarketResult
 
 _WORDS = {PROVEN: "empty (proven)", EMPTY: "empty (asked)", INACTIVE: "empty (quiet)", CANDLE: "candle"}
 
@@ -44,8 +44,8 @@ class Chain:
     """All that the lake knows about a minute (UTC) of a market.
 
     `state` is in words. `waiting` is the evidence of staged history. `first` and `watermark` (UTC) are the market's,
-    None for one that live runs do not collect. `day_proof` is the reconciliation of the day, `proof` that of the
-    market in it.
+    None for one that live runs do not collect. `day_result` is the reconciliation of the day, `market_result` that
+    of the market in it.
     """
 
     market: str
@@ -57,8 +57,8 @@ class Chain:
     watermark: datetime | None
     covered_until: datetime
     day_state: str
-    day_proof: DayProof | None
-    proof: Proof | None
+    day_result: DayResult | None
+    market_result: MarketResult | None
 
 
 def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
@@ -77,7 +77,7 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
     row = grid.markets.index(market)
     hole = Hole(minute, minute + MINUTE, *grid.reasons[grid.reason[row, 0]])
     state = _WORDS.get(int(grid.state[row, 0]), f"hole: {hole.words}")
-    day_state, day_proof = results.state_of(lake, day)
+    day_state, day_result = results.state_of(lake, day)
     return Chain(
         market=market,
         minute=minute,
@@ -88,8 +88,8 @@ def explain(lake: Lake, market: str, minute: datetime, now: datetime) -> Chain:
         watermark=known.watermark.get(market),
         covered_until=known.end,
         day_state=day_state,
-        day_proof=day_proof,
-        proof=results.read(lake, day_proof).get(market),
+        day_result=day_result,
+        market_result=results.read(lake, day_result).get(market),
     )
 
 

@@ -18,7 +18,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.lake import layout
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality.reconciled_day import ReconciledDay
-from upbit_elt.quality.results import DayProof
+from upbit_elt.quality.results import DayResult
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class DayRecheck(NamedTuple):
 _FILE = TypeAdapter(dict[str, DayRecheck])
 
 
-def is_due(planned: DayRecheck | None, reconciled: DayProof | None, now: datetime) -> bool:
+def is_due(planned: DayRecheck | None, reconciled: DayResult | None, now: datetime) -> bool:
     """Whether a day's recheck is due at `now` (UTC); `reconciled` is the reconciliation of its current candles."""
     if planned is None or planned.due <= now:
         return True
@@ -78,7 +78,7 @@ def plan(lake: Lake, outcomes: Iterable[ReconciledDay], now: datetime) -> None:
         after.pop(one.day, None)
         if one.cut_short or (one.verdict == "proven" and not one.trouble):
             continue
-        snapshot = ANY if one.trouble else one.proof.snapshot if one.proof else ""
+        snapshot = ANY if one.trouble else one.day_result.snapshot if one.day_result else ""
         earlier = before.get(one.day)
         tries = earlier.tries + 1 if earlier and earlier.snapshot == snapshot else 1
         wait = LONGEST if one.verdict == "findings" else min(LONGEST, FIRST * 2 ** min(tries - 1, 10))

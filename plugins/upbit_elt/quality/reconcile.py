@@ -237,7 +237,7 @@ class _Run:
         return unchanged
 
     def _publish(self, day: DayReconciliation, *, repaired: bool) -> ReconciledDay:
-        rows = tuple(day.proofs[market] for market in sorted(day.proofs))
+        rows = tuple(day.market_results[market] for market in sorted(day.market_results))
         found = results.publish(self._lake, day.day, rows, day.snapshot, day.verdict, self._held) if rows else None
         reasons = day.left()
         left = {market: why or self._why_not_requested() or NOT_YET for market, why in reasons.items()}
@@ -291,7 +291,9 @@ def _hours(request: FetchRequest) -> list[datetime]:
 def _of_hour(result: FetchResult, hour: datetime) -> FetchResult:
     """The part of a result within the hour that starts at `hour` (UTC)."""
     inside = tuple(candle for candle in result.candles if hour <= candle.start < hour + HOUR)
-    return FetchResult(FetchRequest(result.request.market, hour, hour + HOUR), candles=inside, empty=result.empty)
+    return FetchResult(
+        FetchRequest(result.request.market, hour, hour + HOUR), candles=inside, nothing_older=result.nothing_older
+    )
 
 
 def _part(table: pa.Table, request: FetchRequest) -> pa.Table:

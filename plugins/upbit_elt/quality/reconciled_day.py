@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from upbit_elt.quality.results import DayProof, Proof, Verdict
+from upbit_elt.quality.results import DayResult, MarketResult, Verdict
 
 REASONS = 3  # so many reasons are named in the words about a day
 
 
 @dataclass(frozen=True)
 class ReconciledDay:
-    """A closed day after a run: its verdict, the proofs of its markets, and whether candles were repaired.
+    """A closed day after a run: its verdict, the results of its markets, and whether candles were repaired.
 
-    `proof` is where the rows are stored, None when no market could be reconciled. `left` are the markets with an hour
-    that is not reconciled yet, with the reason; `trouble` says why the day could not be read or written at all.
+    `day_result` is where the rows are stored, None when no market could be reconciled. `left` are the markets with an
+    hour that is not reconciled yet, with the reason; `trouble` says why the day could not be read or written at all.
     `cut_short`: the run's time was over before everything was requested.
     """
 
     day: str
     verdict: Verdict
-    proof: DayProof | None = None
-    rows: tuple[Proof, ...] = ()
+    day_result: DayResult | None = None
+    rows: tuple[MarketResult, ...] = ()
     repaired: bool = False
     left: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
@@ -35,8 +35,8 @@ class ReconciledDay:
         return len(self.left)
 
     @property
-    def discrepancies(self) -> list[Proof]:
-        """The proofs of markets that still differ from the exchange."""
+    def discrepancies(self) -> list[MarketResult]:
+        """The results of markets that still differ from the exchange."""
         return [row for row in self.rows if row.state == "finding"]
 
     def __str__(self) -> str:

@@ -1,7 +1,7 @@
 """The results of reconciliation in the lake: one row for each market and day, in a new snapshot for each run.
 
 `/reconciliation/yyMMdd/day-<n>/<snapshot>_<verdict>.parquet`. The name says which snapshot of the candles was
-reconciled, so that two listings give the state of a day; a proof of an older snapshot does not count.
+reconciled, so that two listings give the state of a day; a result of an older snapshot does not count.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class MarketResult:
     """A market's day compared with the exchange's 60-minute candles.
 
     Of the `hours` compared, `differences` differed at first; `repaired` of these agree now, and `discrepancies` do not.
@@ -112,7 +112,7 @@ def unreconciled(hour: datetime, reason: str) -> dict[str, Any]:
     return {"hour": wire(hour), "field": UNJUDGED, "reason": reason}
 
 
-class DayProof(NamedTuple):
+class DayResult(NamedTuple):
     """A stored reconciliation of a day: the snapshot of candles, the verdict, and the folder and path of the rows."""
 
     day: str
@@ -122,17 +122,17 @@ class DayProof(NamedTuple):
     path: str
 
 
-def latest(lake: Lake, day: str) -> DayProof | None:
+def latest(lake: Lake, day: str) -> DayResult | None:
     """The newest reconciliation of a KST day, None before the first."""
     folder = ledger.current(lake, "reconciliation", day)
     for entry in lake.list(folder.path) if folder else []:
         match = _NAME.match(entry.name)
         if folder and match:
-            return DayProof(day, match[1], match[2], folder.path, f"{folder.path}/{entry.name}")  # type: ignore[arg-type]
+            return DayResult(day, match[1], match[2], folder.path, f"{folder.path}/{entry.name}")  # type: ignore[arg-type]
     return None
 
 
-def valid(lake: Lake, day: str) -> DayProof | None:
+def valid(lake: Lake, day: str) -> DayResult | None:
     """The newest reconciliation of a KST day, if it is of the candles' current snapshot, and that still has a file."""
     snapshot, found = ledger.current(lake, "candle", day), latest(lake, day)
     if snapshot is None or found is None or not snapshot.path.endswith(f"/{found.snapshot}"):
@@ -140,7 +140,7 @@ def valid(lake: Lake, day: str) -> DayProof | None:
     return found if ledger.files(lake, snapshot, day) else None
 
 
-def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
+def state_of(lake: Lake, day: str) -> tuple[DayState, DayResult | None]:
     """Whether a KST day is open, closed or proven, and its valid reconciliation.
 
     Proven: closed, and the reconciliation of its current snapshot compared every hour of ours that the exchange still
@@ -153,13 +153,13 @@ def state_of(lake: Lake, day: str) -> tuple[DayState, DayProof | None]:
     return ("proven" if found and found.verdict == "proven" else "closed"), found
 
 
-def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
-    """The proofs of a reconciliation by market; {} when there is none, or it cannot be read and does not count."""
+def read(lake: Lake, found: DayResult | None) -> dict[str, MarketResult]:
+    """The results of a reconciliation by market; {} when there is none, or it cannot be read and does not count."""
     if found is None:
         return {}
     try:
         rows = [
-            Proof(*(row[name] for name in SCHEMA.names))
+            MarketResult(*(row[name] for name in SCHEMA.names))
             for row in decode(lake.read(found.path), found.path, SCHEMA).to_pylist()
         ]
         for row in rows:
@@ -171,21 +171,23 @@ def read(lake: Lake, found: DayProof | None) -> dict[str, Proof]:
     return {row.market: row for row in rows}
 
 
-def carried(old: Mapping[str, Proof], digests: Mapping[str, str], snapshot: str) -> dict[str, Proof]:
-    """The older proofs that still hold: of markets whose values (`digests`) are the same in this `snapshot`."""
+def carried(old: Mapping[str, MarketResult], digests: Mapping[str, str], snapshot: str) -> dict[str, MarketResult]:
+    """The older results that still hold: of markets whose values (`digests`) are the same in this `snapshot`."""
     return {
-        market: replace(proof, snapshot=snapshot)
-        for market, proof in old.items()
-        if proof.digest == digests.get(market, "")
+        market: replace(market_result, snapshot=snapshot)
+        for market, market_result in old.items()
+        if market_result.digest == digests.get(market, "")
     }
 
 
-def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdict: Verdict, lease: Lease) -> DayProof:
-    """Publish the proofs of a day as a new snapshot; the newest one stays when it says the same.
+def publish(
+    lake: Lake, day: str, market_results: Iterable[MarketResult], snapshot: str, verdict: Verdict, lease: Lease
+) -> DayResult:
+    """Publish the results of a day as a new snapshot; the newest one stays when it says the same.
 
     Another time of the check, or another wording of a reason, is nothing new.
     """
-    rows = sorted(proofs, key=lambda proof: proof.market)
+    rows = sorted(market_results, key=lambda market_result: market_result.market)
     before = latest(lake, day)
     name = f"{snapshot}_{verdict}.parquet"
     if (
@@ -201,21 +203,21 @@ def publish(lake: Lake, day: str, proofs: Iterable[Proof], snapshot: str, verdic
     pending.add(lake, pending.registering("reconciliation", folder))
     lease.check()
     lake.rename(hidden, folder)
-    return DayProof(day, snapshot, verdict, folder, f"{folder}/{name}")
+    return DayResult(day, snapshot, verdict, folder, f"{folder}/{name}")
 
 
-def _comparable(row: Proof) -> tuple[Proof, list[dict[str, Any]]]:
+def _comparable(row: MarketResult) -> tuple[MarketResult, list[dict[str, Any]]]:
     entries = [{name: value for name, value in entry.items() if name != "reason"} for entry in row.entries()]
     return replace(row, checked="", detail=""), entries
 
 
-def stored_row(proof: Proof) -> dict[str, Any]:
+def stored_row(market_result: MarketResult) -> dict[str, Any]:
     """A row by the names of its stored columns (SCHEMA), some of which are older than the words of this code."""
-    return dict(zip(SCHEMA.names, astuple(proof), strict=True))
+    return dict(zip(SCHEMA.names, astuple(market_result), strict=True))
 
 
-def to_table(rows: list[Proof]) -> pa.Table:
-    """The Arrow table (SCHEMA) of proofs."""
-    columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(fields(Proof))
+def to_table(rows: list[MarketResult]) -> pa.Table:
+    """The Arrow table (SCHEMA) of market results."""
+    columns = list(zip(*(astuple(row) for row in rows), strict=True)) or [()] * len(fields(MarketResult))
     arrays = [pa.array(values, type=field.type) for values, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)

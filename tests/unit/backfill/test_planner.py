@@ -22,7 +22,7 @@ from upbit_elt.lake import completeness, layout
 from upbit_elt.lake.coverage import Coverage, Span, merge
 from upbit_elt.lake.lease import Lease
 from upbit_elt.lake.webhdfs import Lake
-from upbit_elt.quality.coverage_report import ledger_of
+from upbit_elt.quality.coverage_report import accounts_of
 from upbit_elt.quality.explain import explain
 from upbit_elt.replica import truth
 
@@ -216,15 +216,15 @@ def test_a_day_that_somebody_else_writes_comes_later(world: MemoryWorld) -> None
 def test_gaps_reports_a_market_that_is_not_collected(world: MemoryWorld) -> None:
     world.work_off(world.request(utc(1), utc(3), OTHER))
     known = world.newest
-    (one,) = ledger_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
+    (one,) = accounts_of(world.lake, known, utc(0), utc(3, 30), [OTHER]).accounts
     traded = len(truth(world.source, OTHER, utc(1), utc(3)))
     assert (one.candles, one.empty, one.known) == (traded, 120 - traded, True)
     assert {(hole.reason, hole.start, hole.end) for hole in one.holes} >= {
         (HoleReason.NOT_COLLECTED, utc(3), utc(3, 30)),
     }
     assert one.missing(explained=False) == 0
-    assert OTHER not in {found.market for found in ledger_of(world.lake, known, utc(0), utc(3, 30)).accounts}
-    (none,) = ledger_of(world.lake, known, utc(0), utc(3, 30), ["BTC-NOPE"]).accounts
+    assert OTHER not in {found.market for found in accounts_of(world.lake, known, utc(0), utc(3, 30)).accounts}
+    (none,) = accounts_of(world.lake, known, utc(0), utc(3, 30), ["BTC-NOPE"]).accounts
     assert not none.known
 
     chain = explain(world.lake, OTHER, utc(2), world.clock.now())
@@ -255,7 +255,7 @@ def test_an_unreadable_file_is_a_hole_of_its_day_and_the_rest_is_reported(tmp_pa
     world.fill_history()
     path = world.file(YESTERDAY)
     damaged(world, YESTERDAY)
-    found = ledger_of(world.lake, world.newest, utc(15, day=22), utc(3, 30))
+    found = accounts_of(world.lake, world.newest, utc(15, day=22), utc(3, 30))
     for one in found.accounts:
         (hole,) = one.holes
         assert (hole.reason, hole.start, hole.end) == (HoleReason.FILE_LOST, utc(15, day=22), utc(15, day=23))

@@ -17,7 +17,7 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.lake import ledger
 from upbit_elt.lake.coverage import FOOTER_KEY
 from upbit_elt.lake.parquet import decode, parquet_writer
-from upbit_elt.quality.coverage_report import ledger_of
+from upbit_elt.quality.coverage_report import accounts_of
 
 START = utc(3, 0, 5)
 FIRST = utc(3) - timedelta(minutes=200)
@@ -122,7 +122,7 @@ def test_while_the_exchange_is_away_too_the_minutes_are_named_as_lost(world: Mem
     for minute in (0, 2):
         world.collect(utc(3, minute, 5))
     lose(world, files(world)[-1])
-    report = ledger_of(world.lake, world.newest, FIRST, utc(3, 2))
+    report = accounts_of(world.lake, world.newest, FIRST, utc(3, 2))
     assert report.unexplained() == 0, "not known to be collected yet"
     world.wire.spoil = refusing(world)
     world.collect(utc(3, 4, 5))

@@ -23,7 +23,7 @@ from upbit_elt.errors import LakeCorrupt
 from upbit_elt.flows.close_day import Closer
 from upbit_elt.lake import ledger
 from upbit_elt.lake.lease import Lease
-from upbit_elt.quality.coverage_report import ledger_of
+from upbit_elt.quality.coverage_report import accounts_of
 
 EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "2"))
 SEEDED = "PROPERTY_EXAMPLES" not in os.environ  # the same cases each time, where a failure stops other people's work
@@ -103,7 +103,7 @@ def cycle(world: MemoryWorld, now: datetime) -> dict[str, str]:
     """What runs in ten minutes; what waits after it, and why."""
     world.collect(now)
     known = world.newest
-    ledger_of(world.lake, known, BEGAN, known.end)
+    accounts_of(world.lake, known, BEGAN, known.end)
     waiting = close(world)
     world.prove([BEFORE])
     world.fill_history()
@@ -156,7 +156,7 @@ def test_damage_to_one_file_costs_nothing_else(
     lost = missing(world, known.end)
     if not lost:
         return
-    report = ledger_of(world.lake, known, BEGAN, known.end)
+    report = accounts_of(world.lake, known, BEGAN, known.end)
     named = {one.market: one.holes for one in report.accounts}
     assert all(
         any(hole.start <= candle.start < hole.end for hole in named[candle.market]) or waiting for candle in lost

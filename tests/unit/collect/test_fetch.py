@@ -53,7 +53,7 @@ def test_after_a_ban_nothing_more_is_sent_and_every_market_says_why(tmp_path: Pa
     assert len(results) == len(REQUESTS)
     assert {result.failure and result.failure.reason for result in results} == {HoleReason.BANNED}
     assert all("until 2026-11-24T02:01" in result.trouble for result in results)
-    assert not any(result.final for result in results)
+    assert not any(result.delisted for result in results)
     assert len(adapter.requests) <= 2
 
 
@@ -87,4 +87,4 @@ def test_only_a_market_that_the_exchange_neither_knows_nor_lists_is_delisted(
     (result,) = fetch(client, REQUESTS[:1], workers=1, tick=lambda: None)
     client.close()
     assert result.failure
-    assert result.final is final
+    assert result.delisted is final

@@ -96,14 +96,17 @@ def test_a_response_of_which_only_the_newest_part_came_leaves_the_skip_to_rechec
 
 def test_nothing_older_is_requested_twice() -> None:
     request = FetchRequest("KRW-A", utc(3), utc(3, 2))
-    (recheck,) = after([], NOTHING, [FetchResult(request, empty=True)], [], utc(3, 2))
+    (recheck,) = after([], NOTHING, [FetchResult(request, nothing_older=True)], [], utc(3, 2))
     assert (recheck.state, recheck.start) == ("empty", utc(3))
     later = FetchRequest("KRW-A", utc(3, 2), utc(3, 4), since=utc(3))
-    assert after([recheck], NOTHING, [FetchResult(later, empty=True)], [], utc(3, 4)) == ()
+    assert after([recheck], NOTHING, [FetchResult(later, nothing_older=True)], [], utc(3, 4)) == ()
 
 
 def test_an_empty_response_fills_no_hole() -> None:
-    assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end), empty=True)], MUCH_LATER) == []
+    assert (
+        resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end), nothing_older=True)], MUCH_LATER)
+        == []
+    )
     assert resolved([HOLE], [FetchResult(FetchRequest("KRW-A", HOLE.start, HOLE.end))], MUCH_LATER) == [
         Span("KRW-A", HOLE.start, HOLE.end, "asked")
     ]

@@ -11,7 +11,7 @@ from upbit_elt.holes import HoleReason
 from upbit_elt.lake.coverage import Coverage, Span
 from upbit_elt.lake.parquet import encode
 from upbit_elt.quality import results
-from upbit_elt.quality.results import Proof
+from upbit_elt.quality.results import MarketResult
 
 YESTERDAY = kst_day(NOON - timedelta(days=1))
 
@@ -25,12 +25,12 @@ def close(world: World, *holes: Span) -> int:
     return len(rows)
 
 
-def reconcile(world: World, verdict: str, *rows: Proof, number: int = 1) -> None:
+def reconcile(world: World, verdict: str, *rows: MarketResult, number: int = 1) -> None:
     folder = f"{world.lake.root}/reconciliation/{YESTERDAY}/day-{number}"
     world.lake.publish(f"{folder}/day-1_{verdict}.parquet", encode(results.to_table(list(rows))))
 
 
-def proof(market: str, **changes: Any) -> Proof:
+def market_result(market: str, **changes: Any) -> MarketResult:
     values: dict[str, Any] = {
         "market": market,
         "snapshot": "day-1",
@@ -43,7 +43,7 @@ def proof(market: str, **changes: Any) -> Proof:
         "checked": "2026-11-24T00:10:00",
         "digest": "d",
     }
-    return Proof(**{**values, **changes})
+    return MarketResult(**{**values, **changes})
 
 
 def days(world: World, **query: int) -> dict[str, dict[str, Any]]:
@@ -73,7 +73,7 @@ def test_a_closed_day_has_its_holes_and_a_proven_one_what_was_compared(world: Wo
     closed = days(world)["2026-11-23"]
     assert (closed["state"], closed["candles"], closed["holes"], closed["checked"]) == ("closed", rows, 1, None)
 
-    reconcile(world, "proven", proof("KRW-BTC", differences=2, repaired=2), proof("KRW-ETH"))
+    reconcile(world, "proven", market_result("KRW-BTC", differences=2, repaired=2), market_result("KRW-ETH"))
     world.later(30)
     proven = days(world)["2026-11-23"]
     assert proven["state"] == "proven"
@@ -84,8 +84,8 @@ def test_a_closed_day_has_its_holes_and_a_proven_one_what_was_compared(world: Wo
 def test_a_day_with_discrepancies_is_not_proven_and_has_their_numbers(world: World) -> None:
     close(world)
     detail = '[{"hour": "2026-11-23T03:00:00", "field": "high_price", "ours": 1.0, "exchange": 2.0}]'
-    bad = proof("KRW-ETH", state="finding", differences=1, discrepancies=1, detail=detail)
-    reconcile(world, "findings", proof("KRW-BTC"), bad)
+    bad = market_result("KRW-ETH", state="finding", differences=1, discrepancies=1, detail=detail)
+    reconcile(world, "findings", market_result("KRW-BTC"), bad)
     row = days(world)["2026-11-23"]
     assert (row["state"], row["findings"]) == ("closed", 1)
     shown = world.client.get("/api/v1/days/2026-11-23").get_json()
@@ -96,7 +96,7 @@ def test_a_day_with_discrepancies_is_not_proven_and_has_their_numbers(world: Wor
 
 def test_a_proof_of_an_older_snapshot_counts_no_more(world: World) -> None:
     close(world)
-    reconcile(world, "proven", proof("KRW-BTC"))
+    reconcile(world, "proven", market_result("KRW-BTC"))
     assert days(world)["2026-11-23"]["state"] == "proven"
     world.lake.files[f"{world.lake.root}/candle/{YESTERDAY}/day-2/candle.parquet"] = world.lake.files[
         f"{world.lake.root}/candle/{YESTERDAY}/day-1/candle.parquet"

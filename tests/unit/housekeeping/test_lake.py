@@ -15,7 +15,7 @@ from upbit_elt.lake.backfill_queue import BackfillQueue, make_request
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.quality import results
-from upbit_elt.quality.results import Proof
+from upbit_elt.quality.results import MarketResult
 from upbit_elt.warehouse.tables import ensure_day
 
 DAY, LATER = "261123", timedelta(hours=25)
@@ -30,7 +30,7 @@ def test_old_reconciliations_are_removed_a_day_after_the_next_and_one_bad_day_st
     for day in (DAY, "261122"):
         with lease(lake, layout.kind_folder(lake.root, "reconciliation"), clock) as held:
             for name in ("day-1", "day-2", "day-3"):
-                row = Proof("KRW-BTC", name, 24, 1, 0, 0, 0, "proven", "2026-11-24T00:00:00", "x")
+                row = MarketResult("KRW-BTC", name, 24, 1, 0, 0, 0, "proven", "2026-11-24T00:00:00", "x")
                 folders[day] = results.publish(lake, day, [row], name, "proven", held).folder
     old = {day: [f"{folders[day].removesuffix('3')}{number}" for number in (1, 2)] for day in folders}
     for day, folder in folders.items():

@@ -17,7 +17,7 @@ from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage, Span, State
 from upbit_elt.lake.parquet import encode
 from upbit_elt.quality import results
-from upbit_elt.quality.coverage_report import Account, Ledger, ledger_of
+from upbit_elt.quality.coverage_report import Account, Accounts, accounts_of
 from upbit_elt.quality.explain import explain
 
 # 12:00 KST of the 24th.
@@ -41,10 +41,10 @@ class WindowLake:
         self.lake.publish(path, encode(to_table(candles), coverage))
         return path
 
-    def ledger(self, start: datetime, end: datetime, *markets: str) -> Ledger:
+    def ledger(self, start: datetime, end: datetime, *markets: str) -> Accounts:
         known = ledger.live_coverage(self.lake)
         assert known is not None
-        return ledger_of(self.lake, known, start, end, markets)
+        return accounts_of(self.lake, known, start, end, markets)
 
     def account(self, market: str, start: datetime, end: datetime) -> Account:
         (found,) = self.ledger(start, end, market).accounts
@@ -180,7 +180,7 @@ def test_reconciliation_makes_empty_minutes_proven_but_not_those_of_a_discrepanc
     windows.lake.publish(f"/candle/{day}/day-1/candle.parquet", encode(to_table(rows), coverage))
     windows.window(end, end + MINUTE, [span("KRW-A", end, end + MINUTE)])
     detail = '[{"hour": "2026-11-22T16:00:00", "field": "high_price", "ours": 1, "exchange": 2}]'
-    row = results.Proof("KRW-A", "day-1", 24, 1, 1, 0, 1, "finding", "2026-11-23T16:00:00", "d", detail)
+    row = results.MarketResult("KRW-A", "day-1", 24, 1, 1, 0, 1, "finding", "2026-11-23T16:00:00", "d", detail)
     path = f"/reconciliation/{day}/day-1/day-1_findings.parquet"
     windows.lake.publish(path, encode(results.to_table([row])))
     found = windows.account("KRW-A", start, end)
@@ -192,7 +192,7 @@ def test_explain_gives_the_evidence_of_a_minute(windows: WindowLake) -> None:
     assert chain.state == "candle"
     assert [(e.run, e.span and e.span.state, len(e.candles)) for e in chain.evidence] == [("run 03:00", "asked", 1)]
     assert (chain.first, chain.watermark, chain.covered_until) == (utc(3), utc(4), utc(4))
-    assert (chain.day_state, chain.proof) == ("open", None)
+    assert (chain.day_state, chain.market_result) == ("open", None)
     assert explain(windows.lake, "KRW-A", utc(3, 6), utc(5)).state == "empty (asked)"
     assert explain(windows.lake, "KRW-B", utc(3, 6), utc(5)).state == "empty (quiet)"
     assert explain(windows.lake, "KRW-B", utc(3, 40), utc(5)).state == "hole: failed request (server_trouble: 503)"

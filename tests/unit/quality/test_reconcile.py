@@ -158,7 +158,11 @@ def test_a_differing_hour_whose_minutes_do_not_come_stays_open_and_the_others_ar
 def test_an_outage_leaves_markets_unreconciled_with_the_true_reason(world: MemoryWorld) -> None:
     world.wire.spoil = lambda path, query: (503, "maintenance", headers_at(world.clock.now()))
     (reconciled,) = world.prove([DAY])
-    assert (reconciled.verdict, reconciled.unreconciled, reconciled.proof) == ("partial", len(world.collected), None)
+    assert (reconciled.verdict, reconciled.unreconciled, reconciled.day_result) == (
+        "partial",
+        len(world.collected),
+        None,
+    )
     assert "server_trouble" in str(reconciled)
     assert snapshots(world, DAY) == 0
     assert DAY not in wanted(world.lake, world.clock.now()), "it is tried again later"
@@ -196,7 +200,7 @@ def test_a_day_that_cannot_be_read_is_left_and_the_others_are_reconciled(world: 
     world.hdfs.put(world.file(DAY), b"not Parquet")
     other, bad = world.prove([DAY, BEFORE])
     assert (other.day, other.verdict) == (BEFORE, "proven")
-    assert (bad.day, bad.proof) == (DAY, None)
+    assert (bad.day, bad.day_result) == (DAY, None)
     assert str(bad).startswith(f"{DAY} cannot be reconciled: LakeCorrupt: {world.file(DAY)}")
     assert wanted(world.lake, world.clock.now()) == [], "it is not read again by every run"
     assert wanted(world.lake, world.clock.now() + timedelta(minutes=18)) == [DAY]
