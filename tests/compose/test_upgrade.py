@@ -88,6 +88,7 @@ def test_this_release_goes_on_with_what_the_one_before_wrote(
     assert forecast_hash(deployment, last) == forecasts
     assert deployment.count("reconciliation") >= proven
     assert deployment.count("candle") > candles
+    deployment.compose("exec", "-T", "airflow-scheduler", "airflow", "dags", "trigger", "housekeeping")
     assert wait_for(lambda: "candle_time_kst" in columns_of_view(deployment), RUN)
     note("upgrade: verify by this release", deployment.verified(RUN))
 

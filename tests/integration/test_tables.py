@@ -18,6 +18,7 @@ from upbit_elt.lake.parquet import encode
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive
+from upbit_elt.warehouse.register import register_all
 from upbit_elt.warehouse.tables import ensure_day, is_registered, locations
 
 ROW = minute_row("KRW-BTC", utc(1, 5), 162483000.0)
@@ -57,13 +58,16 @@ def test_bi_tools_get_real_timestamps(here: Settings) -> None:
     assert hive.query(sql) == [(datetime(2026, 11, 24, 1, 5), datetime(2026, 11, 24, 10, 5), "2026-11-24")]
 
 
-def test_a_view_of_an_earlier_release_is_replaced(here: Settings) -> None:
-    """Its columns are those of hive/ddl again with the day's next snapshot."""
+@pytest.mark.parametrize("by", ["the day's next snapshot", "housekeeping"])
+def test_a_view_of_an_earlier_release_is_replaced(here: Settings, by: str) -> None:
     hive = Hive.from_settings(here)
     ensure_day(hive, here, "candle", "261124", snapshot(here, "live-1", 5))
     hive.execute(f"DROP VIEW {here.bi_database}.candle")
     hive.execute(f"CREATE VIEW {here.bi_database}.candle AS SELECT market, dt FROM {here.database}.candle")
-    ensure_day(hive, here, "candle", "261124", snapshot(here, "live-2", 5))
+    if by == "housekeeping":
+        register_all(Lake.from_settings(here), hive, here)
+    else:
+        ensure_day(hive, here, "candle", "261124", snapshot(here, "live-2", 5))
     assert hive.query(f"SELECT market, trade_price, dt FROM {here.bi_database}.candle") == [
         ("KRW-BTC", 162483000.0, "2026-11-24")
     ]

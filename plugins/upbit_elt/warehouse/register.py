@@ -19,7 +19,7 @@ from upbit_elt.lake.pending import Pending
 from upbit_elt.lake.webhdfs import Lake
 from upbit_elt.settings import Settings
 from upbit_elt.warehouse.hive import Hive, Statements
-from upbit_elt.warehouse.tables import ensure_day, is_registered
+from upbit_elt.warehouse.tables import ensure_day, ensure_view, is_registered
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +63,16 @@ def register_now(lake: Lake, hive: Hive, settings: Settings, day: DailyTable) ->
 def register_all(lake: Lake, hive: Hive, settings: Settings) -> list[DailyTable]:
     """As `register`, and then for every day of the lake, also days without a marker; returns the days that changed.
 
-    Each day costs a listing and six statements. Days that expire are left out.
+    Views are made anew, as those of an earlier release may lack columns. Each day costs a listing and six statements.
+    Days that expire are left out.
     """
     expiring = {DailyTable(entry.kind, entry.day) for entry in pending.listing(lake) if entry.task == "expire"}
     stored = [DailyTable(kind, day) for kind in get_args(Kind) for day in ledger.days(lake, kind)]
     everything = [day for day in stored if day not in expiring]
     changed = register(lake, hive, settings)
+    with hive.session() as session:
+        for kind in sorted({day.kind for day in everything}):
+            ensure_view(session, settings, kind)
     for first in range(0, len(everything), BATCH):
         changed += _register_days(lake, hive, settings, everything[first : first + BATCH], {}, {})
     return changed
