@@ -13,7 +13,7 @@ end of the last live run.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from upbit_elt.candle import KST, days_between, floor_minute
+from upbit_elt.candle import KST, MINUTE, days_between, floor_minute
 from upbit_elt.errors import ConfigError, NotCollected
 from upbit_elt.forecast.schema import FORECAST, QUANTILE_COLUMNS
 from upbit_elt.lake import ledger
@@ -102,6 +102,8 @@ class MarketData:
     ) -> pd.DataFrame:
         """Stored forecasts of a market with an origin in [start, end), sorted by `origin` and `horizon` (minutes).
 
+        Without `end` the newest is the last.
+
         `origin` (UTC) is the end of the last minute that the forecast used, `target` (UTC) the moment that it is for,
         `issued_utc` when it was stored (NaT: before release 0.2.0, which did not say);
         `q05` to `q95` are quantiles of the last price at the target. With `horizon` only forecasts of that horizon are
@@ -111,7 +113,7 @@ class MarketData:
             NotCollected: the lake is empty.
             ConfigError, LakeUnavailable, LakeCorrupt: as for `candles`.
         """
-        span = self._span(start, end)
+        span = self._span(start, end, beyond=MINUTE)  # the newest origin is the end of the newest minute
         tables = [source.table for day in span.days() for source in read_files(self._lake, FORECAST, day)]
         found = latest([_of_market(table, market) for table in tables], FORECAST).to_pandas()
         for name in ("origin", "target", "issued_utc"):
@@ -125,7 +127,9 @@ class MarketData:
     def _coverage(self) -> Coverage:
         known = ledger.live_coverage(self._lake)
         if known is None:
-            raise NotCollected("the lake is empty; start collecting first")
+            raise NotCollected(
+                f"nothing is collected in {self._lake.root}: start collecting, or set UPBIT_ELT_DATASET to what is"
+            )
         return known
 
     def _account(self, market: str, span: _Span) -> Account:
@@ -135,11 +139,12 @@ class MarketData:
             raise NotCollected(f"{market}: the lake has nothing of it there; MarketData.markets() lists what there is")
         return account
 
-    def _span(self, start: Time, end: Time | None) -> _Span:
+    def _span(self, start: Time, end: Time | None, beyond: timedelta = timedelta(0)) -> _Span:
         covered = self._coverage().end
-        first, last = _moment(start), covered if end is None else min(_moment(end), covered)
+        first, last = _moment(start), covered + beyond if end is None else min(_moment(end), covered + beyond)
         if first >= last:
-            raise ConfigError(f"nothing lies between {start} and {end}; the lake reaches until {covered.isoformat()}")
+            until = "now" if end is None else end
+            raise ConfigError(f"nothing lies between {start} and {until}; the lake reaches until {covered.isoformat()}")
         return _Span(first, last)
 
 

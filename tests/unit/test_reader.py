@@ -120,7 +120,7 @@ def test_a_market_that_is_not_there_is_named(world: MemoryWorld, tmp_path: Path)
     with pytest.raises(NotCollected, match="KRW-NONE"):
         MarketData(world.lake).candles("KRW-NONE", BEGIN - MINUTE)
     empty = MemoryWorld(tmp_path / "other", BEGIN)
-    with pytest.raises(NotCollected, match="the lake is empty"):
+    with pytest.raises(NotCollected, match="nothing is collected in /"):
         MarketData(empty.lake).markets()
 
 
@@ -144,14 +144,14 @@ def stored(origin: datetime, market: str, level: float) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=FORECAST_SCHEMA)
 
 
-def test_forecasts_come_by_origin_and_horizon(world: MemoryWorld, market: str) -> None:
+def test_forecasts_come_by_origin_and_horizon_the_newest_too(world: MemoryWorld, market: str) -> None:
     folder = layout.live_folder(world.lake.root, "forecast", "261124", 1)
-    for origin, level in ((BEGIN - 2 * MINUTE, 10.0), (BEGIN - 4 * MINUTE, 20.0), (BEGIN - 90 * MINUTE, 30.0)):
+    for origin, level in ((BEGIN, 10.0), (BEGIN - 4 * MINUTE, 20.0), (BEGIN - 90 * MINUTE, 30.0)):
         world.lake.publish(f"{folder}/{layout.stamp(origin)}.parquet", encode(stored(origin, market, level)))
     data = MarketData(world.lake)
     found = data.forecasts(market, BEGIN - timedelta(minutes=10))
     assert found["q50"].tolist() == [21.0, 80.0, 11.0, 70.0]
-    assert found["origin"].tolist() == [BEGIN - 4 * MINUTE] * 2 + [BEGIN - 2 * MINUTE] * 2
+    assert found["origin"].tolist() == [BEGIN - 4 * MINUTE] * 2 + [BEGIN] * 2
     hour = data.forecasts(market, BEGIN - timedelta(minutes=10), horizon=60)
-    assert hour["target"].tolist() == [BEGIN + 56 * MINUTE, BEGIN + 58 * MINUTE]
+    assert hour["target"].tolist() == [BEGIN + 56 * MINUTE, BEGIN + 60 * MINUTE]
     assert data.forecasts("KRW-NONE", BEGIN - timedelta(minutes=10)).empty
