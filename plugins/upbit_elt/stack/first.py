@@ -66,9 +66,13 @@ def read(given: Mapping[str, str]) -> FirstSettings:
 def troubles(
     settings: FirstSettings, *, replica: bool, venv: Path = REPO / ".venv", javas: Path = java.INSTALLED
 ) -> list[str]:
-    """Everything that a start would stop at, each with what to do; the replica's port counts if it is to run."""
+    """Everything that a start would stop at, each with what to do; the replica's port counts if it is to run.
+
+    Of another user's data folder nothing else is looked at: most of it may not be read, and ports are taken by it.
+    """
+    if found := strangers(settings):
+        return found
     checks: list[Callable[[], None]] = [
-        lambda: preflight.check_owner(settings),
         lambda: preflight.check_drive(settings),
         lambda: preflight.check_memory(settings),
         lambda: _check_room(settings, venv),
@@ -78,12 +82,19 @@ def troubles(
     return [*_raised(checks)]
 
 
+def strangers(settings: FirstSettings) -> list[str]:
+    """Whose the data folder is and what to do, when it is another user's; else nothing."""
+    return [*_raised([lambda: preflight.check_owner(settings)])]
+
+
 def _raised(checks: Iterable[Callable[[], None]]) -> Iterable[str]:
     for check in checks:
         try:
             check()
         except StackError as error:
             yield str(error)
+        except OSError as error:  # a folder of jars, say, that may not be looked into
+            yield f"{error.filename or 'the system'}: {error.strerror or error}"
 
 
 def _check_room(settings: FirstSettings, venv: Path) -> None:
@@ -117,11 +128,15 @@ def _folder(text: str | None, default: Path) -> Path:
 
 
 def main(arguments: list[str], given: Mapping[str, str] = os.environ) -> int:
-    """Print what stands in the way of `./run ARGUMENTS`; the exit code is 1 if anything does."""
+    """Print what stands in the way of `./run ARGUMENTS`; the exit code is 1 if anything does.
+
+    With `--owner` alone it is only whose the data folder is.
+    """
     replica = {"replica", "--exchange=replica"} & {*arguments, given.get(variable("exchange"))}
     replay = [word for word in arguments if word.startswith("--replay")] or given.get(variable("replay"))
     try:
-        found = troubles(read(given), replica=bool(replica or replay))
+        settings = read(given)
+        found = strangers(settings) if arguments == ["--owner"] else troubles(settings, replica=bool(replica or replay))
     except ConfigError as error:
         found = [str(error)]
     for trouble in found:

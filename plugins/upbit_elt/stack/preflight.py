@@ -86,17 +86,40 @@ def check_memory(stack: Machine, here: Memory | None = None) -> None:
 def check_owner(stack: Machine, uid: int | None = None) -> None:
     """Raises StackError when files of the data folder belong to another user, as after one `sudo ./run`.
 
-    `uid` is the user who starts; by default this process's.
+    A data folder that may not be looked into counts as another's. `uid` is the user who starts; by default this
+    process's.
     """
     uid = os.geteuid() if uid is None else uid
-    found = sorted(stack.data_dir.iterdir()) if stack.data_dir.exists() else []
+    try:
+        found = sorted(stack.data_dir.iterdir())
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        path, owner = _closed(stack.data_dir)
+        raise StackError(_not_ours(stack, path, owner, uid)) from None
     for path in found:
         owner = path.stat(follow_symlinks=False).st_uid
         if path != stack.jars and owner != uid:
-            advice = f"run it as {_name(owner)}, or choose another data folder with {variable('data_dir')}"
-            if owner == 0:
-                advice = f"after one sudo ./run: sudo ./run stop; sudo chown -R {_name(uid)} {stack.data_dir} {REPO}"
-            raise StackError(f"{path} belongs to {_name(owner)}, and you are {_name(uid)}: {advice}")
+            raise StackError(_not_ours(stack, path, owner, uid))
+
+
+def _closed(folder: Path) -> tuple[Path, int]:
+    """The folder itself or the one above it that keeps us out, and its owner."""
+    for path in (folder, *folder.parents):
+        try:
+            return path, path.stat().st_uid
+        except PermissionError:
+            continue
+    raise AssertionError("everybody may look at /")
+
+
+def _not_ours(stack: Machine, path: Path, owner: int, uid: int) -> str:
+    advice = f"run it as {_name(owner)}, or choose another data folder with {variable('data_dir')}"
+    if owner == uid:
+        return f"{path} is yours, but its mode keeps you out: chmod u+rwx {path}"
+    if owner == 0 and path.is_relative_to(stack.data_dir):  # a folder above it, like /root, is no one's to take
+        advice = f"after one sudo ./run: sudo ./run stop; sudo chown -R {_name(uid)} {stack.data_dir} {REPO}"
+    return f"{path} belongs to {_name(owner)}, and you are {_name(uid)}: {advice}"
 
 
 def check_drive(stack: Machine, mounts: Mapping[Path, str] | None = None) -> None:

@@ -58,6 +58,7 @@ missing_python() { # prints those that an environment needs, one a line
 prepare_start() { # FOLDER_OF_THE_JARS OPTIONS_OF_RUN...
   local packages python
   mapfile -t packages < <(missing_python && missing_java "$1")
+  look_owner # in another user's folder nothing is found, which is no reason to install it
   may_install || need_packages "${packages[@]}" # fails, and names them all
   python=$(our_python || need_python)
   look_first "$python" "${@:2}" || exit 1
@@ -67,6 +68,12 @@ prepare_start() { # FOLDER_OF_THE_JARS OPTIONS_OF_RUN...
 # Whether a start is possible, by what can be known without packages; a line for each thing that is in the way.
 look_first() { # PYTHON OPTIONS_OF_RUN...
   PYTHONPATH=$repo/plugins "$1" -m upbit_elt.stack.first "${@:2}"
+}
+
+# Whose the data folder is, when it is another user's; that ends the script. Without a Python nothing is said.
+look_owner() {
+  local python
+  ! python=$(find_python) || look_first "$python" --owner || exit 1
 }
 
 # The locked packages have wheels for these (pyproject.toml says so too).

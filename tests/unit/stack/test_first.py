@@ -113,6 +113,17 @@ def test_a_command_that_starts_nothing_downloads_nothing(fresh: Fresh, command: 
     assert "download" not in done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives files away")
+@pytest.mark.parametrize("command", [[], ["doctor"], ["status"], ["stop"], ["passwords"]])
+def test_another_users_folder_is_not_one_where_nothing_is_set_up(fresh: Fresh, command: list[str]) -> None:
+    own = Path(fresh.environment[variable("data_dir")]) / "run"
+    own.mkdir(parents=True)
+    os.chown(own, 12345, 12345)
+    done = fresh.run(*command)
+    (line,) = done.stderr.splitlines()
+    assert (done.returncode, f"{own} belongs to user 12345, and you are" in line) == (1, True), done
+
+
 def test_folders_on_one_disk_are_counted_together(stack: StackSettings, tmp_path: Path) -> None:
     free = preflight.free_gb(tmp_path)
     settings = first.FirstSettings(tmp_path / "data", tmp_path / "jars", max(0.0, free - 3), 0, NO_PORTS)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -13,12 +16,12 @@ from tests.support.disk import full_disk
 from tests.unit.stack.conftest import Stub
 from upbit_elt.errors import StackError, StateUnavailable
 from upbit_elt.exchange.limits import AddressLimits
-from upbit_elt.stack import airflow, preflight
+from upbit_elt.stack import airflow, first, preflight
 from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.choice import RememberedChoice as Remembered
 from upbit_elt.stack.choice import recall
 from upbit_elt.stack.memory import memory
-from upbit_elt.stack.options import StackSettings
+from upbit_elt.stack.options import StackSettings, load
 
 GB = 10**9
 
@@ -32,6 +35,26 @@ def group(folder: Path, version: int, limit: int | str, used: int = 0, spare: in
     (folder / "memory.stat").write_text(
         f"anon 1\n{'inactive_file' if version == 2 else 'total_inactive_file'} {spare}\n"
     )
+
+
+@contextmanager
+def another_user(uid: int) -> Iterator[None]:
+    """This process as another user, who has none of root's rights."""
+    os.seteuid(uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def user() -> Iterator[Path]:
+    """A folder below which every user may look: pytest's own is closed to others."""
+    with TemporaryDirectory() as name:
+        folder = Path(name) / "user"
+        folder.mkdir()
+        folder.parent.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture
@@ -87,6 +110,32 @@ def test_both_ways_round_the_advice_fits(stack: StackSettings, owner: int, who: 
     os.chown(stack.run_dir, owner, owner)
     with pytest.raises(StackError, match=advice):
         preflight.check_owner(stack, uid=who)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone becomes another user")
+@pytest.mark.parametrize(
+    ("owner", "closed", "words"),
+    [
+        (0, "data", "sudo ./run stop; sudo chown -R user 12345"),
+        (23456, "data", "and you are user 12345: run it as user 23456"),
+        (12345, "data", "chmod u\\+rwx "),
+        (0, ".", "run it as root, or choose another data folder with UPBIT_RUN_DATA_DIR"),
+    ],
+)
+def test_a_data_folder_that_may_not_be_looked_into_is_named_with_its_owner(
+    owner: int, closed: str, words: str, user: Path
+) -> None:
+    """`secrets.py` makes the folder 0700, so after one `sudo ./run` its user cannot even list it."""
+    stack = load(data_dir=user / "data", jars_dir=user / "data" / "jars")
+    stack.run_dir.mkdir(parents=True)
+    for path, mode in ((user / "data", 0o755), (user / closed, 0o700 if owner != 12345 else 0)):
+        path.chmod(mode)
+        os.chown(path, owner, owner)
+    with another_user(12345), pytest.raises(StackError, match=words):
+        preflight.check_owner(stack)
+    settings = first.FirstSettings(stack.data_dir, stack.jars, 0, 0, stack.ports)
+    with another_user(12345):
+        assert len(first.troubles(settings, replica=True)) == 1
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "9p", "drvfs"])
