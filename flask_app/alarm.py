@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # A trouble is reported once it has lasted PATIENCE; it counts as over when it was not seen for OVER_AFTER.
 PATIENCE, OVER_AFTER = timedelta(minutes=1), timedelta(minutes=2)
 QUARANTINE = 0.1  # share of the listed markets above which quarantined or late rows are reported
-FREE, ROOM = 0.1, 20e9  # a disk is nearly full when both this share of it and this many bytes are not free
+FREE, ROOM = 0.1, 20e9  # a disk is nearly full below both: this share of it free, and this many bytes
 UNKNOWN = None
 
 

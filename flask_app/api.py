@@ -87,7 +87,10 @@ def list_candles() -> ResponseReturnValue:
 
 @blueprint.get("/days")
 def list_days() -> ResponseReturnValue:
-    """Days (KST) of the lake, oldest first: open, closed or proven, with counts; null where nothing was reconciled."""
+    """Days (KST) of the lake, oldest first: open, closed or proven, with counts; null where nothing was reconciled.
+
+    `holes` counts the markets with a hole of a closed day until its first reconciliation; from then on it is 0.
+    """
     return services().calendar.days(DaysQuery.of(request.args).count)
 
 

@@ -124,7 +124,7 @@ class Skill:
         return {
             "quantity": QUANTITY,
             "expert": SERVED,
-            "unit": "basis points of the price",
+            "unit": "basis points of the log price",
             "pooled": _rows(_merged(days.values())),
             "days": [{"day": iso(day), "horizons": _rows(pools)} for day, pools in sorted(days.items())],
             "unreadable": [iso(day) for day in sorted(self._unreadable)],

@@ -14,7 +14,7 @@ const calendar = (() => {
     if (day.findings) return ["findings", "differs", `${count}; ${day.findings} hours differ from the exchange`];
     const repaired = day.repaired ? `, ${day.repaired} hours repaired` : "";
     const gone = day.gone ? `, ${day.gone} markets no longer listed` : "";
-    if (day.state === "proven") return ["proven", "proven", `${count}; every hour that the exchange still has equals its own${repaired}${gone}`];
+    if (day.state === "proven") return ["proven", "proven", `${count}; all our hours match the exchange’s${repaired}${gone}`];
     const holes = day.holes ? `; ${day.holes} markets with a hole` : "";
     if (day.state === "closed") return ["closed", "closed", `${count}; not or only partly compared with the exchange yet${holes}`];
     return ["open", "open", `${count} so far`];
@@ -59,7 +59,7 @@ const calendar = (() => {
       const proven = days.filter((day) => day.state === "proven").length;
       const findings = days.reduce((sum, day) => sum + (day.findings ?? 0), 0);
       document.getElementById("days-sum").textContent =
-        `${proven} of ${days.length} days proven${findings ? `, ${findings} hours differ` : ""}`;
+        `${proven} of ${days.length} ${days.length === 1 ? "day" : "days"} proven${findings ? `, ${findings} hours differ` : ""}`;
     },
   };
 })();

@@ -1,4 +1,4 @@
--- For BI tools: how good the forecasts of a day were, in basis points of the price (0.01 %); names that say what is meant.
+-- For BI tools: how good the forecasts of a day were, in basis points of the log price (0.01 % of the price); names that say what is meant.
 CREATE OR REPLACE VIEW ${bi_database}.score AS
 SELECT
     market,

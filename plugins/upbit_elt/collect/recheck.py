@@ -4,11 +4,12 @@ By the stored state of a recheck:
 
     quiet   the market was skipped because of the ticker: its next request reaches back to where the skips began
     empty   the exchange said that there is no older candle: its next request covers that once more
-    hole    a row is quarantined or late: requested again after 1, 2, 4, ... minutes, for 17 hours. Before 8
-            minutes only a candle fills the hole; from then on a response without one makes its minutes empty
+    hole    a row is quarantined or late: requested again 2, 4, 8, ... 1024 minutes after it was found. Before 8
+            minutes only a candle fills the hole; from then on a response without one makes its minutes empty, so
+            that only a row that stays bad, or requests that fail, take all these tries
     left    left to the backfill, which has a request for it
 
-What remains after 17 hours stays a hole with its reason until the day is reconciled.
+What remains after 1024 minutes (17 hours) stays a hole with its reason until the day is reconciled.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from upbit_elt.collect.plan import PAGE, FetchPlan, FetchRequest
 from upbit_elt.intervals import Interval, difference, intersection
 from upbit_elt.lake.coverage import Recheck, Span
 
-# A hole is requested again 1, 2, 4, ... minutes after it was found; the 11th and last time after 17 hours.
+# A hole is due 1, 2, 4, ... 1024 minutes after it was found. With runs 2 minutes apart, the first two are one request.
 TRIES = 11
 # From this time after the hole was found a response without the candle counts; before it, the row may still be late.
 LATE = timedelta(minutes=8)

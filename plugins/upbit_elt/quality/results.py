@@ -26,8 +26,8 @@ from upbit_elt.lake.webhdfs import Lake
 
 log = logging.getLogger(__name__)
 
-# Stored spellings. proven: every hour of ours that the exchange still has was compared with its own and equals it.
-# findings: there are discrepancies. partial: not all hours are reconciled.
+# Stored spellings. proven: every hour was compared and matches the exchange's own, except those of markets that are
+# gone. findings: there are discrepancies. partial: not all hours are reconciled.
 Verdict = Literal["proven", "findings", "partial"]
 # Stored spellings. partial: no reconciled hour differs, but some are not reconciled. gone: the exchange no longer knows
 # the market, so that it cannot be reconciled.
@@ -143,8 +143,8 @@ def valid(lake: Lake, day: str) -> DayResult | None:
 def state_of(lake: Lake, day: str) -> tuple[DayState, DayResult | None]:
     """Whether a KST day is open, closed or proven, and its valid reconciliation.
 
-    Proven: closed, and the reconciliation of its current snapshot compared every hour of ours that the exchange still
-    has, and found none that differs. A market that the exchange no longer knows does not count against it.
+    Proven: closed, and the reconciliation of its current snapshot compared every hour and found none that differs,
+    but for markets that the exchange no longer knows. The verdict is that in the file's name; its rows are not read.
     """
     snapshot = ledger.current(lake, "candle", day)
     if snapshot is None or not snapshot.complete:
@@ -166,7 +166,7 @@ def read(lake: Lake, found: DayResult | None) -> dict[str, MarketResult]:
             row.proven_hours(found.day)
             parse_wire(row.checked)
     except (LakeCorrupt, ValueError, TypeError, KeyError, AttributeError) as error:
-        log.warning("%s cannot be read, its day is reconciled again: %s", found.path, error)
+        log.warning("%s cannot be read; `prove --day %s` reconciles its day again: %s", found.path, found.day, error)
         return {}
     return {row.market: row for row in rows}
 

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Limits:
-    """When a service is taken for hung, in seconds. docker/watchdog.sh has the same for the containers.
+    """When a service is taken for hung, in seconds. docker/watchdog.sh has the same looks, patience, start and late.
 
     `every`: from one look to the next. A service is hung after `looks` looks in a row without an answer that lie at
     least `patience` apart, or `start` while its process has never answered. Looks further apart than `late` say that
