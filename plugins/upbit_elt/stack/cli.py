@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def execute(command: tuple[str, ...]) -> None:
     stack = _stack()
     here = plan.make(stack, _remembered(stack)).environment
     here["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{here['PATH']}"
-    os.execvpe(command[0], list(command), here)  # noqa: S606 - the user's own command
+    if (program := shutil.which(command[0], path=here["PATH"])) is None:
+        raise ConfigError(f"there is no program {command[0]!r} on this machine, nor among the stack's Python packages")
+    os.execve(program, list(command), here)  # noqa: S606 - the user's own command
 
 
 @main.command()

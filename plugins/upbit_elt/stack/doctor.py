@@ -176,13 +176,13 @@ def _running(stack: StackSettings, planned: StackPlan, starting: bool) -> list[C
         else:
             advice = f"{_HINTS.get(service.name, '')}./run logs {service.name}" if trouble else None
             checks.append(Check(service.name, trouble or "healthy", advice))
-    return checks if starting else [_webhdfs(planned.settings), *checks, *_data(stack)]
+    return checks if starting else [_webhdfs(planned.settings), *checks, *_data(stack, planned)]
 
 
-def _data(stack: StackSettings) -> list[Check]:
+def _data(stack: StackSettings, planned: StackPlan) -> list[Check]:
     """How fresh the candles are, and which DAGs fail."""
     try:
-        found = status.progress(stack)
+        found = status.explained(stack, planned, status.progress(stack))
     except StackError as error:
         return [Check("candles", str(error), "./run logs flask")]
     see = f"see the DAG's runs at {stack.airflow_url}, and whether exchange and network are well"

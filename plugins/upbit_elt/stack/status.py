@@ -16,6 +16,7 @@ from upbit_elt import direct
 from upbit_elt.errors import StackError
 from upbit_elt.exchange import clock_steps
 from upbit_elt.stack import phase, preflight, processes, restarts
+from upbit_elt.stack.airflow import AirflowApi
 from upbit_elt.stack.names import HOST
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.phase import Phase
@@ -80,9 +81,13 @@ class DataProgress(BaseModel):
 
 
 class Status(DataProgress):
-    """Everything that `./run status --json` prints."""
+    """Everything that `./run status --json` prints.
+
+    `unknown` says in words why nobody knows how far the data is, whose fields are empty then; else null.
+    """
 
     exchange: str
+    unknown: str | None = None
     services: list[ServiceStatus]
     addresses: dict[str, str]
     clock: str | None = None  # in words, when somebody has set this machine's clock within a day
@@ -102,7 +107,7 @@ class Status(DataProgress):
     @property
     def well(self) -> bool:
         """Whether every service can do its work, DAGs run, there is room, no market is stale and no DAG fails."""
-        return self.healthy and self.phase is Phase.UP and not self.troubles
+        return self.healthy and self.phase is Phase.UP and not self.troubles and self.unknown is None
 
 
 def read(stack: StackSettings, plan: StackPlan) -> Status:
@@ -112,14 +117,16 @@ def read(stack: StackSettings, plan: StackPlan) -> Status:
     known, step = restarts.known(stack), clock_steps.last_step(plan.settings.state_dir, datetime.now(UTC))
     with ThreadPoolExecutor(len(plan.services)) as pool:
         services = list(pool.map(lambda one: _service(one, states.get(one.name), known.get(one.name)), plan.services))
+    data, unknown = _progress_if_up(stack, plan, services)
     return Status(
         exchange=plan.settings.dataset,
+        unknown=unknown,
         services=services,
         addresses=addresses(stack, plan.settings.page_url),
         clock=str(step) if step else None,
         disk=preflight.low_disk(stack),
         phase=phase.find(stack, alive),
-        **_progress_if_up(stack, services).model_dump(),
+        **data.model_dump(),
     )
 
 
@@ -135,6 +142,20 @@ def progress(stack: StackSettings) -> DataProgress:
         return DataProgress.model_validate(response.json())
     except (requests.RequestException, ValueError) as error:
         raise StackError(f"{stack.flask_url}/api/v1/status gives no status ({type(error).__name__})") from error
+
+
+def explained(stack: StackSettings, plan: StackPlan, found: DataProgress) -> DataProgress:
+    """The same; when markets are stale and Airflow says that `min_candle` is paused, `stale` says so and what to do."""
+    if found.stale is None:
+        return found
+    try:
+        paused = AirflowApi(stack.airflow_url, plan.secrets.airflow_password).dags().get("min_candle", False)
+    except StackError:  # the rows of Airflow's services say what is wrong
+        return found
+    words = (
+        f"{found.stale}: min_candle is paused; switch it on in Airflow, or: ./run exec airflow dags unpause min_candle"
+    )
+    return found.model_copy(update={"stale": words}) if paused else found
 
 
 def addresses(stack: StackSettings, page_url: str) -> dict[str, str]:
@@ -160,13 +181,15 @@ def render(status: Status, console: Console) -> None:
 
 
 def _render_running(status: Status, console: Console) -> None:
-    console.print(
-        f"exchange [bold]{status.exchange}[/], {status.markets} markets, {status.candles_today} candles today (KST)"
-    )
-    behind = "" if status.lag_seconds is None else f" ({status.lag_seconds} s behind)"
-    console.print(
-        f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
-    )
+    head = f"exchange [bold]{status.exchange}[/]"
+    if status.unknown:
+        console.print(f"{head}; how far its data is cannot be said: {escape(status.unknown)}", soft_wrap=True)
+    else:
+        console.print(f"{head}, {status.markets} markets, {status.candles_today} candles today (KST)")
+        behind = "" if status.lag_seconds is None else f" ({status.lag_seconds} s behind)"
+        console.print(
+            f"covered until {status.covered_until or '-'}{behind}, newest forecast {status.forecast_origin or '-'}"
+        )
     colour, label = ("yellow", "STARTING") if status.phase is Phase.STARTING else ("red", "WRONG")
     for trouble in [*filter(None, [status.phase.words]), *status.troubles]:
         console.print(f"[{colour}]{label}[/] {escape(trouble)}", highlight=False, soft_wrap=True)
@@ -210,11 +233,13 @@ def trouble_of(service: Service, state: State | None) -> str | None:
     return service.check()
 
 
-def _progress_if_up(stack: StackSettings, services: Iterable[ServiceStatus]) -> DataProgress:
-    if any(service.name == "flask" and service.pid for service in services):
-        try:
-            return progress(stack)
-        except StackError:
-            # not an error of this command: the row of the service `flask` says what is wrong
-            return DataProgress()
-    return DataProgress()
+def _progress_if_up(
+    stack: StackSettings, plan: StackPlan, services: Iterable[ServiceStatus]
+) -> tuple[DataProgress, str | None]:
+    """How far the data is, or why that is not known; no error, as the row of the service `flask` says what is wrong."""
+    if not any(service.name == "flask" and service.pid for service in services):
+        return DataProgress(), "the page's service, flask, does not run"
+    try:
+        return explained(stack, plan, progress(stack)), None
+    except StackError as error:
+        return DataProgress(), f"the page's service does not answer (yet): {error}"

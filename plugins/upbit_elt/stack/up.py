@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from filelock import FileLock, Timeout
@@ -28,6 +30,18 @@ PARSE_PATIENCE = 300.0
 FRESH = timedelta(minutes=6)
 
 
+@contextmanager
+def runs_on() -> Iterator[None]:
+    """Makes of Ctrl-C a StackError that says what goes on without this command, and how to end that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StackError(
+            "interrupted, and what was started runs on: ./run goes on with the start, ./run status says how far it is, "
+            "./run stop ends it"
+        ) from None
+
+
 def up(stack: StackSettings, console: Console) -> None:
     """Start what does not run, wait until candles and forecast flow, and say where everything is.
 
@@ -37,7 +51,7 @@ def up(stack: StackSettings, console: Console) -> None:
     stack.run_dir.mkdir(parents=True, exist_ok=True)
     try:
         # a moment: ./run status and doctor look whether it is free
-        with FileLock(phase.lock(stack), timeout=1):
+        with runs_on(), FileLock(phase.lock(stack), timeout=1):
             _up(stack, console)
     except Timeout:
         raise StackError(f"another ./run is starting the stack in {stack.data_dir}: wait for it") from None
@@ -151,11 +165,12 @@ def missing_data(found: status.DataProgress, now: datetime) -> str | None:
 
 
 def _missing(found: status.DataProgress, now: datetime) -> str | None:
-    for name, moment in (("candles in Hive", found.covered_until), ("forecast", found.forecast_origin)):
+    newest = (("candles in Hive", "are", found.covered_until), ("forecast", "is", found.forecast_origin))
+    for name, verb, moment in newest:
         if moment is None:
             return f"no {name} yet"
         if now - datetime.fromisoformat(moment) > FRESH:
-            return f"the newest {name} is of {moment}"
+            return f"the newest {name} {verb} of {moment}"
     return None
 
 

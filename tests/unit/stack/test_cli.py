@@ -11,12 +11,13 @@ from filelock import FileLock
 from rich.console import Console
 from rich.panel import Panel
 
+from upbit_elt.errors import StackError
 from upbit_elt.stack import phase, plan, secrets
 from upbit_elt.stack.choice import Choice, RememberedChoice
 from upbit_elt.stack.cli import main
 from upbit_elt.stack.names import PORTS, REPO, variable
 from upbit_elt.stack.options import StackSettings, load
-from upbit_elt.stack.up import farewell
+from upbit_elt.stack.up import farewell, runs_on
 from upbit_elt.terminal import console
 
 
@@ -125,6 +126,16 @@ def test_a_file_gets_whole_lines(data_dir: Path, stack: StackSettings, monkeypat
     with redirect_stdout(io.StringIO()) as file:
         console().print(Panel(long, expand=False))
     assert long.strip() in file.getvalue()
+
+
+def test_exec_names_a_program_that_is_not_there(stack: StackSettings, data_dir: Path) -> None:
+    RememberedChoice(exchange="replica", namenode_port=8020).save(stack)
+    assert is_one_clear_line(run("exec", "nowhere-to-be-found"), "there is no program 'nowhere-to-be-found'")
+
+
+def test_ctrl_c_says_what_runs_on_and_how_to_end_it() -> None:
+    with pytest.raises(StackError, match=r"runs on: .*\./run status .*\./run stop ends it"), runs_on():
+        raise KeyboardInterrupt
 
 
 def test_stop_with_nothing_running(data_dir: Path) -> None:

@@ -15,7 +15,7 @@ from upbit_elt.stack import airflow, phase, plan, status
 from upbit_elt.stack.choice import Choice
 from upbit_elt.stack.options import StackSettings
 from upbit_elt.stack.phase import Phase
-from upbit_elt.stack.status import ServiceStatus, Status
+from upbit_elt.stack.status import DataProgress, ServiceStatus, Status
 
 WELL: dict[str, Any] = {
     "covered_until": "2026-11-24T03:00:00Z",
@@ -108,3 +108,31 @@ def test_status_requests_everything_from_the_service(stack: StackSettings, stub:
         stub.answers["GET /api/v1/status"] = response
         with pytest.raises(StackError, match="gives no status"):
             status.progress(there)
+
+
+def test_while_the_page_does_not_answer_nothing_is_said_of_the_data(
+    stack: StackSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack.run_dir.mkdir(parents=True)
+    with FileLock(phase.lock(stack)):
+        one = status.read(stack, plan.make(stack, Choice("replica", None)))
+    assert (one.unknown, one.well) == ("the page's service, flask, does not run", False)
+    assert found(unknown="no answer").well is False
+    status.render(one, Console(file=sys.stdout, width=80))
+    out = capsys.readouterr().out
+    assert "cannot be said: the page's service, flask, does not run\n" in out
+    assert "0 candles" not in out
+    assert "covered until" not in out
+
+
+@pytest.mark.parametrize("paused", [True, False])
+def test_of_stale_candles_a_paused_dag_is_named_as_the_cause(stack: StackSettings, stub: Stub, paused: bool) -> None:
+    stub.answers["POST /auth/token"] = (201, {"access_token": "t"})
+    stub.answers["GET /api/v2/dags"] = (200, {"dags": [{"dag_id": "min_candle", "is_paused": paused}]})
+    there = stack.model_copy(update={"airflow_port": int(stub.url.rpartition(":")[2])})
+    planned = plan.make(there, Choice("replica", None))
+    words = str(status.explained(there, planned, DataProgress(stale=STALE)).stale)
+    assert ("min_candle is paused" in words, "dags unpause min_candle" in words) == (paused, paused)
+    assert status.explained(there, planned, DataProgress()).stale is None
+    stub.answers.clear()
+    assert status.explained(there, planned, DataProgress(stale=STALE)).stale == STALE

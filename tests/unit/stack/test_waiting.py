@@ -22,7 +22,7 @@ NOW = datetime(2026, 11, 24, 15, 10, tzinfo=UTC)
         (None, None, "no candles in Hive yet"),
         ("2026-11-24T15:08:00Z", None, "no forecast yet"),
         ("2026-11-24T15:08:00Z", "2026-11-24T15:06:00Z", None),
-        ("2026-11-24T14:50:00Z", "2026-11-24T15:06:00Z", "the newest candles in Hive is of 2026-11-24T14:50:00Z"),
+        ("2026-11-24T14:50:00Z", "2026-11-24T15:06:00Z", "the newest candles in Hive are of 2026-11-24T14:50:00Z"),
         ("2026-11-24T15:08:00Z", "2026-11-23T15:06:00Z", "the newest forecast is of 2026-11-23T15:06:00Z"),
     ],
 )
