@@ -19,7 +19,7 @@ from flask_app.days import iso
 from upbit_elt.candle import kst_day
 from upbit_elt.clock import Clock
 from upbit_elt.errors import LakeCorrupt
-from upbit_elt.forecast.tally import EXPERTS, SCORE, SERVED
+from upbit_elt.forecast.score_day import EXPERTS, SCORE, SERVED
 from upbit_elt.lake import ledger
 from upbit_elt.lake.snapshot import read_source
 from upbit_elt.lake.webhdfs import Lake
@@ -139,11 +139,11 @@ class Skill:
         """The coverage, by what is in memory; None while fewer than COVERAGE_DAYS days have scores."""
         read = {day: pools for day, (_, pools) in self._read.items()}
         scored = {day: pools for day, pools in read.items() if any(pool.counts[0] for pool in pools.values())}
-        newest = sorted(scored)[-COVERAGE_DAYS:]
-        if len(newest) < COVERAGE_DAYS:
+        latest = sorted(scored)[-COVERAGE_DAYS:]
+        if len(latest) < COVERAGE_DAYS:
             return None
         pool = Pool()
-        for day in newest:
+        for day in latest:
             for one in scored[day].values():
                 pool.merge(one)
         return Known(float(pool.sums[_MEANS.index("coverage_90")] / pool.counts[0]), int(pool.counts[0]))

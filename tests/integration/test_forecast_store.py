@@ -16,8 +16,8 @@ from upbit_elt.forecast.load_panel import load_panel
 from upbit_elt.forecast.predict import predict
 from upbit_elt.forecast.promote import train_and_promote
 from upbit_elt.forecast.schema import FORECAST_SCHEMA, HORIZONS
+from upbit_elt.forecast.score_day import EXPERTS, SERVED
 from upbit_elt.forecast.store import store
-from upbit_elt.forecast.tally import EXPERTS, SERVED
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.layout import live_folder, window_name
 from upbit_elt.lake.parquet import encode

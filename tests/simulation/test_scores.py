@@ -16,7 +16,7 @@ from tests.support.invariants import broken
 from tests.support.scenes import day_over
 from tests.support.simulation import Trace, World, determined, utc
 from upbit_elt.errors import UpbitEltError
-from upbit_elt.forecast.tally import SCORE
+from upbit_elt.forecast.score_day import SCORE
 from upbit_elt.lake.lease import DURATION
 from upbit_elt.lake.snapshot import read_files
 

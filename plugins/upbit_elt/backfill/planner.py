@@ -49,7 +49,7 @@ class BackfillResult:
     troubles: Mapping[str, str] = field(default_factory=dict)
 
 
-class WholeHistory(NamedTuple):
+class CompleteHistory(NamedTuple):
     """The history that every deployment gets: KST days, newest first, of `markets` (a digest of their names).
 
     Once all of it is in the lake, a small file says so. Live runs account for all later minutes, so until the day, the
@@ -60,20 +60,20 @@ class WholeHistory(NamedTuple):
     markets: str
 
     @classmethod
-    def of(cls, days: Iterable[str], markets: Iterable[str]) -> WholeHistory:
+    def of(cls, days: Iterable[str], markets: Iterable[str]) -> CompleteHistory:
         """The history of these KST days and markets."""
         return cls(tuple(days), hashlib.sha256(" ".join(sorted(markets)).encode()).hexdigest())
 
     def is_there(self, lake: Lake) -> bool:
         """Whether the lake notes that exactly this history is complete."""
         try:
-            return lake.read(layout.whole_history_path(lake.root)) == self._document()
+            return lake.read(layout.complete_history_path(lake.root)) == self._document()
         except LakeCorrupt:  # nothing is noted
             return False
 
     def note(self, lake: Lake) -> None:
         """Note in the lake that all of this history is there."""
-        lake.replace(layout.whole_history_path(lake.root), self._document())
+        lake.replace(layout.complete_history_path(lake.root), self._document())
 
     def _document(self) -> bytes:
         return json.dumps({"version": 1, "days": self.days, "markets": self.markets}).encode()
@@ -176,15 +176,15 @@ class Backfill:
             self._chunk,
         )
 
-    def _wanted(self) -> WholeHistory | None:
+    def _wanted(self) -> CompleteHistory | None:
         """The history to fill now; None before the first live run, and when all of it is noted as there."""
         live = ledger.live_coverage(self._lake)
         if live is None:
             return None
-        wanted = WholeHistory.of(self.wanted_days(), live.watermark)
+        wanted = CompleteHistory.of(self.wanted_days(), live.watermark)
         return None if wanted.is_there(self._lake) else wanted
 
-    def _fill(self, worker: Worker, wanted: WholeHistory) -> list[str]:
+    def _fill(self, worker: Worker, wanted: CompleteHistory) -> list[str]:
         """Work through the wanted days; returns the KST days not finished."""
         days = wanted.days
         todo, left = worker.work_through(Scope(days, day_start(days[-1]), day_end(days[0])))

@@ -69,15 +69,15 @@ class AddressLimits:
                 file. Nothing may be sent.
         """
         deadline = deadline or Deadline(self._clock, float("inf"))
-        turn = self._turns[group]
-        if not turn.acquire(timeout=min(deadline.left, TIMEOUT_MAX)):
+        slot = self._turns[group]
+        if not slot.acquire(timeout=min(deadline.left, TIMEOUT_MAX)):
             raise OutOfTime(f"not requested: other requests of the group {group} had their turns until the deadline")
         try:
             return self._acquired(group, deadline)
         except StateBusy as busy:
             raise OutOfTime(f"not requested: {busy}") from busy
         finally:
-            turn.release()
+            slot.release()
 
     def obey(self, group: str, remaining_req: str | None) -> None:
         """Obey the header `Remaining-Req` of a response: when no request is left, wait for the end of the window.

@@ -20,7 +20,7 @@ from upbit_elt.candle import MINUTE, day_end, day_start, kst_day
 from upbit_elt.clock import Clock, SystemClock
 from upbit_elt.forecast.outcomes import MarketDay, Outcomes, read_day
 from upbit_elt.forecast.schema import HORIZONS
-from upbit_elt.forecast.tally import NEEDED, SCORE, Tally
+from upbit_elt.forecast.score_day import NEEDED, SCORE, ScoredDay
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.coverage import Coverage
 from upbit_elt.lake.isolation import isolated
@@ -91,12 +91,12 @@ class Scorer:
         if latest and _name(latest) in (f"{digest}_{CLOSED}.parquet", f"{digest}_{BEFORE}.parquet"):
             return
         unreadable: dict[str, str] = {}
-        tally = Tally(self._outcomes(day, unreadable), day, live.end, begun=self._begun(day))
+        scored = ScoredDay(self._outcomes(day, unreadable), day, live.end, begun=self._begun(day))
         done.troubles |= unreadable
         for part in self._forecasts(day):
-            tally.add(part)
-        table = tally.table(live.watermark)
-        state = self._state(day, live, dated=tally.dated or self._begun(day)) if not unreadable else OPEN
+            scored.add(part)
+        table = scored.table(live.watermark)
+        state = self._state(day, live, dated=scored.dated or self._begun(day)) if not unreadable else OPEN
         name = f"{digest}_{state}.parquet"
         if state == OPEN and table.num_rows == 0:
             return

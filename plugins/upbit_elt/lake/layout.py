@@ -80,7 +80,7 @@ def backfill_folder(root: str, day: str) -> str:
     return f"{backfill_root(root)}/{day}"
 
 
-def whole_history_path(root: str) -> str:
+def complete_history_path(root: str) -> str:
     """The file that says that the history of `history_days` is complete."""
     return f"{backfill_root(root)}/wanted.json"
 

@@ -11,7 +11,7 @@ import pytest
 from flask_app.services import Services
 from tests.unit.flask_app.test_problems import problem
 from tests.unit.flask_app.world import World
-from upbit_elt.forecast.tally import LOSSES, SCORE_SCHEMA
+from upbit_elt.forecast.score_day import LOSSES, SCORE_SCHEMA
 from upbit_elt.lake import layout
 from upbit_elt.lake.parquet import encode
 

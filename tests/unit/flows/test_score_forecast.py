@@ -16,7 +16,7 @@ from upbit_elt.candle import MINUTE, Candle, parse_wire, wire
 from upbit_elt.flows.score_forecast import Scored
 from upbit_elt.forecast import store
 from upbit_elt.forecast.schema import FORECAST, FORECAST_SCHEMA, HORIZONS, QUANTILE_COLUMNS, QUANTILES
-from upbit_elt.forecast.tally import SCORE, SCORE_SCHEMA
+from upbit_elt.forecast.score_day import SCORE, SCORE_SCHEMA
 from upbit_elt.lake import layout, ledger, publish
 from upbit_elt.lake.lease import lease
 from upbit_elt.lake.parquet import encode

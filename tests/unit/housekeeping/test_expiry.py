@@ -8,7 +8,7 @@ from tests.support.clock import ManualClock, utc
 from tests.support.hdfs import MemoryHdfs
 from tests.support.hive import MemoryHive
 from upbit_elt.candle import day_start, kst_day
-from upbit_elt.forecast.tally import SCORE_SCHEMA
+from upbit_elt.forecast.score_day import SCORE_SCHEMA
 from upbit_elt.housekeeping.expiry import SCORE_DAYS, expire, old_days
 from upbit_elt.lake import layout, ledger
 from upbit_elt.lake.parquet import encode

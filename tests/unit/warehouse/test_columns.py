@@ -6,7 +6,7 @@ import pytest
 
 from upbit_elt.candle import SCHEMA
 from upbit_elt.forecast.schema import FORECAST_SCHEMA
-from upbit_elt.forecast.tally import SCORE_SCHEMA
+from upbit_elt.forecast.score_day import SCORE_SCHEMA
 from upbit_elt.lake.layout import Kind
 from upbit_elt.quality.results import SCHEMA as PROOFS
 from upbit_elt.warehouse.tables import columns

@@ -50,7 +50,7 @@ scored forecasts, null where it is 0: losses in basis points of the log price, `
 SCORE = TableSpec("score", SCORE_SCHEMA, ["market", "horizon", "quantity", "expert"], later_wins=True)
 
 NEEDED = ("market", "origin", "horizon", "target", *QUANTILE_COLUMNS, "issued_utc")
-"""The columns of a forecast that a Tally reads."""
+"""The columns of a forecast that a ScoredDay reads."""
 _NONE = np.zeros(DAY_MINUTES // CADENCE, np.bool_)
 
 
@@ -66,7 +66,7 @@ class _Rows(NamedTuple):
     quantiles: Floats
 
 
-class Tally:
+class ScoredDay:
     """Counts and sums over the forecasts of a KST day, one table at a time.
 
     `until` (UTC) is the end of the live runs' coverage: what is due later is left for another run. `begun` says whether
@@ -134,10 +134,10 @@ class Tally:
         """The scores (SCORE_SCHEMA), sorted; of `markets`, which live runs collect, also those never forecast."""
         missed = self._missed(markets)
         horizons = sorted({horizon for _, horizon in self._counts} or HORIZONS)
-        shown = sorted({*self._made, *(market for market, count in missed.items() if count)})
+        listed = sorted({*self._made, *(market for market, count in missed.items() if count)})
         rows = [
             row
-            for market in shown
+            for market in listed
             for horizon in horizons
             for expert in EXPERTS
             if (row := self._score(market, horizon, expert, missed.get(market, 0)))
