@@ -48,7 +48,7 @@ def backfill(
     if listing:
         queue = steps.queue(here)
         lines = [*map(str, queue.all()), *(f"{path}: cannot be read, is ignored" for path in queue.unreadable())]
-        click.echo("\n".join(lines) or "there is no request")
+        click.echo("\n".join(lines) or "there is no request (the days of UPBIT_ELT_HISTORY_DAYS are none)")
     elif cancelled is not None:
         click.echo(str(steps.queue(here).cancel(cancelled)))
     elif start:

@@ -206,12 +206,16 @@ def test_a_day_that_cannot_be_read_is_left_and_the_others_are_reconciled(world: 
     assert wanted(world.lake, world.clock.now() + timedelta(minutes=18)) == [DAY]
 
 
-def test_a_result_that_cannot_be_read_is_made_again(world: MemoryWorld) -> None:
+def test_a_result_that_cannot_be_read_is_made_again_by_hand(
+    world: MemoryWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     world.prove([DAY, BEFORE])
     found = results.latest(world.lake, DAY)
     assert found is not None
     world.hdfs.put(found.path, b"\x00" * 100)
     assert results.read(world.lake, found) == {}
+    assert wanted(world.lake, world.clock.now()) == [], "the name says that it is proven, so no run does it by itself"
+    assert f"`prove --day {DAY}` reconciles its day again" in caplog.text
     (reconciled,) = world.prove([DAY])
     assert (reconciled.verdict, len(reconciled.rows)) == ("proven", len(world.collected))
     newest = results.latest(world.lake, DAY)
