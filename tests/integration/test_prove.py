@@ -25,7 +25,7 @@ from upbit_elt.quality.reconcile import wanted
 from upbit_elt.warehouse.tables import locations
 
 # 00:10 KST of the 25th: the 24th is over.
-NOW = utc(15, 10, 5)
+NOW = utc(15, 40, 5)
 DAY = "261124"
 START, END = utc(15, day=23), utc(15)
 
@@ -251,8 +251,13 @@ def test_a_run_that_is_cut_short_goes_on_where_it_was(world: World) -> None:
     assert len(world.wire.candle_requests()) - before == len(world.markets)
 
 
+def test_the_exchange_has_half_an_hour_for_what_is_late_of_a_days_last_minutes(world: World) -> None:
+    assert wanted(world.lake, utc(15, 29, 59)) == []
+    assert wanted(world.lake, utc(15, 30)) == [DAY]
+
+
 def test_live_runs_go_first(world: World) -> None:
-    holder = {"token": "x", "until": "2026-11-24T15:11:30+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
+    holder = {"token": "x", "until": "2026-11-24T15:41:30+00:00", "host": "elsewhere", "pid": "1", "started": "0"}
     world.lake.create(f"{world.lake.root}/candle/_lease", json.dumps(holder).encode())
     before = len(world.wire.candle_requests())
     assert world.prove([DAY], seconds=15) == []

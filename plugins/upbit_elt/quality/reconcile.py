@@ -53,11 +53,13 @@ CHUNK = 50
 CHUNK_TIME = timedelta(seconds=10)
 # After so many failures in a row for each worker, the exchange counts as out.
 OUT = 2
+# A proven day is not compared again, so the exchange has this long to publish what is late of its last minutes.
+LATEST = timedelta(minutes=30)
 _LOOK = 1.0  # seconds between two checks of a live run's lease
 
 
 def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
-    """The closed KST days that are to be reconciled at `now` (UTC), newest first.
+    """The closed KST days that are to be reconciled at `now` (UTC), newest first; none before it is over for LATEST.
 
     A day that is only partly reconciled, or has discrepancies, is due when its recheck is; one with discrepancies only
     for RECHECK_DAYS. Only days with a pending marker are checked. With `retry` every closed day that is not proven is
@@ -67,7 +69,9 @@ def wanted(lake: Lake, now: datetime, *, retry: bool = False) -> list[str]:
     noted = backlog.unproven(lake, now)
     found = []
     for day in sorted(ledger.days(lake, "candle") if retry else noted, reverse=True):
-        if not retry and rechecks.waits(planned.get(day), backlog.latest_snapshot(noted[day]), now):
+        if not retry and (
+            now < day_end(day) + LATEST or rechecks.waits(planned.get(day), backlog.latest_snapshot(noted[day]), now)
+        ):
             continue
         state, reconciled = results.state_of(lake, day)
         if state == "open":

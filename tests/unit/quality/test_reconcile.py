@@ -18,7 +18,7 @@ from upbit_elt.lake.parquet import coverage_of, decode, encode
 from upbit_elt.quality import rechecks, results
 from upbit_elt.quality.reconcile import wanted
 
-NOW = utc(15, 10, 5)  # 00:10 KST of the 25th
+NOW = utc(15, 40, 5)  # 00:40 KST of the 25th
 DAY, BEFORE = "261124", "261123"
 HOUR = timedelta(hours=1)
 
