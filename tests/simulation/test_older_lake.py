@@ -68,7 +68,7 @@ def test_an_older_lake_is_continued_and_becomes_complete(world: World) -> None:
         assert_right(world)
         assert BackfillQueue(lake).open() == []
         world.at(utc("2026-11-24T15:10:05")).process().live()
-        assert_right(world.at(utc("2026-11-24T15:20:05")))
+        assert_right(world.at(utc("2026-11-24T15:40:05")))
         world.process().prove()
     assert list(broken(world)) == []
     for day, candles in before.items():

@@ -70,11 +70,11 @@ def differing() -> World:
         (lost.market, lost.start): None,
         (wrong.market, wrong.start): replace(wrong, candle_acc_trade_volume=wrong.candle_acc_trade_volume * 2),
     }
-    for moment in ("14:54:05", "15:02:05", "15:14:05"):
+    for moment in ("14:54:05", "15:02:05", "15:14:05", "15:34:05"):
         world.at(utc(f"2026-11-24T{moment}")).process().live()
     world.process().close()
     world.exchange.lies, world.wrong = {}, 1
-    return world.at(utc("2026-11-24T15:16:05"))
+    return world.at(utc("2026-11-24T15:36:05"))
 
 
 def history_wanted() -> World:
