@@ -26,8 +26,8 @@ from upbit_elt.settings import Settings
 from upbit_elt.settings import settings as settings_of_process
 
 # The commands go by this machine's clock, and an exchange a day away from it would not be believed: the last evening.
-MIDNIGHT = (datetime.now(UTC) - timedelta(hours=15, minutes=11)).replace(hour=15, minute=0, second=0, microsecond=0)
-NOW = MIDNIGHT + timedelta(minutes=10, seconds=5)
+MIDNIGHT = (datetime.now(UTC) - timedelta(hours=15, minutes=41)).replace(hour=15, minute=0, second=0, microsecond=0)
+NOW = MIDNIGHT + timedelta(minutes=40, seconds=5)
 DAY = f"{MIDNIGHT - timedelta(hours=15):%y%m%d}"  # the KST day that ended then
 
 
