@@ -125,7 +125,7 @@ def test_wrong_arguments_get_an_error_message(world: World) -> None:
     unknown = call("gaps", "--market", "KRW-NONE")
     assert (unknown.exit_code, "not collected here" in unknown.output) == (2, True)
     future = call("gaps", "--from", kst(2))
-    assert (future.exit_code, f"the lake reaches until {kst(1)} 00:10 KST" in future.output) == (2, True)
+    assert (future.exit_code, f"the lake reaches until {kst(1)} 00:40 KST" in future.output) == (2, True)
     assert call("prove", "--day", "never").exit_code == 2
     with pytest.raises(NotCollected, match="not closed yet"):
         CliRunner().invoke(main, ["prove", "--day", kst(1)], catch_exceptions=False)
