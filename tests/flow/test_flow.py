@@ -13,6 +13,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.dags import DAGS
 from tests.support.stack import STATUS, Stack, utc_of, wait_for
 from upbit_elt.warehouse.hive import Hive
 
@@ -126,19 +127,7 @@ def test_airflow_is_green(stack: Stack, after_two_more_runs: None) -> None:
         return body
 
     assert get("importErrors")["total_entries"] == 0
-    assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(
-        (
-            "min_candle",
-            "backfill_candle",
-            "close_day",
-            "prove_day",
-            "train_forecast",
-            "forecast_candle",
-            "score_forecast",
-            "housekeeping",
-        ),
-        False,
-    )
+    assert {dag["dag_id"]: dag["is_paused"] for dag in get("dags")["dags"]} == dict.fromkeys(DAGS, False)
     runs = get("dags/min_candle/dagRuns", limit="50")["dag_runs"]
     assert [run["state"] for run in runs if run["state"] == "failed"] == []
     done = [run for run in runs if run["state"] == "success" and run["run_type"] == "scheduled"]

@@ -12,17 +12,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.dags import DAGS
+
 REPO = Path(__file__).resolve().parents[3]
-DAGS = {
-    "min_candle",
-    "backfill_candle",
-    "close_day",
-    "prove_day",
-    "train_forecast",
-    "forecast_candle",
-    "score_forecast",
-    "housekeeping",
-}
 GIT = "airflow.providers.git.bundles.git.GitDagBundle"
 # What the dag-processor and then, in a process of its own, a task does with a bundle.
 USE = """

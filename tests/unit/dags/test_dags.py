@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.dags import DAGS
+
 REPO = Path(__file__).resolve().parents[3]
 LOAD = """
 import json, sys
@@ -83,16 +85,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_every_dag_loads(loaded: dict[str, Any]) -> None:
     assert loaded["import_errors"] == {}
-    assert loaded["dags"].keys() == {
-        "min_candle",
-        "backfill_candle",
-        "close_day",
-        "prove_day",
-        "train_forecast",
-        "forecast_candle",
-        "score_forecast",
-        "housekeeping",
-    }
+    assert loaded["dags"].keys() == DAGS
     assert all(not dag["catchup"] and dag["max_active_runs"] == 1 for dag in loaded["dags"].values())
 
 
